@@ -1,0 +1,186 @@
+"""Mini-batches of data that fits in memory: a split is a few tensors, a batch is an index into them."""
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import torch
+from jsonargparse.typing import PositiveInt
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+__all__ = ["Batches", "InMemory", "Split"]
+
+Split = tuple[Tensor, Tensor]
+"""Inputs ``x`` and targets ``y``; row ``i`` of one belongs to row ``i`` of the other."""
+
+
+class Batches:
+    """An endless supply of epochs over a split, one epoch to an iteration.
+
+    The order of an epoch is a function of ``(seed, epoch)`` and of nothing else: not of what else drew
+    random numbers, nor of how often a run was stopped and resumed. A position inside an epoch can be
+    saved and restored. Several processes share every batch between them, so all make the same number
+    of steps and each example counts exactly once.
+
+    Args:
+        split: Tensors of equal length.
+        batch_size: Examples per batch, over all processes together; the last batch of a pass may be smaller.
+        shuffle: Draw a new order for every pass; otherwise keep the order of the split.
+        passes: How often one epoch goes through the split.
+        seed: Seed of the order.
+        rank: Number of this process, from 0.
+        world_size: Number of processes.
+
+    Raises:
+        ValueError: If there are fewer examples than processes.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        passes: int = 1,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.split = split
+        self.num_examples = len(split[0])
+        if self.num_examples < world_size:
+            raise ValueError(f"{self.num_examples} examples cannot be shared by {world_size} processes")
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.passes = passes
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self._given = 0  # batches of this epoch already handed out
+        self._resume: tuple[int, int] | None = None  # the epoch and the batch to go on from
+        self.batch_sampler = SimpleNamespace(sampler=self)  # where Lightning looks for set_epoch
+
+    @property
+    def batches_per_pass(self) -> int:
+        """Batches in one pass; a last one too small to be shared out joins the one before it."""
+        count = math.ceil(self.num_examples / self.batch_size)
+        left_over = self.num_examples - (count - 1) * self.batch_size
+        return count - 1 if count > 1 and left_over < self.world_size else count
+
+    def __len__(self) -> int:
+        return self.passes * self.batches_per_pass
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration gives."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Split]:
+        # a generator: Lightning asks for the iterator before it says which epoch it is for
+        start = self._resume[1] if self._resume and self._resume[0] == self.epoch else 0
+        self._resume = None  # a position counts in its own epoch, once
+        for number in range(start, len(self)):
+            which, batch = divmod(number, self.batches_per_pass)
+            if batch == 0 or number == start:
+                shares = self._shares(self.epoch * self.passes + which)
+            self._given = number + 1
+            yield self._take(shares[batch])
+        self._given = 0
+
+    def _shares(self, pass_number: int) -> list[Tensor] | list[None]:
+        """Return the indices of this process's share of each batch; None stands for the whole split."""
+        if self.batches_per_pass == 1 and self.world_size == 1:
+            return [None]  # a sum over the whole split has no order
+        if self.shuffle:
+            order = torch.randperm(self.num_examples, generator=generator(self.seed, pass_number))
+        else:
+            order = torch.arange(self.num_examples)
+        starts = torch.arange(1, self.batches_per_pass) * self.batch_size
+        return [batch[self.rank :: self.world_size] for batch in order.tensor_split(starts)]
+
+    def _take(self, index: Tensor | None) -> Split:
+        x, y = self.split
+        if index is None:
+            return x, y
+        index = index.to(x.device)
+        return x.index_select(0, index), y.index_select(0, index)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position: the epoch and the batches of it already given."""
+        return {"epoch": self.epoch, "batch": self._given}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a position, when its epoch comes."""
+        self._resume = state["epoch"], state["batch"]
+
+
+def generator(*key: int) -> torch.Generator:
+    """Return a generator whose numbers are a function of ``key`` and of nothing else."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest))
+
+
+class InMemory(LightningDataModule, ABC):
+    """A data module whose splits are tensors in memory; all four stages are served from them.
+
+    A subclass fills :attr:`train`, :attr:`val` and :attr:`test` in ``setup``. Floating-point tensors are
+    handed out in the precision of the model that they are for.
+
+    Args:
+        batch_size: Examples per batch, over all processes together; None takes a split as one batch.
+        passes: How often one epoch goes through the training split.
+        seed: Seed of the data's own random numbers: splits, synthetic examples, order of batches.
+    """
+
+    classes: ClassVar[tuple[str, ...]] = ()
+    """Names of the classes, where targets are classes."""
+
+    train: Split
+    val: Split
+    test: Split
+
+    def __init__(self, batch_size: PositiveInt | None, passes: PositiveInt, seed: int) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.passes = passes
+        self.seed = seed
+
+    @abstractmethod
+    def setup(self, stage: str) -> None:
+        """Fill the splits that the stage (``fit``, ``validate``, ``test``, ``predict``) needs."""
+
+    def train_dataloader(self) -> Batches:
+        """Give the training split in a new order every pass."""
+        # the same few batches again and again, if that is asked for
+        overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        return self._batches(self.train, shuffle=not overfit, passes=self.passes)
+
+    def val_dataloader(self) -> Batches:
+        """Give the validation split, in order."""
+        return self._batches(self.val)
+
+    def test_dataloader(self) -> Batches:
+        """Give the test split, in order."""
+        return self._batches(self.test)
+
+    def predict_dataloader(self) -> Batches:
+        """Give the test split, in order."""
+        return self._batches(self.test)
+
+    def _batches(self, split: Split, *, shuffle: bool = False, passes: int = 1) -> Batches:
+        trainer = self.trainer
+        dtype = trainer.lightning_module.dtype if trainer else torch.get_default_dtype()
+        x, y = (part.to(dtype) if part.is_floating_point() else part for part in split)
+        return Batches(
+            (x, y),
+            self.batch_size or len(x),
+            shuffle=shuffle,
+            passes=passes,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+        )

@@ -1,0 +1,152 @@
+"""What models share: the loss, the scores, the steps and the logging, written once."""
+
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jsonargparse.typing import ClosedUnitInterval, PositiveFloat, PositiveInt
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics.classification import MulticlassAccuracy
+
+from firstlight.data.batches import Split
+
+__all__ = ["Classification", "Regression", "Task"]
+
+
+class Task(LightningModule, ABC):
+    """A model that learns targets ``y`` from inputs ``x`` by gradient descent on a loss.
+
+    Scores are summed up where the model is and logged once an epoch: ``loss/train``, ``loss/val``,
+    ``loss/test``, and likewise whatever a subclass adds. Plain stochastic gradient descent is the
+    default; any other optimizer or schedule comes from the command line or a config.
+
+    Args:
+        lr: Step size of the gradient descent.
+    """
+
+    monitor = "loss/val"
+    """The score by which the best checkpoint is chosen."""
+    mode: Literal["min", "max"] = "min"
+    """Whether the smallest or the largest is the best."""
+
+    def __init__(self, lr: PositiveFloat) -> None:
+        super().__init__()
+        self.lr = lr
+        self.train_scores = self.new_scores()
+        self.val_scores = self.new_scores()
+        self.test_scores = self.new_scores()
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Map inputs to outputs: predictions, or logits."""
+
+    @abstractmethod
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the number that training makes small."""
+
+    def new_scores(self) -> MetricCollection:
+        """Return what is measured, by name, each without a value yet."""
+        return MetricCollection({"loss": MeanMetric()}, compute_groups=False)
+
+    def update_scores(self, scores: MetricCollection, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
+        """Count a batch in."""
+        scores["loss"].update(loss, weight=len(y))
+
+    def training_step(self, batch: Split, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        return self._step(batch, self.train_scores)
+
+    def validation_step(self, batch: Split, batch_idx: int) -> None:
+        """Score a batch."""
+        self._step(batch, self.val_scores)
+
+    def test_step(self, batch: Split, batch_idx: int) -> None:
+        """Score a batch."""
+        self._step(batch, self.test_scores)
+
+    @abstractmethod
+    def predict_step(self, batch: Split, batch_idx: int) -> dict[str, Tensor]:
+        """Return what a person wants to know of each example, in columns."""
+
+    def configure_optimizers(self) -> Optimizer:
+        """Use plain stochastic gradient descent."""
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's training scores."""
+        self._log_scores(self.train_scores, "train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation scores."""
+        self._log_scores(self.val_scores, "val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test scores."""
+        self._log_scores(self.test_scores, "test")
+
+    def _step(self, batch: Split, scores: MetricCollection) -> Tensor:
+        x, y = batch
+        outputs = self(x)
+        loss = self.loss(outputs, y)
+        self.update_scores(scores, loss.detach(), outputs.detach(), y)
+        return loss
+
+    def _log_scores(self, scores: MetricCollection, stage: str) -> None:
+        for name, score in scores.items():
+            self.log(f"{name}/{stage}", score, prog_bar=True)
+
+
+class Regression(Task, ABC):
+    """Predict numbers, with as little squared error as possible."""
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean of ``(outputs - y)^2``."""
+        return F.mse_loss(outputs, y)
+
+    def predict_step(self, batch: Split, batch_idx: int) -> dict[str, Tensor]:
+        """Return inputs ``x``, targets ``y`` and the ``prediction`` for each."""
+        x, y = batch
+        return {"x": x, "y": y, "prediction": self(x)}
+
+
+class Classification(Task, ABC):
+    """Tell classes apart by cross-entropy on logits; ``accuracy`` is the share of right answers.
+
+    Args:
+        num_classes: Classes the targets are drawn from, numbered from zero.
+        lr: Step size of the gradient descent.
+        label_smoothing: Share of each target that is spread evenly over all classes.
+    """
+
+    monitor = "accuracy/val"
+    mode = "max"
+
+    def __init__(self, num_classes: PositiveInt, lr: PositiveFloat, label_smoothing: ClosedUnitInterval = 0.0) -> None:
+        self.num_classes = num_classes
+        self.label_smoothing = label_smoothing
+        super().__init__(lr)
+
+    def new_scores(self) -> MetricCollection:
+        """Measure loss and accuracy."""
+        # torchmetrics averages over classes unless told to count examples
+        accuracy = MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)
+        return MetricCollection({"loss": MeanMetric(), "accuracy": accuracy}, compute_groups=False)
+
+    def update_scores(self, scores: MetricCollection, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
+        """Count a batch in."""
+        super().update_scores(scores, loss, outputs, y)
+        scores["accuracy"].update(outputs, y)
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the mean cross-entropy of logits of shape ``(batch, num_classes)``."""
+        return F.cross_entropy(outputs, y, label_smoothing=self.label_smoothing)
+
+    def predict_step(self, batch: Split, batch_idx: int) -> dict[str, Tensor]:
+        """Return the ``truth``, the most probable ``class`` and its ``probability`` for each example."""
+        x, y = batch
+        probability, predicted = self(x).softmax(dim=1).max(dim=1)
+        return {"truth": y, "class": predicted, "probability": probability}
