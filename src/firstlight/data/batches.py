@@ -102,6 +102,11 @@ class Batches:
         starts = torch.arange(1, self.batches_per_pass) * self.batch_size
         return [batch[self.rank :: self.world_size] for batch in order.tensor_split(starts)]
 
+    def indices(self, number: int) -> Tensor:
+        """Return which rows of an unshuffled split are in this process's share of batch ``number``."""
+        share = self._shares(0)[number]
+        return torch.arange(self.num_examples) if share is None else share
+
     def _take(self, index: Tensor | None) -> Split:
         x, y = self.split
         if index is None:

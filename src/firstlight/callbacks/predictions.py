@@ -1,0 +1,91 @@
+"""What ``predict`` leaves behind: a table that a person can read."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+
+from firstlight.data.batches import Batches, InMemory
+from firstlight.errors import UsageError
+
+__all__ = ["Predictions"]
+
+
+class Predictions(Callback):
+    """Write the columns that ``predict_step`` returns to a CSV file, one row an example.
+
+    A column of class numbers called ``class`` is followed by the names of the classes, where the data
+    has names. A column of shape ``(batch, n)`` becomes ``n`` columns.
+
+    Args:
+        path: The file to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin an empty table."""
+        self.table: dict[str, list[Tensor]] = {}
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Add a batch."""
+        if not isinstance(outputs, dict):
+            raise UsageError(f"{type(pl_module).__name__}.predict_step must return a dict of columns to be written")
+        columns = {name: column.detach().cpu() for name, column in outputs.items()}
+        loader = trainer.predict_dataloaders
+        if isinstance(loader, Batches):
+            columns = {"index": loader.indices(batch_idx), **columns}
+        for name, column in columns.items():
+            self.table.setdefault(name, []).append(column)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file, from the first process, and say where it is."""
+        table = {name: torch.cat(parts) for name, parts in self.table.items()}
+        tables = _gather(table)
+        if not trainer.is_global_zero:
+            return
+        table = {name: torch.cat([part[name] for part in tables]) for name in table}
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        classes = data.classes if isinstance(data, InMemory) else ()
+        columns = dict(_columns(table, classes))
+        order = table["index"].argsort().tolist() if "index" in table else range(len(next(iter(columns.values()))))
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows([column[row] for column in columns.values()] for row in order)
+
+
+def _gather(table: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """Return the tables of all processes."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [table]
+    tables: list[dict[str, Tensor]] = [{}] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(tables, table)
+    return tables
+
+
+def _columns(table: dict[str, Tensor], classes: tuple[str, ...]) -> Iterator[tuple[str, list[object]]]:
+    for name, values in table.items():
+        flat = values.reshape(len(values), -1)
+        for number, column in enumerate(flat.unbind(1), start=1):
+            title = name if flat.shape[1] == 1 else f"{name}{number}"
+            if not column.is_floating_point():
+                yield title, column.tolist()
+            else:  # nine digits give a float32 back to the bit
+                yield title, [f"{value:.9g}" for value in column.tolist()]
+        if name == "class" and classes:
+            yield "name", [classes[number] for number in values.tolist()]

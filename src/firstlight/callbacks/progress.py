@@ -1,0 +1,55 @@
+"""What a run prints while it trains: a bar at a terminal, one line an epoch in a log file."""
+
+import sys
+import time
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
+
+__all__ = ["EpochLines", "progress_bar"]
+
+
+class EpochLines(ProgressBar):
+    """One line an epoch: its number, the steps so far, the scores, the seconds it took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._enabled = True
+        self._begin = time.perf_counter()
+        self._running = False
+
+    def disable(self) -> None:
+        """Print nothing; Lightning calls this in all processes but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Print again."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._begin = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line of the epoch before: only now are all its scores known."""
+        self._print_line(trainer, trainer.current_epoch)
+        self._running = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line of the last epoch."""
+        self._print_line(trainer, trainer.current_epoch)
+
+    def _print_line(self, trainer: Trainer, epochs: int) -> None:
+        if not (self._enabled and self._running):
+            return
+        self._running = False
+        scores = "  ".join(f"{name} {value:.4f}" for name, value in sorted(trainer.callback_metrics.items()))
+        total = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
+        now = time.perf_counter()
+        print(f"epoch {epochs}{total}  step {trainer.global_step}  {scores}  {now - self._begin:.1f} s", flush=True)
+        self._begin = now
+
+
+def progress_bar() -> ProgressBar:
+    """Return a bar for a terminal, and lines for anything else."""
+    return TQDMProgressBar(refresh_rate=20) if sys.stderr.isatty() else EpochLines()

@@ -1,0 +1,69 @@
+"""The command line: what needs no torch answers at once, the rest goes to LightningCLI."""
+
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+from firstlight import __version__
+from firstlight.errors import FirstlightError, UsageError, suggestion
+
+__all__ = ["main"]
+
+HELP = """\
+usage: firstlight VERB [--config NAME ...] [--KEY VALUE ...]
+
+Train, test and look at the documented models.
+
+  fit          train:                    firstlight fit --config mlp
+  validate     score validation data:    firstlight validate --config mlp
+  test         score test data:          firstlight test --run mlp/version_0
+  predict      write predictions:        firstlight predict --config mlp
+  tensorboard  show the curves of all runs in a browser
+  configs      list the configs and presets that --config takes by name
+
+Evaluation takes the best checkpoint of the latest run that matches. Every setting of a config is a flag too
+(--trainer.max_epochs 3, --model.lr 0.1); flags win over configs, later configs over earlier ones.
+
+  firstlight VERB --help     all settings of a verb
+  firstlight fit --config mlp --print_config     the whole configuration, to look at or to keep
+  firstlight --version
+"""
+TRAINER_VERBS = ("fit", "validate", "test", "predict")
+QUICK_VERBS = ("configs", "tensorboard")
+
+
+def main() -> None:
+    """Run the command line; it ends the process with 0, 1 (a run failed), 2 (a usage error) or 128 + signal."""
+    verb, *rest = sys.argv[1:] or ["--help"]
+    try:
+        _dispatch(verb, rest)
+    except FirstlightError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _dispatch(verb: str, rest: list[str]) -> None:
+    if verb in ("-h", "--help", "help"):
+        print(HELP, end="")
+    elif verb in ("-V", "--version"):
+        print(f"firstlight {__version__}")
+    elif verb in QUICK_VERBS:
+        from firstlight.cli import verbs
+
+        getattr(verbs, verb)(rest)
+    elif verb in TRAINER_VERBS:
+        from firstlight.cli.command import run
+
+        run(verb, rest)
+    else:
+        raise UsageError(f"no verb {verb!r}{suggestion(verb, [*TRAINER_VERBS, *QUICK_VERBS], 'verbs')}")
+
+
+def _fail(error: FirstlightError) -> NoReturn:
+    """Print an error that its reader can mend, and end."""
+    if os.environ.get("FIRSTLIGHT_DEBUG"):
+        traceback.print_exc()
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.exit_status)

@@ -1,0 +1,162 @@
+"""What was typed, taken apart before any parser sees it: configs by name, the run that is meant, the order of things.
+
+LightningCLI reads a command line from left to right, so a flag before ``--config`` would lose to it, or
+fail. Here configs always go first and flags win. Nothing here needs torch.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from firstlight import runs
+from firstlight.cli.configs import find_config
+from firstlight.errors import UsageError
+from firstlight.runs import Run
+
+__all__ = ["EVALUATION", "Request"]
+
+EVALUATION = ("validate", "test", "predict")
+LATEST = "latest"
+
+
+@dataclass
+class Request:
+    """One command line of ``fit``, ``validate``, ``test`` or ``predict``, understood.
+
+    Args:
+        verb: What to do.
+        args: The arguments for the parser: configs first, then flags, each in the order that they were typed.
+        name: Name for a new run.
+        root: Folder that holds, or will hold, ``lightning_logs``.
+        run: The run whose folder is used again: the one to resume, or to evaluate.
+        checkpoint: The checkpoint to start from; None starts from untrained weights.
+    """
+
+    verb: str
+    args: list[str]
+    name: str
+    root: Path
+    run: Run | None = None
+    checkpoint: Path | None = None
+
+    @classmethod
+    def read(cls, verb: str, typed: Sequence[str]) -> "Request":
+        """Understand what was typed after the verb.
+
+        Raises:
+            UsageError: If a config, a run or a checkpoint is named that is not there.
+        """
+        names, flags = _split(typed)
+        root = Path(_value(flags, "--trainer.default_root_dir") or _from_configs(names, "default_root_dir") or ".")
+        name = _value(flags, "--name") or (Path(names[0]).stem if names else "default")
+        request = cls(verb, [], name, root)
+        if verb == "fit":
+            base = request._choose_start(names, flags)
+        else:
+            base = request._choose_weights(names, flags)
+        configs = [str(path) for path in (*base, *map(find_config, names))]
+        request.args = [verb, *(f"--config={path}" for path in configs), *flags]
+        return request
+
+    def _choose_start(self, names: list[str], flags: list[str]) -> list[Path]:
+        """Find what a fit goes on from; return the configs that go below those typed."""
+        resume = _value(flags, "--resume", default=LATEST)
+        path = _value(flags, "--ckpt_path")
+        if resume is None:
+            if path in (None, "none"):
+                return []
+            self.checkpoint = _existing(path)
+            origin = runs.of_checkpoint(self.checkpoint)
+            return [origin.config] if origin and not names else []
+        if path is not None:
+            raise UsageError("--resume takes the run's own last.ckpt: leave --ckpt_path out, or leave --resume out")
+        self.run = runs.find(self.root, _reference(resume, names))
+        self.checkpoint = _existing(self.run.last)
+        names[:] = names[1:] if resume == LATEST else names
+        return [self.run.config]
+
+    def _choose_weights(self, names: list[str], flags: list[str]) -> list[Path]:
+        """Find what is to be evaluated; return the configs that go below those typed."""
+        reference, path = _value(flags, "--run"), _value(flags, "--ckpt_path")
+        if path == "none":
+            return []
+        if path not in (None, "best", "last"):
+            self.checkpoint = _existing(path)
+            self.run = runs.of_checkpoint(self.checkpoint)
+            return [self.run.config] if self.run else []
+        wanted = reference or _reference(LATEST, names)
+        try:
+            self.run = runs.find(self.root, wanted)
+        except UsageError as error:
+            raise UsageError(
+                f"{error}\nwhich weights? Train a run, or give --ckpt_path FILE (or none: untrained)"
+            ) from None
+        best = self.run.best if path == "best" or self.run.best.exists() else self.run.last
+        self.checkpoint = _existing(self.run.last if path == "last" else best)
+        names[:] = names if reference else names[1:]  # the run's own config says all that the first one did
+        return [self.run.config]
+
+
+def _reference(resume: str, names: list[str]) -> str | None:
+    """Return which run is meant: the one asked for, else the latest with the config's name, else the latest."""
+    if resume != LATEST:
+        return resume
+    return Path(names[0]).stem if names else None
+
+
+def _existing(path: Any) -> Path:
+    if not Path(path).is_file():
+        raise UsageError(f"--ckpt_path: there is no checkpoint {os.fspath(path)}")
+    return Path(path)
+
+
+def _split(typed: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the configs that were typed, and everything else, each in order."""
+    names, flags = [], []
+    rest = iter(typed)
+    for word in rest:
+        if word in ("-c", "--config"):
+            name = next(rest, None)
+            if name is None:
+                raise UsageError(f"{word} needs the name of a config")
+            names.append(name)
+        elif word.startswith("--config="):
+            names.append(word.removeprefix("--config="))
+        else:
+            flags.append(word)
+    return names, flags
+
+
+def _value(flags: list[str], key: str, default: str | None = None) -> str | None:
+    """Return the value of a flag where it was last typed; ``default`` is for a flag that stands alone."""
+    found = None
+    for number, word in enumerate(flags):
+        if word.startswith(f"{key}="):
+            found = word.removeprefix(f"{key}=")
+        elif word == key:
+            following = flags[number + 1 : number + 2]
+            found = following[0] if following and not following[0].startswith("-") else default
+    return found
+
+
+def _from_configs(names: list[str], key: str) -> str | None:
+    """Return a setting of the trainer from the last config that has it."""
+    found = None
+    for settings in _trainer_settings(names):
+        found = settings.get(key) or found
+    return found
+
+
+def _trainer_settings(names: list[str]) -> Iterator[dict[str, Any]]:
+    for name in names:
+        try:
+            config = yaml.safe_load(find_config(name).read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            continue  # the parser says it better
+        settings = config.get("trainer") if isinstance(config, dict) else None
+        if isinstance(settings, dict):
+            yield settings

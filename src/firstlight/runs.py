@@ -1,0 +1,121 @@
+"""A run is one folder, ``lightning_logs/<name>/version_N``: make it, find it, say what is in it.
+
+Nothing here needs torch.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from firstlight.errors import UsageError, suggestion
+
+__all__ = ["LOGS", "Run", "claim", "every", "find", "of_checkpoint"]
+
+LOGS = "lightning_logs"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and what it holds.
+
+    Args:
+        folder: ``lightning_logs/<name>/version_N``.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the run, ``mlp`` or ``experiments/mlp``, and its version, ``mlp/version_0``."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def version(self) -> int:
+        """Number of the run among those of its name."""
+        return int(self.folder.name.removeprefix("version_"))
+
+    @property
+    def config(self) -> Path:
+        """The whole configuration the run was started with, as ``--config`` takes it."""
+        return self.folder / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of ``best.ckpt`` and ``last.ckpt``."""
+        return self.folder / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation score."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint of the last step."""
+        return self.checkpoints / "last.ckpt"
+
+    def __str__(self) -> str:
+        folder = os.path.relpath(self.folder)
+        return str(self.folder) if folder.startswith("..") else folder
+
+
+def claim(root: Path, name: str) -> Run:
+    """Make the folder of a new run; two runs started together get two folders.
+
+    Args:
+        root: Folder that holds, or will hold, ``lightning_logs``.
+        name: Name of the run.
+    """
+    parent = root / LOGS / name
+    parent.mkdir(parents=True, exist_ok=True)
+    number = max((run.version for run in every(root, name)), default=-1) + 1
+    while True:
+        try:
+            (parent / f"version_{number}").mkdir()
+        except FileExistsError:  # another run was quicker
+            number += 1
+        else:
+            return Run(parent / f"version_{number}")
+
+
+def every(root: Path, name: str = "*") -> list[Run]:
+    """Return the runs of a name, or of all names, the latest last."""
+    folders = [path for path in (root / LOGS).glob(f"{name}/version_*") if re.fullmatch(r"version_\d+", path.name)]
+    runs = [Run(path) for path in folders if path.is_dir()]
+    return sorted(runs, key=lambda run: (_started(run), run.version))
+
+
+def find(root: Path, reference: str | None = None) -> Run:
+    """Return the run that a reference means, or the latest of all.
+
+    Args:
+        root: Folder that holds ``lightning_logs``.
+        reference: ``mlp`` (the latest of that name), ``mlp/version_3``, or a run's folder.
+
+    Raises:
+        UsageError: If there is no such run.
+    """
+    if reference is None:
+        runs = every(root)
+        if not runs:
+            raise UsageError(f"no run in {root / LOGS}: train one first, with firstlight fit --config NAME")
+        return runs[-1]
+    for folder in (Path(reference), root / LOGS / reference):
+        if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir():
+            return Run(folder)
+    runs = every(root, reference.strip("/")) if reference.strip("/.") else []
+    if not runs:
+        names = sorted({run.folder.parent.name for run in every(root)})
+        raise UsageError(f"no run {reference!r} in {root / LOGS}{suggestion(reference, names, 'runs')}")
+    return runs[-1]
+
+
+def of_checkpoint(path: Path) -> Run | None:
+    """Return the run that a checkpoint lies in, if it lies in one."""
+    run = Run(path.absolute().parent.parent)
+    return run if path.parent.name == "checkpoints" and run.config.is_file() else None
+
+
+def _started(run: Run) -> float:
+    return run.config.stat().st_mtime if run.config.exists() else run.folder.stat().st_mtime
