@@ -43,7 +43,7 @@ class EpochLines(ProgressBar):
         if not (self._enabled and self._running):
             return
         self._running = False
-        scores = "  ".join(f"{name} {value:.4f}" for name, value in sorted(trainer.callback_metrics.items()))
+        scores = "  ".join(f"{name} {value:.5g}" for name, value in sorted(trainer.callback_metrics.items()))
         total = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
         now = time.perf_counter()
         print(f"epoch {epochs}{total}  step {trainer.global_step}  {scores}  {now - self._begin:.1f} s", flush=True)

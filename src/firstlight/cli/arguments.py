@@ -6,7 +6,7 @@ fail. Here configs always go first and flags win. Nothing here needs torch.
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import yaml
 
 from firstlight import runs
 from firstlight.cli.configs import find_config
+from firstlight.cli.settings import Setting, read_settings
 from firstlight.errors import UsageError
 from firstlight.runs import Run
 
@@ -34,6 +35,7 @@ class Request:
         root: Folder that holds, or will hold, ``lightning_logs``.
         run: The run whose folder is used again: the one to resume, or to evaluate.
         checkpoint: The checkpoint to start from; None starts from untrained weights.
+        settings: What was typed and written in configs, the strongest last.
     """
 
     verb: str
@@ -42,6 +44,7 @@ class Request:
     root: Path
     run: Run | None = None
     checkpoint: Path | None = None
+    settings: list[Setting] = field(default_factory=list)
 
     @classmethod
     def read(cls, verb: str, typed: Sequence[str]) -> "Request":
@@ -58,7 +61,8 @@ class Request:
             base = request._choose_start(names, flags)
         else:
             base = request._choose_weights(names, flags)
-        configs = [str(path) for path in (*base, *map(find_config, names))]
+        configs = [*base, *map(find_config, names)]
+        request.settings = read_settings(configs, flags)
         request.args = [verb, *(f"--config={path}" for path in configs), *flags]
         return request
 

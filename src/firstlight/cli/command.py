@@ -9,21 +9,25 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import jsonargparse
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from firstlight import runs
 from firstlight.callbacks import Checkpoints, Predictions, progress_bar
 from firstlight.checkpoints import LocalCheckpoints, load_checkpoint
 from firstlight.cli.arguments import Request
+from firstlight.cli.explain import explain
+from firstlight.cli.settings import Setting
 from firstlight.errors import UsageError
 from firstlight.runs import Run
 
@@ -47,9 +51,14 @@ def run(verb: str, typed: list[str]) -> None:
 class Parser(LightningArgumentParser):
     """A parser that raises what it has to say."""
 
+    settings: ClassVar[list[Setting]] = []  # of the command line that is being parsed
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the message; LightningCLI would print sixty lines of usage before it."""
-        raise UsageError(message) from ex
+        """Raise the message in a line or two; LightningCLI would print sixty."""
+        if not self.exit_on_error:  # a parser inside the parser, for one class's arguments
+            super().error(message, ex)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        raise UsageError(explain(message, parser, self.settings)) from ex
 
 
 class SaveConfig(SaveConfigCallback):
@@ -122,6 +131,7 @@ class Command(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and leave out of the config what concerns this call alone."""
+        Parser.settings = self.request.settings
         self.config = parser.parse_args(args)
         settings = self.config[self.config.subcommand]
         settings.name = settings.resume = settings.run = settings.ckpt_path = None
@@ -155,7 +165,17 @@ class Command(LightningCLI):
             logger = self._logger() if self._fitting else False
         plugins = settings.trainer.plugins or []
         plugins = [*(plugins if isinstance(plugins, list) else [plugins]), LocalCheckpoints()]
-        return super().instantiate_trainer(callbacks=callbacks, logger=logger, plugins=plugins, **kwargs)
+        try:
+            trainer = super().instantiate_trainer(callbacks=callbacks, logger=logger, plugins=plugins, **kwargs)
+        except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+            # the Trainer's constructor does nothing but check what was asked for
+            raise UsageError(f"trainer: {_first_line(error)}") from error
+        cores = max(os.cpu_count() or 1, 2)
+        if trainer.num_devices > cores and isinstance(trainer.accelerator, CPUAccelerator):
+            raise UsageError(f"trainer.devices is {trainer.num_devices}: this machine has {cores} processor cores")
+        if settings.trainer.limit_train_batches == 0 and self._fitting:
+            raise UsageError("trainer.limit_train_batches is 0: there is nothing to train on")
+        return trainer
 
     def _callbacks(self, settings: Namespace, given: list[Callback]) -> list[Callback]:
         callbacks: list[Callback] = []
@@ -212,7 +232,7 @@ class Command(LightningCLI):
             if isinstance(callback, Checkpoints) and callback.best_score is not None:
                 epoch = (callback.best_epoch or 0) + 1
                 print(
-                    f"best {callback.monitor} {callback.best_score:.4f} after epoch {epoch}: {_short(self.run_folder.best)}"
+                    f"best {callback.monitor} {callback.best_score:.5g} after epoch {epoch}: {_short(self.run_folder.best)}"
                 )
         print(f"run:     {self.run_folder}")
         print(f"curves:  firstlight tensorboard --logdir {_short(self.run_folder.folder.parents[1])}")
@@ -230,7 +250,7 @@ class Command(LightningCLI):
         """Print the scores, and leave them in the run's folder."""
         if not self.trainer.is_global_zero:
             return
-        print("  ".join(f"{name} {value:.4f}" for name, value in sorted(scores.items())))
+        print("  ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))
         if self.run_folder:
             checkpoint = str(self.request.checkpoint) if self.request.checkpoint else None
             file = self.run_folder.folder / f"{self.request.verb}.json"
@@ -269,6 +289,10 @@ def _plain(value: Any) -> Any:
         if isinstance(value, kind) and not isinstance(value, bool):
             return kind(value)
     return value
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _short(path: Path) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import OpenUnitInterval, PositiveInt
 from torch import Tensor
 from torchvision import datasets
 
@@ -35,7 +35,7 @@ class FashionMNIST(InMemory):
         root: Folder that holds, or will hold, ``FashionMNIST/raw``; by default the environment variable
             FIRSTLIGHT_DATA, else ``data`` in the current folder.
         batch_size: Images per batch, over all processes together.
-        val_size: Training images held out for validation.
+        val_fraction: Share of the training images that is held out for validation.
         repeats: How many passes over the training images make one epoch.
         seed: Seed of the hold-out draw and of the order of batches.
     """
@@ -46,14 +46,14 @@ class FashionMNIST(InMemory):
         self,
         root: str = os.environ.get("FIRSTLIGHT_DATA", "data"),
         batch_size: PositiveInt = 256,
-        val_size: NonNegativeInt = 5000,
+        val_fraction: OpenUnitInterval = 0.1,
         repeats: PositiveInt = 1,
         seed: int = 0,
     ) -> None:
         super().__init__(batch_size, repeats, seed)
         self.save_hyperparameters()
         self.root = root
-        self.val_size = val_size
+        self.val_fraction = val_fraction
 
     def prepare_data(self) -> None:
         """Download the files unless they are there already.
@@ -81,13 +81,14 @@ class FashionMNIST(InMemory):
         """Hold the images that the stage needs, as bytes.
 
         Raises:
-            DataError: If a file is missing or damaged, or ``val_size`` leaves nothing to train on.
+            DataError: If a file is missing or damaged, or there are too few images to split.
         """
         if stage in ("fit", "validate"):
             images, labels = self._read(train=True)
-            if self.val_size >= len(images):
-                raise DataError(f"val_size {self.val_size} leaves none of the {len(images)} images for training")
-            held_out, kept = torch.randperm(len(images), generator=generator(self.seed)).tensor_split([self.val_size])
+            num_val = round(self.val_fraction * len(images))
+            if not 0 < num_val < len(images):
+                raise DataError(f"{len(images)} images cannot be split with val_fraction {self.val_fraction}")
+            held_out, kept = torch.randperm(len(images), generator=generator(self.seed)).tensor_split([num_val])
             self.train = images[kept], labels[kept]
             self.val = images[held_out], labels[held_out]
         else:

@@ -1,0 +1,161 @@
+"""What a parser says in sixty lines, said in one: the culprit, its place, what was expected, the nearest valid name."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule, LightningModule, callbacks, loggers
+
+from firstlight.cli.settings import Setting
+from firstlight.errors import suggestion
+
+__all__ = ["explain"]
+
+RANGES = {
+    "PositiveInt": "a whole number above 0",
+    "NonNegativeInt": "a whole number, 0 or more",
+    "PositiveFloat": "a number above 0",
+    "NonNegativeFloat": "a number, 0 or more",
+    "ClosedUnitInterval": "a number from 0 to 1",
+    "OpenUnitInterval": "a number between 0 and 1",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "list": "a list",
+    "dict": "a mapping",
+}
+
+
+def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:
+    """Return what a parser's message comes down to, in at most three lines.
+
+    Args:
+        message: The parser's own.
+        parser: The parser of the verb, which knows all keys.
+        settings: What was typed and written, to find the culprit's place.
+    """
+    key = ".".join(re.findall(r'Parser key "([^"]+)"', message)[:2])
+    if found := re.search(r"(?:does not accept option|unrecognized arguments:) '?(?:--)?([\w.]+)", message):
+        return _unknown_key(found[1], parser, settings)
+    if found := re.search(r"Option '([\w.]+)' is not accepted", message):
+        return _unknown_key(f"{key}.{found[1]}", parser, settings)
+    if found := re.search(r"the following arguments are required: (.+)", message):
+        name = found[1].partition(".")[2] or found[1]
+        if not key:
+            return f"no {name} is named: choose a config with --config NAME, or name it with --{name}"
+        return f"{key}{_place(_culprit(key, settings))} needs a value for {name}"
+    culprit = _culprit(key, settings)
+    if "Not of type" not in message and (
+        found := re.search(
+            r"(?:Expected a dot import path string: |Problem with given class_path '|Importing ')([\w.]+)", message
+        )
+    ):
+        return _unknown_class(key, found[1], message, culprit)
+    expected = _expected(message)
+    if key and expected:
+        value = culprit.value if culprit else _given(message)
+        choices = re.findall(r"'([^']+)'", " ".join(re.findall(r"typing\.Literal\[(.+?)\]", message)))
+        near = difflib.get_close_matches(str(value), choices, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{key} is {value!r}{_place(culprit)}: expected {expected}{hint}"
+    return "\n".join(line.strip() for line in message.strip().splitlines()[:3])
+
+
+def _unknown_key(key: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:
+    """Say that there is no such key, and which is nearest."""
+    key = ".".join(part for part in key.split(".") if part not in ("init_args", "dict_kwargs", "class_path"))
+    group, _, name = key.rpartition(".")
+    known = {action.dest for action in parser._actions if action.dest != "help"}  # noqa: SLF001
+    siblings = {dest.rpartition(".")[2] for dest in known if dest.rpartition(".")[0] == group}
+    kind = _class_of(group, settings)
+    if kind:
+        siblings = set(inspect.signature(kind).parameters)
+    place = _place(_culprit(key, settings))
+    owner = f"{group} ({kind.__name__})" if kind else group
+    if siblings:
+        hint = suggestion(name, sorted(siblings), "settings")
+        if group and "did you mean" in hint:
+            hint = hint.replace("did you mean '", f"did you mean '{group}.")
+        return f"{key}{place}: {owner or 'this verb'} has no setting {name!r}{hint}"
+    return f"{key}{place}: there is no such setting{suggestion(key, sorted(known), 'settings')[:200]}"
+
+
+def _unknown_class(key: str, name: str, message: str, culprit: Setting | None) -> str:
+    """Say that there is no such class, and which is nearest."""
+    known = sorted(_classes(key))
+    place = _place(culprit)
+    short = name.rpartition(".")[2]
+    if "is not allowed" in message:
+        return (
+            f"{key}{place}: {name!r} is not imported: configs may name classes of firstlight, lightning.pytorch, "
+            f"torch.optim and torch.nn\nadd your own package with FIRSTLIGHT_PACKAGES={name.partition('.')[0]}"
+        )
+    return f"{key}{place}: there is no class {name!r}{suggestion(short, known, 'classes')}"
+
+
+def _classes(key: str) -> Iterable[str]:
+    """Return the names of the classes that a key takes."""
+    bases: dict[str, Any] = {
+        "model": LightningModule,
+        "data": LightningDataModule,
+        "optimizer": torch.optim.Optimizer,
+        "lr_scheduler": torch.optim.lr_scheduler.LRScheduler,
+        "trainer.callbacks": callbacks.Callback,
+        "trainer.logger": loggers.Logger,
+    }
+    for kind in _subclasses(bases[key]) if key in bases else ():
+        if not inspect.isabstract(kind) and not kind.__name__.startswith("_"):
+            yield kind.__name__
+
+
+def _subclasses(base: type) -> Iterable[type]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _subclasses(kind)
+
+
+def _class_of(key: str, settings: Sequence[Setting]) -> type | None:
+    """Return the class that a key was last given, if it is one that is known."""
+    names = [str(setting.value).rpartition(".")[2] for setting in settings if setting.key == key]
+    modules = {"model": LightningModule, "data": LightningDataModule, "optimizer": torch.optim.Optimizer}
+    modules["lr_scheduler"] = torch.optim.lr_scheduler.LRScheduler
+    if key == "trainer.callbacks":
+        modules[key] = callbacks.Callback
+    if key not in modules:
+        return None
+    kinds = {kind.__name__: kind for kind in _subclasses(modules[key])}
+    return next((kinds[name] for name in reversed(names) if name in kinds), None)
+
+
+def _culprit(key: str, settings: Sequence[Setting]) -> Setting | None:
+    """Return the last setting of a key, or of anything below it."""
+    exact = [setting for setting in settings if setting.key == key]
+    below = [setting for setting in settings if setting.key.startswith(f"{key}.")]
+    return (exact or below or [None])[-1]
+
+
+def _place(culprit: Setting | None) -> str:
+    return f" ({culprit.place})" if culprit and culprit.place else ""
+
+
+def _expected(message: str) -> str:
+    """Return what kind of value would have been accepted."""
+    kinds: list[str] = []
+    for name in re.findall(r"Not of type (\w+)|Expected a <class '(?:[\w.]+\.)?(\w+)'>", message):
+        kind = RANGES.get(name[0] or name[1])
+        if kind and kind not in kinds:
+            kinds.append(kind)
+    choices = re.findall(r"'([^']+)'", " ".join(re.findall(r"Expected a typing\.Literal\[(.+?)\]", message)))
+    if choices:
+        kinds = ["one of " + ", ".join(dict.fromkeys(choices))]
+    return " or ".join(kinds)
+
+
+def _given(message: str) -> str:
+    found = re.search(r"Given value: (?:NestedArg\(key='\w+', val=)?(.+?)\)?$", message, re.MULTILINE)
+    return found[1].strip("'") if found else "?"
