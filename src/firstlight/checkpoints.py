@@ -1,9 +1,8 @@
 """Read and write checkpoint files: never half a file, never code from one, never a damaged one."""
 
-import contextlib
+import io
 import os
 import pickle
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from firstlight.errors import FirstlightError
+from firstlight.files import write_whole
 
 __all__ = ["CheckpointError", "LocalCheckpoints", "load_checkpoint", "save_checkpoint"]
 
@@ -21,25 +21,14 @@ class CheckpointError(FirstlightError):
 
 
 def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a checkpoint so that at every moment the file is the old one or the new one, whole.
+    """Write a checkpoint, whole or not at all.
 
-    The new file is written beside its target (a temporary folder may lie on another file system, from
-    which nothing can be moved at once), flushed to the disk and renamed.
+    Raises:
+        OSError: If there is no room, or no permission.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())  # mkstemp lets nobody else read
-        Path(name).replace(target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
-        raise
+    buffer = io.BytesIO()  # torch.save straight into a file hides why a write failed
+    torch.save(checkpoint, buffer)
+    write_whole(path, buffer.getbuffer())
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -79,9 +68,3 @@ class LocalCheckpoints(TorchCheckpointIO):
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Read a checkpoint, if it is whole and nothing but data."""
         return load_checkpoint(path)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

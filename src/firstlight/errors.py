@@ -2,8 +2,9 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
-__all__ = ["DataError", "FirstlightError", "UsageError", "suggestion"]
+__all__ = ["DataError", "FirstlightError", "NotFiniteError", "UsageError", "suggestion"]
 
 
 class FirstlightError(Exception):
@@ -24,6 +25,19 @@ class UsageError(FirstlightError):
 
 class DataError(FirstlightError, ValueError):
     """Data that is missing, damaged, or not what its file name promises."""
+
+
+class NotFiniteError(FirstlightError):
+    """A loss or a weight that is no number, or infinite.
+
+    Args:
+        what: What is not finite, and since when.
+        last: The checkpoint from before, if one was written.
+    """
+
+    def __init__(self, what: str, last: Path) -> None:
+        kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint was written yet"
+        super().__init__(f"{what}\n{kept}\ntry a smaller step size (--model.lr) or --trainer.gradient_clip_val 1")
 
 
 def suggestion(word: str, known: Iterable[str], what: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["LOGS", "Run", "claim", "every", "find", "of_checkpoint"]
+__all__ = ["LOGS", "Run", "claim", "every", "find", "of_checkpoint", "short"]
 
 LOGS = "lightning_logs"
 
@@ -56,8 +56,7 @@ class Run:
         return self.checkpoints / "last.ckpt"
 
     def __str__(self) -> str:
-        folder = os.path.relpath(self.folder)
-        return str(self.folder) if folder.startswith("..") else folder
+        return str(short(self.folder))
 
 
 def claim(root: Path, name: str) -> Run:
@@ -119,3 +118,9 @@ def of_checkpoint(path: Path) -> Run | None:
 
 def _started(run: Run) -> float:
     return run.config.stat().st_mtime if run.config.exists() else run.folder.stat().st_mtime
+
+
+def short(path: Path) -> Path:
+    """Return a path as it is written from the current folder, where it lies below it."""
+    relative = Path(os.path.relpath(path))
+    return path if ".." in relative.parts else relative

@@ -1,7 +1,7 @@
 """What models share: the loss, the scores, the steps and the logging, written once."""
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -76,6 +76,10 @@ class Task(LightningModule, ABC):
         """Use plain stochastic gradient descent."""
         return torch.optim.SGD(self.parameters(), lr=self.lr)
 
+    def on_train_epoch_start(self) -> None:
+        """Begin to count; an epoch that is resumed in its middle does not begin again."""
+        self.train_scores.reset()
+
     def on_train_epoch_end(self) -> None:
         """Log the epoch's training scores."""
         self._log_scores(self.train_scores, "train")
@@ -87,6 +91,23 @@ class Task(LightningModule, ABC):
     def on_test_epoch_end(self) -> None:
         """Log the test scores."""
         self._log_scores(self.test_scores, "test")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the name of the class, and what was counted so far in this epoch, over all processes."""
+        checkpoint["model_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
+        checkpoint["train_scores"] = {}
+        for name, score in self.train_scores.items():
+            score.sync(should_sync=self.trainer.world_size > 1)
+            checkpoint["train_scores"][name] = score.metric_state
+            score.unsync(should_unsync=self.trainer.world_size > 1)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on counting; what all processes had counted goes to the first."""
+        for name, states in checkpoint.get("train_scores", {}).items():
+            if self.global_rank == 0 and name in self.train_scores:
+                self.train_scores[name]._update_count = 1  # noqa: SLF001  # else it warns that it is empty
+                for state, value in states.items():
+                    setattr(self.train_scores[name], state, value)
 
     def _step(self, batch: Split, scores: MetricCollection) -> Tensor:
         x, y = batch

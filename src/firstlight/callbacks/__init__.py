@@ -1,7 +1,20 @@
-"""What happens around training: checkpoints, progress, predictions."""
+"""What happens around training: checkpoints, signals, progress, predictions."""
 
 from firstlight.callbacks.checkpoints import Checkpoints
+from firstlight.callbacks.optimizer import TypedOptimizer
 from firstlight.callbacks.predictions import Predictions
 from firstlight.callbacks.progress import EpochLines, progress_bar
+from firstlight.callbacks.steps import FiniteLoss, StepSeeds
+from firstlight.callbacks.stopping import Stopped, StopSignals
 
-__all__ = ["Checkpoints", "EpochLines", "Predictions", "progress_bar"]
+__all__ = [
+    "Checkpoints",
+    "EpochLines",
+    "FiniteLoss",
+    "Predictions",
+    "StepSeeds",
+    "StopSignals",
+    "Stopped",
+    "TypedOptimizer",
+    "progress_bar",
+]

@@ -8,24 +8,29 @@ from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from firstlight.errors import UsageError
+from firstlight.callbacks.stopping import Stopped, StopSignals
+from firstlight.errors import NotFiniteError, UsageError
 from firstlight.tasks import Task
 
 __all__ = ["Checkpoints"]
 
 
 class Checkpoints(Checkpoint):
-    """Keep two checkpoints: the best by a validation score, and the last.
+    """Keep two checkpoints, the best by a validation score and the last, and end a run that is told to stop.
 
     ``best.ckpt`` is written after a validation that beat all before it. ``last.ckpt`` is written at the
-    end of each epoch, and every few steps on request. (Lightning's ``ModelCheckpoint(save_last=True)``
-    keeps the *best* epoch as the last one when it has a monitor.)
+    end of each epoch, every few steps on request, and when a signal stops the run. (Lightning's
+    ``ModelCheckpoint(save_last=True)`` keeps the *best* epoch as the last one when it has a monitor.)
+
+    A run that goes on from ``last.ckpt`` takes every step and every validation that an unbroken run takes,
+    so the file is never written between a step and the validation that follows it.
 
     Args:
         every_n_steps: Write ``last.ckpt`` every this many optimizer steps too.
         monitor: Score that chooses the best; null takes what the model says, else ``loss/val``.
         mode: Whether the smallest or the largest score is the best; null takes what the model says, else ``min``.
-        folder: Where the files go; the command line sets it to the run's folder.
+        folder: Where the files go; null takes ``checkpoints`` in the logger's folder.
+        signals: Signals that end the run.
     """
 
     def __init__(
@@ -34,21 +39,56 @@ class Checkpoints(Checkpoint):
         monitor: str | None = None,
         mode: Literal["min", "max"] | None = None,
         folder: str | None = None,
+        signals: StopSignals | None = None,
     ) -> None:
         self.every_n_steps = every_n_steps
         self.monitor = monitor
         self.mode = mode
         self.folder = Path(folder) if folder else None
+        self.signals = signals or StopSignals()
         self.best_score: float | None = None
         self.best_epoch: int | None = None
+        self._step = 0  # optimizer steps at the end of the batch before
+        self._due = False  # last.ckpt is to be written as soon as the run stands at a border
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint of the last step."""
+        return (self.folder or Path()) / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation score."""
+        return (self.folder or Path()) / "best.ckpt"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take from the model what was not set."""
+        """Take from the model and the logger what was not set."""
         if isinstance(pl_module, Task):
             self.monitor, self.mode = self.monitor or pl_module.monitor, self.mode or pl_module.mode
         self.monitor, self.mode = self.monitor or "loss/val", self.mode or "min"
         if self.folder is None:
             self.folder = Path(trainer.log_dir or trainer.default_root_dir, "checkpoints")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop, if a signal came before the first step."""
+        self._step = trainer.global_step
+        if self.signals.told(trainer):
+            if self._wanted(trainer) and not self.last.exists():
+                self._save(trainer, self.last)
+            raise Stopped(self.signals.number)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write ``last.ckpt`` where it is due, and stop where it was told."""
+        step, before = trainer.global_step, self._step
+        if step == before:
+            return  # gradients are being accumulated: this is no border
+        self._step = step
+        if self.every_n_steps and step // self.every_n_steps > before // self.every_n_steps:
+            self._due = True
+        if not (trainer.is_last_batch or _validation_follows(trainer, batch_idx)):
+            self._save_if_due(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``best.ckpt`` if the score is the best so far."""
@@ -56,23 +96,19 @@ class Checkpoints(Checkpoint):
             return
         if self.monitor not in trainer.callback_metrics:
             logged = ", ".join(trainer.callback_metrics) or "nothing"
-            raise UsageError(f"checkpoint.monitor {self.monitor!r} is not a score that the model logs: {logged}")
+            raise UsageError(f"checkpoint.monitor is {self.monitor!r}, but the model logs {logged}")
         score = trainer.callback_metrics[self.monitor].item()
         best = self.best_score
         if best is None or (score > best if self.mode == "max" else score < best):
             self.best_score, self.best_epoch = score, trainer.current_epoch
-            self._save(trainer, "best.ckpt")
-
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        """Write ``last.ckpt`` every ``every_n_steps`` optimizer steps."""
-        step = trainer.global_step
-        if self.every_n_steps and step % self.every_n_steps == 0 and self._wanted(trainer):
-            self._save(trainer, "last.ckpt")
+            self._save(trainer, self.best)
+        if not trainer.is_last_batch:
+            self._save_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``last.ckpt``."""
-        if self._wanted(trainer):
-            self._save(trainer, "last.ckpt")
+        self._due = True
+        self._save_if_due(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score so far and its epoch."""
@@ -82,9 +118,31 @@ class Checkpoints(Checkpoint):
         """Go on from a best score."""
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
 
+    def _save_if_due(self, trainer: Trainer) -> None:
+        """Write ``last.ckpt`` if it is due or the run is to stop; the run stands at a border."""
+        told = self.signals.told(trainer)
+        if (self._due or told) and self._wanted(trainer):
+            self._save(trainer, self.last)
+        self._due = False
+        if told:
+            raise Stopped(self.signals.number)
+
     def _wanted(self, trainer: Trainer) -> bool:
         return trainer.state.fn == "fit" and not trainer.fast_dev_run  # type: ignore[attr-defined]
 
-    def _save(self, trainer: Trainer, name: str) -> None:
-        assert self.folder is not None
-        trainer.save_checkpoint(self.folder / name)
+    def _save(self, trainer: Trainer, path: Path) -> None:
+        for name, value in trainer.lightning_module.state_dict().items():
+            if value.is_floating_point() and not torch.isfinite(value).all():
+                raise NotFiniteError(
+                    f"{name} is not a number (or infinite) after step {trainer.global_step}", self.last
+                )
+        trainer.save_checkpoint(path)
+
+
+def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+    """Return whether the trainer validates in mid-epoch right after this batch."""
+    every = trainer.val_check_batch
+    if every is None or not trainer.enable_validation:
+        return False
+    whole_run = trainer.check_val_every_n_epoch is None
+    return ((trainer.fit_loop.total_batch_idx if whole_run else batch_idx) + 1) % every == 0

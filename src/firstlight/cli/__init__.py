@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 import traceback
 from typing import NoReturn
 
@@ -39,9 +40,22 @@ def main() -> None:
     try:
         _dispatch(verb, rest)
     except FirstlightError as error:
-        _fail(error)
+        _end(error, error.exit_status)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        _end(error, 1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as error:
+        if str(error) and not str(error).isdigit():
+            print(error, file=sys.stderr)  # a signal stopped the run: how to go on
+        _outlive_first_process()
+        raise
+    except Exception:
+        traceback.print_exc()
+        print("error: this is a bug, in firstlight or in a class that the config names", file=sys.stderr)
+        sys.exit(1)
 
 
 def _dispatch(verb: str, rest: list[str]) -> None:
@@ -61,9 +75,23 @@ def _dispatch(verb: str, rest: list[str]) -> None:
         raise UsageError(f"no verb {verb!r}{suggestion(verb, [*TRAINER_VERBS, *QUICK_VERBS], 'verbs')}")
 
 
-def _fail(error: FirstlightError) -> NoReturn:
+def _end(error: Exception, status: int) -> NoReturn:
     """Print an error that its reader can mend, and end."""
     if os.environ.get("FIRSTLIGHT_DEBUG"):
         traceback.print_exc()
     print(f"error: {error}", file=sys.stderr)
-    sys.exit(error.exit_status)
+    _outlive_first_process()
+    sys.exit(status)
+
+
+def _outlive_first_process() -> None:
+    """Wait for the process that started this one to end.
+
+    Where several processes stop together, the first would be killed by its own watch over the others
+    if one of them ended before it, and its exit status would be lost.
+    """
+    if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+        return
+    parent, deadline = os.getppid(), time.monotonic() + 20
+    while os.getppid() == parent and time.monotonic() < deadline:
+        time.sleep(0.02)

@@ -4,8 +4,8 @@ LightningCLI reads a command line from left to right, so a flag before ``--confi
 fail. Here configs always go first and flags win. Nothing here needs torch.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,20 +30,22 @@ class Request:
 
     Args:
         verb: What to do.
-        args: The arguments for the parser: configs first, then flags, each in the order that they were typed.
         name: Name for a new run.
         root: Folder that holds, or will hold, ``lightning_logs``.
         run: The run whose folder is used again: the one to resume, or to evaluate.
         checkpoint: The checkpoint to start from; None starts from untrained weights.
-        settings: What was typed and written in configs, the strongest last.
+        configs: The files of settings, the strongest last.
+        flags: Everything else that was typed, in order.
+        settings: What configs and flags say, the strongest last.
     """
 
     verb: str
-    args: list[str]
     name: str
     root: Path
     run: Run | None = None
     checkpoint: Path | None = None
+    configs: list[Path] = field(default_factory=list)
+    flags: list[str] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)
 
     @classmethod
@@ -56,15 +58,32 @@ class Request:
         names, flags = _split(typed)
         root = Path(_value(flags, "--trainer.default_root_dir") or _from_configs(names, "default_root_dir") or ".")
         name = _value(flags, "--name") or (Path(names[0]).stem if names else "default")
-        request = cls(verb, [], name, root)
+        request = cls(verb, name, root)
         if verb == "fit":
             base = request._choose_start(names, flags)
         else:
             base = request._choose_weights(names, flags)
-        configs = [*base, *map(find_config, names)]
-        request.settings = read_settings(configs, flags)
-        request.args = [verb, *(f"--config={path}" for path in configs), *flags]
+        request.configs = [*base, *map(find_config, names)]
+        request.flags = flags
+        request.settings = read_settings(request.configs, flags)
         return request
+
+    def arguments(self, checkpoint: Mapping[str, Any] | None = None) -> list[str]:
+        """Return the arguments for the parser: the weakest first, flags last.
+
+        Args:
+            checkpoint: Its hyperparameters go below everything else, for the class that is configured
+                (or, where none is, the class that the checkpoint says it is of).
+        """
+        layers = [f"--config={path}" for path in self.configs]
+        hparams = (checkpoint or {}).get("hyper_parameters")
+        if checkpoint and hparams and self.run is None:
+            named = [s.value for s in self.settings if s.key == "model" and isinstance(s.value, str)]
+            kind = named[-1] if named else checkpoint.get("model_class")
+            model = {"class_path": kind, "init_args": {k: v for k, v in hparams.items() if not k.startswith("_")}}
+            if kind:
+                layers.insert(0, "--config=" + json.dumps({"model": model}))
+        return [self.verb, *layers, *self.flags]
 
     def _choose_start(self, names: list[str], flags: list[str]) -> list[Path]:
         """Find what a fit goes on from; return the configs that go below those typed."""
@@ -114,7 +133,7 @@ def _reference(resume: str, names: list[str]) -> str | None:
 
 def _existing(path: Any) -> Path:
     if not Path(path).is_file():
-        raise UsageError(f"--ckpt_path: there is no checkpoint {os.fspath(path)}")
+        raise UsageError(f"--ckpt_path: there is no checkpoint {path}")
     return Path(path)
 
 

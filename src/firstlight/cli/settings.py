@@ -64,7 +64,8 @@ def _of_node(node: yaml.Node, key: str, path: Path) -> Iterator[Setting]:
     if isinstance(node, yaml.MappingNode):
         for name, child in node.value:
             nested = key if name.value in (*LAYERS, "class_path") else f"{key}.{name.value}".strip(".")
-            yield Setting(nested, _plain(child), f"{path}, line {name.start_mark.line + 1}")
+            if name.value not in LAYERS:
+                yield Setting(nested, _plain(child), f"{path}, line {name.start_mark.line + 1}")
             yield from _of_node(child, nested, path)
     elif isinstance(node, yaml.SequenceNode):
         for child in node.value:

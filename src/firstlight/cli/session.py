@@ -1,0 +1,75 @@
+"""What holds for the whole of one command: which modules a config may import, and which messages are no news."""
+
+import logging
+import os
+import warnings
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+import jsonargparse
+
+from firstlight.errors import UsageError
+
+__all__ = ["allow_imports", "instantiate_plainly", "quiet"]
+
+ALLOWED = ("firstlight", "lightning.pytorch", "torch.optim", "torch.nn")
+VARIABLE = "FIRSTLIGHT_PACKAGES"
+
+
+def allow_imports() -> None:
+    """Let a config name classes of Lightning, torch and firstlight, and of packages that their owner added.
+
+    A package of one's own is added by installing it with an entry point in the group
+    ``firstlight.packages``, or by the environment variable FIRSTLIGHT_PACKAGES (names, with commas
+    between). A config cannot add one: importing a module runs it.
+
+    Raises:
+        UsageError: If such a package cannot be found.
+    """
+    own = {entry.value for entry in entry_points(group="firstlight.packages")}
+    own |= {name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()}
+    jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
+    for name in ("firstlight.models", "firstlight.data", *sorted(own)):
+        try:
+            import_module(name)  # its classes can then be named without their module
+        except ModuleNotFoundError as error:
+            raise UsageError(f"{VARIABLE} names {name!r}, which cannot be imported: {error}") from error
+
+
+def quiet() -> None:
+    """Silence what is no news: Lightning's greetings, and warnings that are wrong here, each by its text."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        # scores are logged once an epoch, not every log_every_n_steps
+        r"The number of training batches \(\d+\) is smaller than the logging interval",
+        # that is what --optimizer is for
+        r".*`\w+\.configure_optimizers` will be overridden by `Command\.configure_optimizers`",
+        # a run that is only tested needs none of the callbacks that it was trained with
+        r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
+        r"You're loading a checkpoint outside the .fit. stage|.*loading a checkpoint outside the .fit. stage",
+        # Lightning 2.6's own use of jsonargparse and torch
+        r"\s*``?instantiate_classes",
+        r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    ):
+        warnings.filterwarnings("ignore", message)
+
+
+def instantiate_plainly(kind: type, *args: Any, **kwargs: Any) -> Any:
+    """Build a model or data module from numbers that are nothing but numbers.
+
+    A ``PositiveInt`` that jsonargparse parsed is a class of its own, which no checkpoint may hold.
+    """
+    return kind(*args, **{name: _plain(value) for name, value in kwargs.items()})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    for kind in (int, float):
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return kind(value)
+    return value

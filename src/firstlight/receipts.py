@@ -1,0 +1,102 @@
+"""A run's receipt, ``run.json``: what was run, with what, when, and how it ended. Nothing here needs torch."""
+
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from firstlight.files import write_whole
+from firstlight.runs import Run
+
+__all__ = ["read", "status", "update"]
+
+
+def read(run: Run) -> dict[str, Any]:
+    """Return a run's receipt; an empty one if it has none that can be read."""
+    try:
+        content = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def start(run: Run, seed: int, device: str) -> None:
+    """Begin a receipt, or go on with that of a run that is resumed."""
+    receipt = read(run)
+    update(
+        run,
+        commands=[*receipt.get("commands", []), sys.argv],
+        versions={name: _version(name) for name in ("firstlight", "torch", "lightning")}
+        | {"python": platform.python_version()},
+        git=_git(),
+        seed=seed,
+        device=device,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        start=receipt.get("start") or _now(),
+        end=None,
+        status="running",
+    )
+
+
+def end(run: Run, status: str, scores: Mapping[str, float], step: int, epochs: int, best: Mapping[str, Any]) -> None:
+    """Close a receipt."""
+    update(run, end=_now(), status=status, step=step, epochs=epochs, best=dict(best), scores=dict(scores))
+
+
+def update(run: Run, **fields: Any) -> None:
+    """Change fields of a receipt; the file is whole at every moment."""
+    text = json.dumps({**read(run), **fields}, indent=2) + "\n"
+    write_whole(run.folder / "run.json", text.encode())
+
+
+def status(run: Run) -> str:
+    """Return how a run stands: ``running``, ``finished``, ``stopped``, ``failed``, or ``killed``, which left no word."""
+    receipt = read(run)
+    state = str(receipt.get("status", "unknown"))
+    if state == "running" and receipt.get("host") == socket.gethostname() and not _alive(receipt.get("pid", 0)):
+        return "killed"
+    return state
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _git() -> dict[str, Any] | None:
+    """Return the commit of the current folder's checkout, and whether anything in it was changed."""
+    git = shutil.which("git")
+    if git is None or not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
+        return None
+    answers = [
+        subprocess.run([git, *args], capture_output=True, text=True, check=False)  # noqa: S603
+        for args in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+    ]
+    if answers[0].returncode:
+        return None
+    return {"commit": answers[0].stdout.strip(), "dirty": bool(answers[1].stdout.strip())}
