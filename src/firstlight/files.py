@@ -26,9 +26,11 @@ def write_whole(path: str | os.PathLike[str], content: bytes | memoryview) -> No
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             part.unlink()
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not name the file
         raise
     folder = os.open(target.parent, os.O_RDONLY)
     try:

@@ -59,7 +59,7 @@ def update(run: Run, **fields: Any) -> None:
 
 
 def status(run: Run) -> str:
-    """Return how a run stands: ``running``, ``finished``, ``stopped``, ``failed``, or ``killed``, which left no word."""
+    """Return how a run stands: ``running``, ``finished``, ``stopped``, ``failed``, or ``killed`` without a word."""
     receipt = read(run)
     state = str(receipt.get("status", "unknown"))
     if state == "running" and receipt.get("host") == socket.gethostname() and not _alive(receipt.get("pid", 0)):

@@ -105,7 +105,7 @@ class Task(LightningModule, ABC):
         """Go on counting; what all processes had counted goes to the first."""
         for name, states in checkpoint.get("train_scores", {}).items():
             if self.global_rank == 0 and name in self.train_scores:
-                self.train_scores[name]._update_count = 1  # noqa: SLF001  # else it warns that it is empty
+                self.train_scores[name]._update_count = 1  # else it warns that it is empty
                 for state, value in states.items():
                     setattr(self.train_scores[name], state, value)
 

@@ -18,8 +18,8 @@ __all__ = ["Checkpoints"]
 class Checkpoints(Checkpoint):
     """Keep two checkpoints, the best by a validation score and the last, and end a run that is told to stop.
 
-    ``best.ckpt`` is written after a validation that beat all before it. ``last.ckpt`` is written at the
-    end of each epoch, every few steps on request, and when a signal stops the run. (Lightning's
+    ``best.ckpt`` is written after a validation that beat all before it. ``last.ckpt`` is written before the
+    first step, at the end of each epoch, every few steps on request, and when a signal stops the run. (Lightning's
     ``ModelCheckpoint(save_last=True)`` keeps the *best* epoch as the last one when it has a monitor.)
 
     A run that goes on from ``last.ckpt`` takes every step and every validation that an unbroken run takes,
@@ -70,11 +70,11 @@ class Checkpoints(Checkpoint):
             self.folder = Path(trainer.log_dir or trainer.default_root_dir, "checkpoints")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop, if a signal came before the first step."""
+        """Write a first ``last.ckpt``: a folder that cannot be written shows now, not after an epoch's work."""
         self._step = trainer.global_step
+        if self._wanted(trainer) and not self.last.exists():
+            self._save(trainer, self.last)
         if self.signals.told(trainer):
-            if self._wanted(trainer) and not self.last.exists():
-                self._save(trainer, self.last)
             raise Stopped(self.signals.number)
 
     def on_train_batch_end(

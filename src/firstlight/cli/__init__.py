@@ -64,11 +64,11 @@ def _dispatch(verb: str, rest: list[str]) -> None:
     elif verb in ("-V", "--version"):
         print(f"firstlight {__version__}")
     elif verb in QUICK_VERBS:
-        from firstlight.cli import verbs
+        from firstlight.cli import verbs  # noqa: PLC0415  # it needs yaml, and help needs nothing
 
         getattr(verbs, verb)(rest)
     elif verb in TRAINER_VERBS:
-        from firstlight.cli.command import run
+        from firstlight.cli.command import run  # noqa: PLC0415  # it needs torch, and nothing else does
 
         run(verb, rest)
     else:

@@ -1,25 +1,20 @@
-"""``fit``, ``validate``, ``test`` and ``predict``: LightningCLI, with a run's folder and its checkpoints."""
+"""``fit``, ``validate``, ``test`` and ``predict``: a Trainer, with a run's folder and its checkpoints."""
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any
 
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from firstlight import receipts, runs
 from firstlight.callbacks import (
-    Checkpoints,
     FiniteLoss,
     Predictions,
     StepSeeds,
@@ -28,16 +23,15 @@ from firstlight.callbacks import (
     TypedOptimizer,
     progress_bar,
 )
-from firstlight.checkpoints import CheckpointError, LocalCheckpoints, load_checkpoint
-from firstlight.cli.arguments import Request
-from firstlight.cli.explain import explain
+from firstlight.checkpoints import LocalCheckpoints
+from firstlight.cli.parsing import Arguments
+from firstlight.cli.request import Request
 from firstlight.cli.session import allow_imports, instantiate_plainly, quiet
-from firstlight.cli.settings import Setting
-from firstlight.errors import FirstlightError, UsageError
+from firstlight.errors import UsageError
 from firstlight.files import write_whole
 from firstlight.runs import Run, short
 
-__all__ = ["Command", "run"]
+__all__ = ["run"]
 
 RUN_FOLDER = "FIRSTLIGHT_RUN_FOLDER"  # tells the processes that the first one starts which folder it claimed
 
@@ -56,35 +50,8 @@ def run(verb: str, typed: list[str]) -> "Command":
     return Command(Request.read(verb, typed), signals)
 
 
-class Parser(LightningArgumentParser):
-    """A parser that raises what it has to say."""
-
-    settings: ClassVar[list[Setting]] = []  # of the command line that is being parsed
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the message in a line or two; LightningCLI would print sixty."""
-        if not self.exit_on_error:  # a parser inside the parser, for one class's arguments
-            super().error(message, ex)
-        parser = getattr(ex, "subcommand_parser", None) or self
-        raise UsageError(explain(message, parser, self.settings)) from ex
-
-
-class SaveConfig(SaveConfigCallback):
-    """Write ``config.yaml`` into the run's folder, wherever the logger writes."""
-
-    def __init__(self, parser: LightningArgumentParser, config: Namespace, path: Path | None) -> None:
-        super().__init__(parser, config, save_to_log_dir=False)
-        self.path = path
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file; Lightning calls this in the first process only."""
-        if self.path:
-            text = self.parser.dump(self.config, skip_none=False)
-            write_whole(self.path, text.encode())
-
-
-class Command(LightningCLI):
-    """LightningCLI for one request.
+class Command(Arguments):
+    """One request, from its arguments to its last line.
 
     Args:
         request: What was typed.
@@ -92,71 +59,10 @@ class Command(LightningCLI):
     """
 
     def __init__(self, request: Request, signals: StopSignals) -> None:
-        self.request = request
         self.signals = signals
         self.fitting = request.verb == "fit"
-        self.checkpoint = load_checkpoint(request.checkpoint) if request.checkpoint else None
         self.run_folder: Run | None = None
-        super().__init__(
-            save_config_callback=SaveConfig,
-            seed_everything_default=0,
-            parser_class=Parser,
-            parser_kwargs={"allow_abbrev": False},
-            load_from_checkpoint_support=False,  # models are built from plain hyperparameters
-        )
-
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Name the verbs, and the arguments of the Trainer's methods that this command line sets itself."""
-        mine = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders", "weights_only"}
-        return {
-            "fit": mine,
-            "validate": mine | {"verbose"},
-            "test": mine | {"verbose"},
-            "predict": mine | {"return_predictions"},
-        }
-
-    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the seed."""
-        parser.add_argument(
-            "--seed_everything",
-            type=bool | NonNegativeInt,
-            default=0,
-            help="Seed of all random numbers but the data's own; true draws one.",
-        )
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what a run is called, which one is meant, and how its checkpoints are kept."""
-        parser.add_argument("--name", type=str | None, help="Name of a new run; by default that of the first config.")
-        parser.add_argument(
-            "--resume",
-            type=str | None,
-            nargs="?",
-            help="fit: go on in the folder of a run (NAME, NAME/version_N or a folder; by default the latest).",
-        )
-        parser.add_argument(
-            "--run",
-            type=str | None,
-            help="validate, test, predict: the run whose best checkpoint to take (by default the latest that matches).",
-        )
-        parser.add_class_arguments(Checkpoints, "checkpoint", skip={"folder", "signals"})
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse what was typed, over what the checkpoint says of its model; keep what concerns this call out of it."""
-        request = self.request
-        Parser.settings = request.settings
-        self.config = parser.parse_args(request.arguments(self.checkpoint))
-        settings = self.config[request.verb]
-        settings.name = settings.resume = settings.run = settings.ckpt_path = None
-        if settings.seed_everything is True:
-            settings.seed_everything = secrets.randbelow(2**32)
-        kind = (self.checkpoint or {}).get("model_class")
-        if kind and settings.model.class_path.rpartition(".")[2] != kind.rpartition(".")[2]:
-            wanted = settings.model.class_path.rpartition(".")[2]
-            raise CheckpointError(f"checkpoint {request.checkpoint} is of {kind}, but the model is {wanted}")
-
-    def _parse_ckpt_path(self) -> None:
-        """Leave the config as it was typed; Lightning would let the checkpoint's hyperparameters win over it."""
+        super().__init__(request)
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, and hand models hyperparameters that any checkpoint reader understands."""
@@ -242,13 +148,6 @@ class Command(LightningCLI):
         elif not self.fitting:
             print("weights: untrained, as asked for (--ckpt_path none)")
 
-    @staticmethod
-    def configure_optimizers(lightning_module: LightningModule, optimizer: Any, lr_scheduler: Any = None) -> Any:
-        """Step a schedule as it is meant: one that is laid out in steps after each step, any other after each epoch."""
-        if isinstance(lr_scheduler, OneCycleLR | CyclicLR):
-            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
-        return LightningCLI.configure_optimizers(lightning_module, optimizer, lr_scheduler)
-
     def fit(self, **kwargs: Any) -> None:
         """Train, and keep the run's receipt."""
         folder = self.run_folder if self.trainer.is_global_zero else None
@@ -285,10 +184,7 @@ class Command(LightningCLI):
             return
         checkpoints = self.config_init["fit"].checkpoint
         if checkpoints.best_score is not None:
-            epoch = checkpoints.best_epoch + 1
-            print(
-                f"best:    {checkpoints.monitor} {checkpoints.best_score:.5g} in epoch {epoch}, {short(checkpoints.best)}"
-            )
+            print(f"best:    {checkpoints.monitor} {checkpoints.best_score:.5g} in epoch {checkpoints.best_epoch + 1}")
         print(f"run:     {self.run_folder}")
         print(f"curves:  firstlight tensorboard --logdir {short(self.run_folder.folder.parents[1])}")
         print(f"next:    firstlight test --run {self.run_folder.name}")

@@ -10,7 +10,7 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule, callbacks, loggers
 
-from firstlight.cli.settings import Setting
+from firstlight.cli.settings import LAYERS, Setting
 from firstlight.errors import suggestion
 
 __all__ = ["explain"]
@@ -31,7 +31,7 @@ RANGES = {
 }
 
 
-def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:
+def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:  # noqa: PLR0911
     """Return what a parser's message comes down to, in at most three lines.
 
     Args:
@@ -68,9 +68,9 @@ def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -
 
 def _unknown_key(key: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:
     """Say that there is no such key, and which is nearest."""
-    key = ".".join(part for part in key.split(".") if part not in ("init_args", "dict_kwargs", "class_path"))
+    key = ".".join(part for part in key.split(".") if part not in (*LAYERS, "class_path"))
     group, _, name = key.rpartition(".")
-    known = {action.dest for action in parser._actions if action.dest != "help"}  # noqa: SLF001
+    known = {action.dest for action in parser._actions if action.dest != "help"}
     siblings = {dest.rpartition(".")[2] for dest in known if dest.rpartition(".")[0] == group}
     kind = _class_of(group, settings)
     if kind:
@@ -90,7 +90,8 @@ def _unknown_class(key: str, name: str, message: str, culprit: Setting | None) -
     known = sorted(_classes(key))
     place = _place(culprit)
     short = name.rpartition(".")[2]
-    if "is not allowed" in message:
+    if denied := re.search(r"Importing '([\w.]+)' is not allowed", message):
+        name = denied[1]
         return (
             f"{key}{place}: {name!r} is not imported: configs may name classes of firstlight, lightning.pytorch, "
             f"torch.optim and torch.nn\nadd your own package with FIRSTLIGHT_PACKAGES={name.partition('.')[0]}"
@@ -114,7 +115,8 @@ def _classes(key: str) -> Iterable[str]:
 
 
 def _subclasses(base: type) -> Iterable[type]:
-    for kind in base.__subclasses__():
+    kinds: list[type] = base.__subclasses__()
+    for kind in kinds:
         yield kind
         yield from _subclasses(kind)
 
@@ -122,7 +124,11 @@ def _subclasses(base: type) -> Iterable[type]:
 def _class_of(key: str, settings: Sequence[Setting]) -> type | None:
     """Return the class that a key was last given, if it is one that is known."""
     names = [str(setting.value).rpartition(".")[2] for setting in settings if setting.key == key]
-    modules = {"model": LightningModule, "data": LightningDataModule, "optimizer": torch.optim.Optimizer}
+    modules: dict[str, type] = {
+        "model": LightningModule,
+        "data": LightningDataModule,
+        "optimizer": torch.optim.Optimizer,
+    }
     modules["lr_scheduler"] = torch.optim.lr_scheduler.LRScheduler
     if key == "trainer.callbacks":
         modules[key] = callbacks.Callback
@@ -136,7 +142,7 @@ def _culprit(key: str, settings: Sequence[Setting]) -> Setting | None:
     """Return the last setting of a key, or of anything below it."""
     exact = [setting for setting in settings if setting.key == key]
     below = [setting for setting in settings if setting.key.startswith(f"{key}.")]
-    return (exact or below or [None])[-1]
+    return exact[-1] if exact else below[-1] if below else None
 
 
 def _place(culprit: Setting | None) -> str:

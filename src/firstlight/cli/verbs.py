@@ -22,7 +22,7 @@ def configs(args: list[str]) -> None:
 
 def tensorboard(args: list[str]) -> None:
     """Open TensorBoard's server over the runs, on this machine's own address only."""
-    from tensorboard import main as program
+    from tensorboard import main as program  # noqa: PLC0415  # slow to import
 
     sys.argv = ["tensorboard", *([] if any(arg.startswith("--logdir") for arg in args) else ["--logdir", LOGS]), *args]
     program.run_main()

@@ -59,10 +59,7 @@ class Request:
         root = Path(_value(flags, "--trainer.default_root_dir") or _from_configs(names, "default_root_dir") or ".")
         name = _value(flags, "--name") or (Path(names[0]).stem if names else "default")
         request = cls(verb, name, root)
-        if verb == "fit":
-            base = request._choose_start(names, flags)
-        else:
-            base = request._choose_weights(names, flags)
+        base = request._choose_start(names, flags) if verb == "fit" else request._choose_weights(names, flags)
         request.configs = [*base, *map(find_config, names)]
         request.flags = flags
         request.settings = read_settings(request.configs, flags)

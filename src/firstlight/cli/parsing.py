@@ -1,0 +1,127 @@
+"""The arguments of ``fit``, ``validate``, ``test`` and ``predict``: LightningCLI's, and what a run adds to them."""
+
+import secrets
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+
+from jsonargparse import Namespace
+from jsonargparse.typing import NonNegativeInt
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
+
+from firstlight.callbacks import Checkpoints
+from firstlight.checkpoints import CheckpointError, load_checkpoint
+from firstlight.cli.explain import explain
+from firstlight.cli.request import Request
+from firstlight.cli.settings import Setting
+from firstlight.errors import UsageError
+from firstlight.files import write_whole
+
+__all__ = ["Arguments"]
+
+
+class Parser(LightningArgumentParser):
+    """A parser that raises what it has to say."""
+
+    settings: ClassVar[list[Setting]] = []  # of the command line that is being parsed
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the message in a line or two; LightningCLI would print sixty."""
+        if not self.exit_on_error:  # a parser inside the parser, for one class's arguments
+            super().error(message, ex)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        raise UsageError(explain(message, parser, self.settings)) from ex
+
+
+class SaveConfig(SaveConfigCallback):
+    """Write ``config.yaml`` into the run's folder, wherever the logger writes."""
+
+    def __init__(self, parser: LightningArgumentParser, config: Namespace, path: Path | None) -> None:
+        super().__init__(parser, config, save_to_log_dir=False)
+        self.path = path
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file; Lightning calls this in the first process only."""
+        if self.path:
+            text = self.parser.dump(self.config, skip_none=False)
+            write_whole(self.path, text.encode())
+
+
+class Arguments(LightningCLI):
+    """LightningCLI for one request, up to the parsed configuration.
+
+    Args:
+        request: What was typed.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.checkpoint = load_checkpoint(request.checkpoint) if request.checkpoint else None
+        super().__init__(
+            save_config_callback=SaveConfig,
+            seed_everything_default=0,
+            parser_class=Parser,
+            parser_kwargs={"allow_abbrev": False},
+            load_from_checkpoint_support=False,  # models are built from plain hyperparameters
+        )
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Name the verbs, and the arguments of the Trainer's methods that this command line sets itself."""
+        mine = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders", "weights_only"}
+        return {
+            "fit": mine,
+            "validate": mine | {"verbose"},
+            "test": mine | {"verbose"},
+            "predict": mine | {"return_predictions"},
+        }
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the seed."""
+        parser.add_argument(
+            "--seed_everything",
+            type=bool | NonNegativeInt,
+            default=0,
+            help="Seed of all random numbers but the data's own; true draws one.",
+        )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what a run is called, which one is meant, and how its checkpoints are kept."""
+        parser.add_argument("--name", type=str | None, help="Name of a new run; by default that of the first config.")
+        parser.add_argument(
+            "--resume",
+            type=str | None,
+            nargs="?",
+            help="fit: go on in the folder of a run (NAME, NAME/version_N or a folder; by default the latest).",
+        )
+        parser.add_argument(
+            "--run",
+            type=str | None,
+            help="validate, test, predict: the run whose best checkpoint to take (by default the latest that matches).",
+        )
+        parser.add_class_arguments(Checkpoints, "checkpoint", skip={"folder", "signals"})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse what was typed, over what the checkpoint says of its model; keep what concerns this call out of it."""
+        request = self.request
+        Parser.settings = request.settings
+        self.config = parser.parse_args(request.arguments(self.checkpoint))
+        settings = self.config[request.verb]
+        settings.name = settings.resume = settings.run = settings.ckpt_path = None
+        if settings.seed_everything is True:
+            settings.seed_everything = secrets.randbelow(2**32)
+        kind = (self.checkpoint or {}).get("model_class")
+        if kind and settings.model.class_path.rpartition(".")[2] != kind.rpartition(".")[2]:
+            wanted = settings.model.class_path.rpartition(".")[2]
+            raise CheckpointError(f"checkpoint {request.checkpoint} is of {kind}, but the model is {wanted}")
+
+    def _parse_ckpt_path(self) -> None:
+        """Leave the config as it was typed; Lightning would let the checkpoint's hyperparameters win over it."""
+
+    @staticmethod
+    def configure_optimizers(lightning_module: LightningModule, optimizer: Any, lr_scheduler: Any = None) -> Any:
+        """Step a schedule as it is meant: one that is laid out in steps after each step, any other after each epoch."""
+        if isinstance(lr_scheduler, OneCycleLR | CyclicLR):
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
+        return LightningCLI.configure_optimizers(lightning_module, optimizer, lr_scheduler)
