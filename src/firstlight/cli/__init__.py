@@ -20,10 +20,13 @@ Train, test and look at the documented models.
   validate     score validation data:    firstlight validate --config mlp
   test         score test data:          firstlight test --run mlp/version_0
   predict      write predictions:        firstlight predict --config mlp
+  runs         list the runs, or compare two:   firstlight runs diff mlp/version_0 mlp/version_1
+  reproduce    run a run again: are the scores the same to the bit?
   tensorboard  show the curves of all runs in a browser
   configs      list the configs and presets that --config takes by name
 
-Evaluation takes the best checkpoint of the latest run that matches. Every setting of a config is a flag too
+Evaluation takes the best checkpoint of the latest run that matches. A run that was stopped or killed goes on
+with: firstlight fit --resume. Every setting of a config is a flag too
 (--trainer.max_epochs 3, --model.lr 0.1); flags win over configs, later configs over earlier ones.
 
   firstlight VERB --help     all settings of a verb
@@ -31,7 +34,8 @@ Evaluation takes the best checkpoint of the latest run that matches. Every setti
   firstlight --version
 """
 TRAINER_VERBS = ("fit", "validate", "test", "predict")
-QUICK_VERBS = ("configs", "tensorboard")
+QUICK_VERBS = ("configs", "runs", "tensorboard")
+VERBS = (*TRAINER_VERBS, *QUICK_VERBS, "reproduce")
 
 
 def main() -> None:
@@ -46,16 +50,15 @@ def main() -> None:
             raise
         _end(error, 1)
     except KeyboardInterrupt:
-        sys.exit(130)
+        _exit(130)
     except SystemExit as error:
         if str(error) and not str(error).isdigit():
             print(error, file=sys.stderr)  # a signal stopped the run: how to go on
-        _outlive_first_process()
-        raise
+        _exit(error.code)
     except Exception:
         traceback.print_exc()
         print("error: this is a bug, in firstlight or in a class that the config names", file=sys.stderr)
-        sys.exit(1)
+        _exit(1)
 
 
 def _dispatch(verb: str, rest: list[str]) -> None:
@@ -71,8 +74,12 @@ def _dispatch(verb: str, rest: list[str]) -> None:
         from firstlight.cli.command import run  # noqa: PLC0415  # it needs torch, and nothing else does
 
         run(verb, rest)
+    elif verb == "reproduce":
+        from firstlight.cli.reproduce import reproduce  # noqa: PLC0415  # it needs torch
+
+        reproduce(rest)
     else:
-        raise UsageError(f"no verb {verb!r}{suggestion(verb, [*TRAINER_VERBS, *QUICK_VERBS], 'verbs')}")
+        raise UsageError(f"no verb {verb!r}{suggestion(verb, VERBS, 'verbs')}")
 
 
 def _end(error: Exception, status: int) -> NoReturn:
@@ -80,18 +87,20 @@ def _end(error: Exception, status: int) -> NoReturn:
     if os.environ.get("FIRSTLIGHT_DEBUG"):
         traceback.print_exc()
     print(f"error: {error}", file=sys.stderr)
-    _outlive_first_process()
-    sys.exit(status)
+    _exit(status)
 
 
-def _outlive_first_process() -> None:
-    """Wait for the process that started this one to end.
+def _exit(status: str | int | None) -> NoReturn:
+    """End; a process that another one started waits for that one to end first.
 
     Where several processes stop together, the first would be killed by its own watch over the others
     if one of them ended before it, and its exit status would be lost.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) == 0:
-        return
-    parent, deadline = os.getppid(), time.monotonic() + 20
-    while os.getppid() == parent and time.monotonic() < deadline:
-        time.sleep(0.02)
+    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+        parent, deadline = os.getppid(), time.monotonic() + 20
+        while os.getppid() == parent and time.monotonic() < deadline:
+            time.sleep(0.02)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else 1)  # at once: taking torch apart takes a second
+    sys.exit(status)

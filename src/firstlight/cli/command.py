@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from firstlight.checkpoints import LocalCheckpoints
 from firstlight.cli.parsing import Arguments
 from firstlight.cli.request import Request
 from firstlight.cli.session import allow_imports, instantiate_plainly, quiet
-from firstlight.errors import UsageError
+from firstlight.errors import FirstlightError, UsageError
 from firstlight.files import write_whole
 from firstlight.runs import Run, short
 
@@ -161,6 +162,11 @@ class Command(Arguments):
             status = "stopped"
             stopped.step, stopped.run = self.trainer.global_step, folder
             raise
+        except RuntimeError as error:
+            if self.trainer.world_size == 1 or not re.search(r"(?i)closed by peer|reset by peer|nccl", str(error)):
+                raise
+            how = f": firstlight fit --resume {self.run_folder.name}" if self.run_folder else ""
+            raise FirstlightError(f"another process of this run ended; go on from its last checkpoint{how}") from error
         finally:
             if folder:
                 self._close_receipt(folder, status)

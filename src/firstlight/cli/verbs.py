@@ -1,23 +1,67 @@
 """Verbs that need no torch."""
 
+import argparse
+import json
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
 
+import yaml
+
+from firstlight import receipts
 from firstlight.cli.configs import find_config, known
 from firstlight.errors import UsageError
-from firstlight.runs import LOGS
+from firstlight.runs import LOGS, Run, every, find
 
-__all__ = ["configs", "tensorboard"]
+__all__ = ["configs", "runs", "tensorboard"]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises what it has to say."""
+
+    def __init__(self, verb: str, description: str) -> None:
+        super().__init__(prog=f"firstlight {verb}", description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message."""
+        raise UsageError(f"{self.prog}: {message}")
 
 
 def configs(args: list[str]) -> None:
     """List the configs and presets, a line each: the name, and what the config's first line says."""
-    if args:
-        raise UsageError(f"firstlight configs takes no arguments, got {args[0]!r}")
+    Parser("configs", "List the configs and presets that --config takes by name.").parse_args(args)
     names = known()
     width = max(map(len, names))
     for name in names:
-        first = find_config(name).read_text().partition("\n")[0]
+        first = find_config(name).read_text(encoding="utf-8").partition("\n")[0]
         print(f"{name:{width}}  {first.removeprefix('#').strip()}")
+
+
+def runs(args: list[str]) -> None:
+    """List runs, the newest first, or show in what two of them differ."""
+    parser = Parser("runs", "List runs, the newest first; or: runs diff A B, in what two runs differ.")
+    parser.add_argument("names", nargs="*", metavar="NAME | diff A B", help="only runs of this name; or two to compare")
+    parser.add_argument("--root", type=Path, default=Path(), help=f"folder that holds {LOGS} (default: here)")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    options = parser.parse_args(args)
+    if options.names[:1] == ["diff"]:
+        if len(options.names) != 3:
+            raise UsageError("firstlight runs diff takes two runs: NAME, NAME/version_N or a folder each")
+        _print_difference(*(find(options.root, name) for name in options.names[1:]), as_json=options.json)
+        return
+    if len(options.names) > 1:
+        raise UsageError("firstlight runs takes one name, or: diff A B")
+    chosen = every(options.root, *options.names)
+    if options.names and not chosen:
+        find(options.root, options.names[0])  # says which names there are
+    rows = [_row(run) for run in reversed(chosen)]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        _print_table(rows)
+    else:
+        print(f"no runs in {options.root / LOGS}: firstlight fit --config NAME makes one")
 
 
 def tensorboard(args: list[str]) -> None:
@@ -26,3 +70,61 @@ def tensorboard(args: list[str]) -> None:
 
     sys.argv = ["tensorboard", *([] if any(arg.startswith("--logdir") for arg in args) else ["--logdir", LOGS]), *args]
     program.run_main()
+
+
+def _row(run: Run) -> dict[str, Any]:
+    receipt = receipts.read(run)
+    best = receipt.get("best") or {}
+    return {
+        "run": run.name,
+        "status": receipts.status(run),
+        "epochs": receipt.get("epochs"),
+        "score": best.get("name"),
+        "best": best.get("score"),
+        "start": receipt.get("start"),
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows under their keys, in columns as wide as they need to be."""
+    cells = [[_text(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(list(rows[0]), *cells, strict=True)]
+    for line in [list(rows[0]), *cells]:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _print_difference(first: Run, second: Run, *, as_json: bool) -> None:
+    sides = [dict(_flat(_contents(run))) for run in (first, second)]
+    keys = sorted({*sides[0], *sides[1]})
+    rows = [{"key": key, first.name: sides[0].get(key), second.name: sides[1].get(key)} for key in keys]
+    rows = [row for row in rows if row[first.name] != row[second.name]]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        _print_table(rows)
+    else:
+        print("the same settings and the same scores")
+
+
+def _contents(run: Run) -> dict[str, Any]:
+    """Return a run's settings and scores."""
+    try:
+        settings = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"{run.config} cannot be read: {error}") from error
+    receipt = receipts.read(run)
+    return {**settings, "scores": receipt.get("scores"), "best": receipt.get("best"), "steps": receipt.get("step")}
+
+
+def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, item in value.items():
+            yield from _flat(item, key if name == "init_args" else f"{key}.{name}".strip("."))
+    else:
+        yield key, value
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
