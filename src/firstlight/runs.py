@@ -3,14 +3,16 @@
 Nothing here needs torch.
 """
 
+import contextlib
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["LOGS", "Run", "claim", "every", "find", "of_checkpoint", "short"]
+__all__ = ["LOGS", "Run", "claim", "discard_unused", "every", "find", "of_checkpoint", "short"]
 
 LOGS = "lightning_logs"
 
@@ -76,6 +78,14 @@ def claim(root: Path, name: str) -> Run:
             number += 1
         else:
             return Run(parent / f"version_{number}")
+
+
+def discard_unused(run: Run) -> None:
+    """Remove the folder of a run that ended before it was set up: there is nothing in it to come back to."""
+    if not run.config.exists():
+        shutil.rmtree(run.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            run.folder.parent.rmdir()  # if it was the first of its name
 
 
 def every(root: Path, name: str = "*") -> list[Run]:

@@ -48,7 +48,13 @@ def run(verb: str, typed: list[str]) -> "Command":
     allow_imports()
     signals = StopSignals()
     signals.listen()
-    return Command(Request.read(verb, typed), signals)
+    request = Request.read(verb, typed)
+    try:
+        return Command(request, signals)
+    except BaseException:
+        if request.claimed:
+            runs.discard_unused(request.claimed)
+        raise
 
 
 class Command(Arguments):
@@ -77,7 +83,7 @@ class Command(Arguments):
         """Return the folder of the new run: made by the first process, told to those that it starts."""
         if int(os.environ.get("LOCAL_RANK", "0")) > 0 and RUN_FOLDER in os.environ:
             return Run(Path(os.environ[RUN_FOLDER]))
-        claimed = runs.claim(self.request.root, self.request.name)
+        self.request.claimed = claimed = runs.claim(self.request.root, self.request.name)
         os.environ[RUN_FOLDER] = str(claimed.folder.absolute())
         return claimed
 

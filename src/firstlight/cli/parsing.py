@@ -111,6 +111,8 @@ class Arguments(LightningCLI):
         settings.name = settings.resume = settings.run = settings.ckpt_path = None
         if settings.seed_everything is True:
             settings.seed_everything = secrets.randbelow(2**32)
+        if settings.optimizer and any(s.key == "model.lr" and not s.place for s in request.settings):
+            raise UsageError("model.lr has no effect beside an optimizer of its own step size: set --optimizer.lr")
         kind = (self.checkpoint or {}).get("model_class")
         if kind and settings.model.class_path.rpartition(".")[2] != kind.rpartition(".")[2]:
             wanted = settings.model.class_path.rpartition(".")[2]

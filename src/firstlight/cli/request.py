@@ -34,6 +34,7 @@ class Request:
         root: Folder that holds, or will hold, ``lightning_logs``.
         run: The run whose folder is used again: the one to resume, or to evaluate.
         checkpoint: The checkpoint to start from; None starts from untrained weights.
+        claimed: The folder that was made for it.
         configs: The files of settings, the strongest last.
         flags: Everything else that was typed, in order.
         settings: What configs and flags say, the strongest last.
@@ -44,6 +45,7 @@ class Request:
     root: Path
     run: Run | None = None
     checkpoint: Path | None = None
+    claimed: Run | None = None
     configs: list[Path] = field(default_factory=list)
     flags: list[str] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)

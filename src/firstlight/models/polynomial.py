@@ -40,6 +40,10 @@ class Polynomial(Regression, ABC):
             scores["loss"].reset()
         scores["loss"].update(loss)
 
+    def training_step(self, batch: Split, batch_idx: int) -> Tensor:
+        """Return the loss; several processes take the mean of their gradients, where a sum is wanted."""
+        return super().training_step(batch, batch_idx) * self.trainer.world_size
+
 
 class Cubic(Polynomial, ABC):
     """``y = a + b x + c x^2 + d x^3``, with coefficients that start standard normal."""
@@ -88,7 +92,7 @@ class ManualCubic(Cubic):
         """Set the gradient, in place of ``loss.backward()``."""
         # accumulation and half precision hand in a multiple of the loss: the chain rule's first factor
         (factor,) = torch.autograd.grad(loss, self.last_loss)
-        gradient = self.trainer.strategy.reduce(factor * self.gradient, reduce_op="mean")
+        gradient = self.trainer.strategy.reduce(factor * self.gradient, reduce_op="sum")
         before = self.coefficients.grad
         self.coefficients.grad = gradient if before is None else before + gradient
 
