@@ -1,0 +1,1 @@
+"""How fast the real command line is, beside loops written by hand: ``make bench``."""

@@ -1,0 +1,162 @@
+"""Measure the goals: each real run beside its raw loop, in turn, several rounds, medians and ratios.
+
+    python -m benchmarks [--rounds 5] [--only mlp]
+
+Every measurement is a process of its own with one torch thread. Needs the real images (FIRSTLIGHT_DATA).
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Goal:
+    """One comparison.
+
+    Args:
+        work: What is done.
+        raw: Takes the time of the raw loop, in seconds.
+        ours: Takes the time of the real run.
+        at_most: The ratio that is to be reached.
+    """
+
+    work: str
+    raw: Callable[[], float]
+    ours: Callable[[], float]
+    at_most: float
+
+
+def python(*args: str, **env: str) -> str:
+    """Run Python in an empty folder and return what it prints."""
+    threads = {"OMP_NUM_THREADS": "1", "FIRSTLIGHT_PACKAGES": "benchmarks.clock", "PYTHONPATH": str(REPOSITORY)}
+    with tempfile.TemporaryDirectory() as folder:
+        started = {"FIRSTLIGHT_BENCH_STARTED": str(time.time())}
+        result = subprocess.run(
+            [sys.executable, *args],
+            env={**os.environ, **threads, **started, **env},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode:
+            sys.exit(f"{' '.join(args)} failed:\n{result.stderr[-2000:]}")
+        clock = Path(folder, "clock.json")
+        return clock.read_text() if clock.exists() else result.stdout
+
+
+def raw(name: str) -> float:
+    """Return the seconds of a loop of ``benchmarks.raw``."""
+    return float(python("-m", "benchmarks.raw", name))
+
+
+def run(verb: str, *args: str, program: tuple[str, ...] = ("-m", "firstlight")) -> dict[str, Any]:
+    """Return the times of a real run, everything on."""
+    callback = '[{"class_path": "benchmarks.clock.Clock", "init_args": {"path": "clock.json"}}]'
+    times: dict[str, Any] = json.loads(python(*program, verb, *args, f"--trainer.callbacks={callback}"))
+    return times
+
+
+def epoch(config: str, *args: str) -> float:
+    """Return the seconds of an epoch, after the first."""
+    times = run("fit", "--config", config, "--trainer.max_epochs=3", "--data.batch_size=256", *args)
+    return float(min(times["epochs"][1:]))
+
+
+def process(*args: str) -> float:
+    """Return the seconds of a whole process."""
+    start = time.perf_counter()
+    python(*args)
+    return time.perf_counter() - start
+
+
+def goals() -> dict[str, Goal]:
+    """Return all comparisons, by a short name."""
+    wide = ("--model.init_std=null", "--model.lr=0.1")
+    cubic = ("--model=AutogradCubic",)
+    plain = (str(REPOSITORY / "benchmarks" / "plain_cli.py"),)
+    quick = {
+        f"firstlight {args}": Goal(
+            f"firstlight {args}",
+            lambda: process("-c", "pass") + 0.3,
+            lambda args=args: process("-m", "firstlight", args),  # type: ignore[misc]
+            1.0,
+        )
+        for args in ("--help", "--version", "configs", "runs")
+    }
+    return {
+        "mlp": Goal("MLP 784-256-10, an epoch", lambda: raw("mlp"), lambda: epoch("mlp"), 1.15),
+        "softmax": Goal(
+            "softmax regression, an epoch", lambda: raw("softmax"), lambda: epoch("softmax_regression"), 1.6
+        ),
+        "network": Goal(
+            "784-512-512-10, an epoch",
+            lambda: raw("network"),
+            lambda: epoch("mlp", "--model.hidden_dims=[512,512]", *wide),
+            1.05,
+        ),
+        "evaluation": Goal(
+            "evaluation of 10,000 images",
+            lambda: raw("evaluation"),
+            lambda: float(run("test", "--config", "mlp", "--ckpt_path", "none")["test"]),
+            1.5,
+        ),
+        "manual": Goal(
+            "D3's 2000 steps by hand, to the NumPy loop",
+            lambda: raw("cubic"),
+            lambda: float(run("fit", "--config", "manual_cubic")["fit"]),
+            0.3,
+        ),
+        "autograd": Goal(
+            "D3's 2000 steps by autograd, to the NumPy loop",
+            lambda: raw("cubic"),
+            lambda: float(run("fit", "--config", "autograd_cubic")["fit"]),
+            1.0,
+        ),
+        "start": Goal(
+            "process start to the first step, to a plain LightningCLI script",
+            lambda: float(run("fit", "--trainer.max_steps=1", program=plain)["first_step"]),
+            lambda: float(run("fit", *cubic, "--data=Sine", "--trainer.max_steps=1")["first_step"]),
+            0.6,
+        ),
+        **quick,
+    }
+
+
+def main() -> None:
+    """Measure, print a table, and write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", help="short names of comparisons")
+    options = parser.parse_args()
+    chosen = goals()
+    if options.only:
+        chosen = {name: chosen[name] for name in options.only}
+    rows = []
+    print(f"{'work':66} {'raw':>9} {'run':>9} {'ratio':>6} {'at most':>8}")
+    for name, goal in chosen.items():
+        pairs = [(goal.raw(), goal.ours()) for _ in range(options.rounds)]
+        before, after = (statistics.median(side) for side in zip(*pairs, strict=True))
+        ratio = statistics.median(ours / limit for limit, ours in pairs)
+        verdict = "reached" if ratio <= goal.at_most else f"missed by {ratio / goal.at_most - 1:.0%}"
+        print(f"{goal.work:66} {before:8.3f}s {after:8.3f}s {ratio:6.2f} {goal.at_most:8.2f}  {verdict}", flush=True)
+        rows.append({"name": name, "work": goal.work, "ratio": ratio, "at_most": goal.at_most, "pairs": pairs})
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "goals.json").write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

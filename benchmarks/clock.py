@@ -1,0 +1,50 @@
+"""A callback that takes the time of a run's epochs, from the outside."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback
+
+STARTED = float(os.environ.get("FIRSTLIGHT_BENCH_STARTED", "0"))  # when the process was started, by time.time()
+
+
+class Clock(Callback):
+    """Write the seconds of each epoch, of the whole fit or evaluation, and until the first step, to a file.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+        self.times: dict[str, Any] = {"epochs": []}
+
+    def on_train_start(self, *args: Any) -> None:
+        self.begin = self.epoch = time.perf_counter()
+
+    def on_before_optimizer_step(self, *args: Any) -> None:
+        self.times.setdefault("first_step", time.time() - STARTED)
+
+    def on_train_epoch_start(self, trainer: Any, *args: Any) -> None:
+        if trainer.current_epoch > 0:
+            self._lap()
+
+    def on_train_end(self, *args: Any) -> None:
+        self._lap()
+        self.times["fit"] = time.perf_counter() - self.begin
+        self.path.write_text(json.dumps(self.times))
+
+    def on_test_epoch_start(self, *args: Any) -> None:
+        self.begin = time.perf_counter()
+
+    def on_test_end(self, *args: Any) -> None:
+        self.times["test"] = time.perf_counter() - self.begin
+        self.path.write_text(json.dumps(self.times))
+
+    def _lap(self) -> None:
+        now = time.perf_counter()
+        self.times["epochs"].append(now - self.epoch)
+        self.epoch = now

@@ -1,0 +1,111 @@
+"""The limit: loops written by hand, as fast as they can be made, that do the same work as a run's epochs.
+
+Data lies in memory as bytes, the order is drawn once an epoch, loss and accuracy are summed on the way,
+and after every epoch the validation images are scored.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from firstlight import FashionMNIST
+
+Epochs = list[float]
+
+
+def classifier(widths: Sequence[int], lr: float, batch_size: int, epochs: int) -> Epochs:
+    """Train a perceptron, or softmax regression if it has no hidden layer; return the seconds of each epoch."""
+    data = FashionMNIST()
+    data.setup("fit")
+    layers: list[nn.Module] = []
+    for fan_in, fan_out in pairwise(widths):
+        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
+    net = nn.Sequential(*layers[:-1])
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    x, y = data.train[0].flatten(1), data.train[1]
+    seconds = []
+    for _ in range(epochs):
+        start = time.perf_counter()
+        loss_sum, right = torch.zeros(()), torch.zeros((), dtype=torch.long)
+        for index in torch.randperm(len(x)).split(batch_size):
+            images, labels = x.index_select(0, index).float().div_(255), y.index_select(0, index)
+            logits = net(images)
+            loss = F.cross_entropy(logits, labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.detach() * len(labels)
+            right += (logits.argmax(1) == labels).sum()
+        _ = loss_sum.item() / len(x), right.item() / len(x)
+        evaluate(net, data.val[0].flatten(1), data.val[1], batch_size)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+@torch.inference_mode()
+def evaluate(net: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, batch_size: int) -> tuple[float, float]:
+    """Return the mean loss and the accuracy."""
+    loss, right = torch.zeros(()), torch.zeros((), dtype=torch.long)
+    for images, labels in zip(x.split(batch_size), y.split(batch_size), strict=True):
+        logits = net(images.float().div_(255))
+        loss += F.cross_entropy(logits, labels, reduction="sum")
+        right += (logits.argmax(1) == labels).sum()
+    return loss.item() / len(x), right.item() / len(x)
+
+
+def score_images(batch_size: int = 256) -> float:
+    """Return the seconds to score the 10,000 test images with a 784-256-10 perceptron."""
+    data = FashionMNIST()
+    data.setup("test")
+    net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
+    x, y = data.test[0].flatten(1), data.test[1]
+    start = time.perf_counter()
+    evaluate(net, x, y, batch_size)
+    return time.perf_counter() - start
+
+
+def documented_cubic(steps: int = 2000) -> float:
+    """Return the seconds of D3's NumPy loop, as it is written there."""
+    random = np.random.default_rng(0)
+    start = time.perf_counter()
+    x = np.linspace(-np.pi, np.pi, 2000)
+    y = np.sin(x)
+    a, b, c, d = random.standard_normal(4)
+    for step in range(steps):
+        prediction = a + b * x + c * x**2 + d * x**3
+        loss = np.square(prediction - y).sum()
+        if step % 100 == 99:
+            str(loss)
+        gradient = 2.0 * (prediction - y)
+        a -= 1e-6 * gradient.sum()
+        b -= 1e-6 * (gradient * x).sum()
+        c -= 1e-6 * (gradient * x**2).sum()
+        d -= 1e-6 * (gradient * x**3).sum()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Run the loop named on the command line and print its seconds."""
+    torch.set_num_threads(1)
+    name = sys.argv[1]
+    if name == "softmax":
+        print(min(classifier([784, 10], 0.1, 256, epochs=3)[1:]))
+    elif name == "mlp":
+        print(min(classifier([784, 256, 10], 0.5, 256, epochs=3)[1:]))
+    elif name == "network":
+        print(min(classifier([784, 512, 512, 10], 0.1, 256, epochs=3)[1:]))
+    elif name == "evaluation":
+        score_images()
+        print(score_images())
+    elif name == "cubic":
+        print(documented_cubic())
+
+
+if __name__ == "__main__":
+    main()
