@@ -1,5 +1,6 @@
 """Read and write checkpoint files: never half a file, never code from one, never a damaged one."""
 
+import contextlib
 import io
 import os
 import pickle
@@ -10,14 +11,10 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from firstlight.errors import FirstlightError
+from firstlight.errors import CheckpointError
 from firstlight.files import write_whole
 
-__all__ = ["CheckpointError", "LocalCheckpoints", "load_checkpoint", "save_checkpoint"]
-
-
-class CheckpointError(FirstlightError):
-    """A checkpoint that is missing, damaged, or another model's."""
+__all__ = ["LocalCheckpoints", "load_checkpoint", "newest_good", "save_checkpoint"]
 
 
 def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -56,6 +53,15 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"checkpoint {path} was not written by a Trainer: it has no state_dict")
     return checkpoint
+
+
+def newest_good(folder: Path) -> tuple[Path, int] | None:
+    """Return the checkpoint with the highest step among those in a folder that can be read, and its step."""
+    good = []
+    for path in folder.glob("*.ckpt"):
+        with contextlib.suppress(CheckpointError):
+            good.append((path, int(load_checkpoint(path)["global_step"])))
+    return max(good, key=lambda item: item[1], default=None)
 
 
 class LocalCheckpoints(TorchCheckpointIO):

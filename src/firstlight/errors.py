@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["DataError", "FirstlightError", "NotFiniteError", "UsageError", "suggestion"]
+__all__ = ["CheckpointError", "DataError", "FirstlightError", "NotFiniteError", "UsageError", "suggestion"]
 
 
 class FirstlightError(Exception):
@@ -25,6 +25,10 @@ class UsageError(FirstlightError):
 
 class DataError(FirstlightError, ValueError):
     """Data that is missing, damaged, or not what its file name promises."""
+
+
+class CheckpointError(FirstlightError):
+    """A checkpoint that is missing, damaged, or another model's."""
 
 
 class NotFiniteError(FirstlightError):

@@ -109,7 +109,7 @@ def find(root: Path, reference: str | None = None) -> Run:
         runs = every(root)
         if not runs:
             raise UsageError(f"no run in {root / LOGS}: train one first, with firstlight fit --config NAME")
-        return runs[-1]
+        return _latest(runs)
     for folder in (Path(reference), root / LOGS / reference):
         if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir():
             return Run(folder)
@@ -117,13 +117,18 @@ def find(root: Path, reference: str | None = None) -> Run:
     if not runs:
         names = sorted({run.folder.parent.name for run in every(root)})
         raise UsageError(f"no run {reference!r} in {root / LOGS}{suggestion(reference, names, 'runs')}")
-    return runs[-1]
+    return _latest(runs)
 
 
 def of_checkpoint(path: Path) -> Run | None:
     """Return the run that a checkpoint lies in, if it lies in one."""
     run = Run(path.absolute().parent.parent)
     return run if path.parent.name == "checkpoints" and run.config.is_file() else None
+
+
+def _latest(runs: list[Run]) -> Run:
+    """Return the latest run that trained; a folder may hold nothing but the scores of a foreign checkpoint."""
+    return next((run for run in reversed(runs) if run.checkpoints.is_dir()), runs[-1])
 
 
 def _started(run: Run) -> float:

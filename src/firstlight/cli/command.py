@@ -28,7 +28,7 @@ from firstlight.checkpoints import LocalCheckpoints
 from firstlight.cli.parsing import Arguments
 from firstlight.cli.request import Request
 from firstlight.cli.session import allow_imports, instantiate_plainly, quiet
-from firstlight.errors import FirstlightError, UsageError
+from firstlight.errors import CheckpointError, FirstlightError, UsageError
 from firstlight.files import write_whole
 from firstlight.runs import Run, short
 
@@ -51,9 +51,12 @@ def run(verb: str, typed: list[str]) -> "Command":
     request = Request.read(verb, typed)
     try:
         return Command(request, signals)
-    except BaseException:
+    except BaseException as error:
         if request.claimed:
             runs.discard_unused(request.claimed)
+        if str(error).startswith("Error(s) in loading state_dict for"):
+            reason = " ".join(str(error).split()[:30])
+            raise CheckpointError(f"checkpoint {request.checkpoint} does not fit the model: {reason} ...") from error
         raise
 
 

@@ -11,12 +11,13 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from firstlight.callbacks import Checkpoints
-from firstlight.checkpoints import CheckpointError, load_checkpoint
+from firstlight.checkpoints import load_checkpoint, newest_good
 from firstlight.cli.explain import explain
 from firstlight.cli.request import Request
 from firstlight.cli.settings import Setting
-from firstlight.errors import UsageError
+from firstlight.errors import CheckpointError, UsageError
 from firstlight.files import write_whole
+from firstlight.runs import of_checkpoint, short
 
 __all__ = ["Arguments"]
 
@@ -57,7 +58,7 @@ class Arguments(LightningCLI):
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.checkpoint = load_checkpoint(request.checkpoint) if request.checkpoint else None
+        self.checkpoint = _load(request.checkpoint) if request.checkpoint else None
         super().__init__(
             save_config_callback=SaveConfig,
             seed_everything_default=0,
@@ -113,10 +114,6 @@ class Arguments(LightningCLI):
             settings.seed_everything = secrets.randbelow(2**32)
         if settings.optimizer and any(s.key == "model.lr" and not s.place for s in request.settings):
             raise UsageError("model.lr has no effect beside an optimizer of its own step size: set --optimizer.lr")
-        kind = (self.checkpoint or {}).get("model_class")
-        if kind and settings.model.class_path.rpartition(".")[2] != kind.rpartition(".")[2]:
-            wanted = settings.model.class_path.rpartition(".")[2]
-            raise CheckpointError(f"checkpoint {request.checkpoint} is of {kind}, but the model is {wanted}")
 
     def _parse_ckpt_path(self) -> None:
         """Leave the config as it was typed; Lightning would let the checkpoint's hyperparameters win over it."""
@@ -127,3 +124,16 @@ class Arguments(LightningCLI):
         if isinstance(lr_scheduler, OneCycleLR | CyclicLR):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
         return LightningCLI.configure_optimizers(lightning_module, optimizer, lr_scheduler)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; where it is damaged, say which other one of its run is good."""
+    try:
+        return load_checkpoint(path)
+    except CheckpointError as error:
+        run = of_checkpoint(path)
+        good = newest_good(run.checkpoints) if run else None
+        if run is None or good is None:
+            raise
+        other, step = good
+        raise CheckpointError(f"{error}\nthe newest good one of its run is {short(other)}, step {step}") from error

@@ -15,12 +15,11 @@ import yaml
 from firstlight import runs
 from firstlight.cli.configs import find_config
 from firstlight.cli.settings import Setting, read_settings
-from firstlight.errors import UsageError
+from firstlight.errors import CheckpointError, UsageError
 from firstlight.runs import Run
 
-__all__ = ["EVALUATION", "Request"]
+__all__ = ["Request"]
 
-EVALUATION = ("validate", "test", "predict")
 LATEST = "latest"
 
 
@@ -59,11 +58,19 @@ class Request:
         """
         names, flags = _split(typed)
         root = Path(_value(flags, "--trainer.default_root_dir") or _from_configs(names, "default_root_dir") or ".")
-        name = _value(flags, "--name") or (Path(names[0]).stem if names else "default")
-        request = cls(verb, name, root)
-        base = request._choose_start(names, flags) if verb == "fit" else request._choose_weights(names, flags)
+        own = [name for name in names if Path(name).parent.name != "presets"]  # a preset is no run's name
+        name = _value(flags, "--name") or (Path(own[0]).stem if own else None)
+        request = cls(verb, name or "default", root, flags=flags)
+        by_name = False
+        if not any(flag in ("-h", "--help") or flag.startswith("--print_config") for flag in flags):
+            by_name = request._choose_start(name) if verb == "fit" else request._choose_weights(name)
+        if by_name and own:
+            names.remove(own[0])  # it said which run is meant; the run's own config says all that it did
+        base = [request.run.config] if request.run else []
+        if request.checkpoint and not request.run and not own:
+            origin = runs.of_checkpoint(request.checkpoint)
+            base = [origin.config] if origin else []
         request.configs = [*base, *map(find_config, names)]
-        request.flags = flags
         request.settings = read_settings(request.configs, flags)
         return request
 
@@ -73,61 +80,53 @@ class Request:
         Args:
             checkpoint: Its hyperparameters go below everything else, for the class that is configured
                 (or, where none is, the class that the checkpoint says it is of).
+
+        Raises:
+            CheckpointError: If the checkpoint is another model's.
         """
         layers = [f"--config={path}" for path in self.configs]
-        hparams = (checkpoint or {}).get("hyper_parameters")
-        if checkpoint and hparams and self.run is None:
-            named = [s.value for s in self.settings if s.key == "model" and isinstance(s.value, str)]
-            kind = named[-1] if named else checkpoint.get("model_class")
-            model = {"class_path": kind, "init_args": {k: v for k, v in hparams.items() if not k.startswith("_")}}
-            if kind:
-                layers.insert(0, "--config=" + json.dumps({"model": model}))
+        kinds = [s.value for s in self.settings if s.key == "model" and isinstance(s.value, str)]
+        kind = kinds[-1] if kinds else None
+        if checkpoint:
+            saved = checkpoint.get("model_class")
+            if kind and saved and kind.rpartition(".")[2] != saved.rpartition(".")[2]:
+                raise CheckpointError(f"checkpoint {self.checkpoint} is of {saved}, but the model is {kind}")
+            kind = kind or saved
+            hparams = {key: value for key, value in checkpoint.get("hyper_parameters", {}).items() if key[:1] != "_"}
+            if kind and hparams and not self.run:
+                layers.insert(0, "--config=" + json.dumps({"model": {"class_path": kind, "init_args": hparams}}))
         return [self.verb, *layers, *self.flags]
 
-    def _choose_start(self, names: list[str], flags: list[str]) -> list[Path]:
-        """Find what a fit goes on from; return the configs that go below those typed."""
-        resume = _value(flags, "--resume", default=LATEST)
-        path = _value(flags, "--ckpt_path")
-        if resume is None:
-            if path in (None, "none"):
-                return []
+    def _choose_start(self, name: str | None) -> bool:
+        """Find what a fit goes on from; return whether the config's name chose it."""
+        resume, path = _value(self.flags, "--resume", default=LATEST), _value(self.flags, "--ckpt_path")
+        if resume:
+            self.run = runs.find(self.root, name if resume == LATEST else resume)
+            self.checkpoint = _existing(
+                {"best": self.run.best, "last": self.run.last, None: self.run.last}.get(path, path)
+            )
+        elif path not in (None, "none"):
             self.checkpoint = _existing(path)
-            origin = runs.of_checkpoint(self.checkpoint)
-            return [origin.config] if origin and not names else []
-        if path is not None:
-            raise UsageError("--resume takes the run's own last.ckpt: leave --ckpt_path out, or leave --resume out")
-        self.run = runs.find(self.root, _reference(resume, names))
-        self.checkpoint = _existing(self.run.last)
-        names[:] = names[1:] if resume == LATEST else names
-        return [self.run.config]
+        return resume == LATEST
 
-    def _choose_weights(self, names: list[str], flags: list[str]) -> list[Path]:
-        """Find what is to be evaluated; return the configs that go below those typed."""
-        reference, path = _value(flags, "--run"), _value(flags, "--ckpt_path")
+    def _choose_weights(self, name: str | None) -> bool:
+        """Find what is to be evaluated; return whether the config's name chose it."""
+        reference, path = _value(self.flags, "--run") or name, _value(self.flags, "--ckpt_path")
         if path == "none":
-            return []
+            return False
         if path not in (None, "best", "last"):
             self.checkpoint = _existing(path)
             self.run = runs.of_checkpoint(self.checkpoint)
-            return [self.run.config] if self.run else []
-        wanted = reference or _reference(LATEST, names)
+            return False
         try:
-            self.run = runs.find(self.root, wanted)
+            self.run = runs.find(self.root, reference)
         except UsageError as error:
             raise UsageError(
-                f"{error}\nwhich weights? Train a run, or give --ckpt_path FILE (or none: untrained)"
+                f"{error}\nwhich weights? train a run, or give --ckpt_path FILE (none: untrained)"
             ) from None
         best = self.run.best if path == "best" or self.run.best.exists() else self.run.last
         self.checkpoint = _existing(self.run.last if path == "last" else best)
-        names[:] = names if reference else names[1:]  # the run's own config says all that the first one did
-        return [self.run.config]
-
-
-def _reference(resume: str, names: list[str]) -> str | None:
-    """Return which run is meant: the one asked for, else the latest with the config's name, else the latest."""
-    if resume != LATEST:
-        return resume
-    return Path(names[0]).stem if names else None
+        return _value(self.flags, "--run") is None
 
 
 def _existing(path: Any) -> Path:
