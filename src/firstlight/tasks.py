@@ -96,6 +96,8 @@ class Task(LightningModule, ABC):
         """Add the name of the class, and what was counted so far in this epoch, over all processes."""
         checkpoint["model_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
         checkpoint["train_scores"] = {}
+        if self.trainer.is_last_batch:
+            return  # a run that goes on from here begins the next epoch
         for name, score in self.train_scores.items():
             score.sync(should_sync=self.trainer.world_size > 1)
             checkpoint["train_scores"][name] = score.metric_state

@@ -36,7 +36,7 @@ class Batches:
         world_size: Number of processes.
 
     Raises:
-        ValueError: If there are fewer examples than processes.
+        ValueError: If there are fewer examples than processes, in all or in a batch.
     """
 
     def __init__(
@@ -54,6 +54,8 @@ class Batches:
         self.num_examples = len(split[0])
         if self.num_examples < world_size:
             raise ValueError(f"{self.num_examples} examples cannot be shared by {world_size} processes")
+        if batch_size < world_size:
+            raise ValueError(f"a batch of {batch_size} cannot be shared by {world_size} processes")
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.passes = passes
@@ -77,6 +79,8 @@ class Batches:
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration gives."""
+        if epoch != self.epoch:
+            self._given = 0
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Split]:
@@ -120,7 +124,7 @@ class Batches:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a position, when its epoch comes."""
-        self._resume = state["epoch"], state["batch"]
+        self.epoch, self._given = self._resume = state["epoch"], state["batch"]
 
 
 def generator(*key: int) -> torch.Generator:

@@ -51,6 +51,7 @@ class FashionMNIST(InMemory):
         seed: int = 0,
     ) -> None:
         super().__init__(batch_size, repeats, seed)
+        root = str(root)  # hyperparameters are plain, so that a checkpoint needs no trust
         self.save_hyperparameters()
         self.root = root
         self.val_fraction = val_fraction
@@ -64,12 +65,13 @@ class FashionMNIST(InMemory):
         raw = Path(self.root, "FashionMNIST", "raw")
         if all((raw / name).exists() for name in FILES):
             return
+        missing = [folder for folder in (raw, *raw.parents) if not folder.exists()]
         try:
             raw.mkdir(parents=True, exist_ok=True)
             with _timeout(DOWNLOAD_TIMEOUT):
                 datasets.FashionMNIST(self.root, download=True)
         except (RuntimeError, OSError) as error:
-            for folder in (raw, raw.parent):
+            for folder in missing:
                 with contextlib.suppress(OSError):
                     folder.rmdir()  # leave no empty folder behind
             raise DataError(

@@ -1,0 +1,74 @@
+"""What the tests share: a small Trainer, tiny files in Fashion-MNIST's format, and a clean place to run in."""
+
+import os
+import struct
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it once, when it is imported
+if "FIRSTLIGHT_DATA" in os.environ:  # may be relative, and each test runs in a folder of its own
+    os.environ["FIRSTLIGHT_DATA"] = str(Path(os.environ["FIRSTLIGHT_DATA"]).resolve())
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def clean_start(tmp_path, monkeypatch):
+    """Seed torch, and run each test in a folder of its own, so that nothing is written into the repository."""
+    torch.manual_seed(0)
+    monkeypatch.chdir(tmp_path)
+
+
+def write_fashion_mnist(root: Path) -> None:
+    """Write 60 training and 20 test images below ``root`` in Fashion-MNIST's own file format.
+
+    Labels go 0, 1, ... 9, 0, ... Each image is dark noise with a bright band at a height that tells its label.
+    """
+    raw = root / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    random = torch.Generator().manual_seed(0)
+    for part, count in (("train", 60), ("t10k", 20)):
+        labels = torch.arange(count, dtype=torch.uint8) % 10
+        images = torch.randint(100, (count, 28, 28), dtype=torch.uint8, generator=random)
+        for image, label in zip(images, labels.tolist(), strict=True):
+            image[2 * label + 4 : 2 * label + 6] += 150
+        header = struct.pack(">4I", 0x0803, count, 28, 28)
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + images.numpy().tobytes())
+        header = struct.pack(">2I", 0x0801, count)
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(header + labels.numpy().tobytes())
+
+
+@pytest.fixture
+def fashion_root(tmp_path):
+    """Return a folder with tiny Fashion-MNIST files: no download, no real data."""
+    root = tmp_path / "fashion"
+    write_fashion_mnist(root)
+    return root
+
+
+@pytest.fixture
+def quick_trainer():
+    """Return a function that makes a Trainer which writes and prints nothing."""
+
+    def make(**arguments):
+        quiet = {
+            "accelerator": "cpu",
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        }
+        return Trainer(**quiet | arguments)
+
+    return make
+
+
+@pytest.fixture
+def real_data():
+    """Return the folder of the real Fashion-MNIST; without one the test is skipped."""
+    if "FIRSTLIGHT_DATA" not in os.environ:
+        pytest.skip("FIRSTLIGHT_DATA names no folder with the real Fashion-MNIST")
+    return os.environ["FIRSTLIGHT_DATA"]

@@ -1,0 +1,41 @@
+import importlib.metadata
+import subprocess
+import sys
+
+import pytest
+
+import firstlight
+
+
+def test_import_costs_nothing():
+    heavy = ("torch", "torchvision", "lightning", "torchmetrics", "matplotlib", "jsonargparse", "numpy")
+    program = f"import sys, firstlight; hasattr(firstlight, 'x'); print([x for x in {heavy} if x in sys.modules])"
+    result = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("name", firstlight.__all__)
+def test_public_name_can_be_imported_and_is_listed(name):
+    assert getattr(firstlight, name) is not None
+    assert name in dir(firstlight)
+
+
+def test_public_names_are_what_they_are_called():
+    names = [name for name in firstlight.__all__ if not name.startswith("_")]
+    assert [getattr(firstlight, name).__name__ for name in names] == names
+    assert len(set(names)) == len(names)
+
+
+def test_everything_public_in_models_and_data_is_public_in_the_package():
+    from firstlight import data, models, tasks
+
+    assert {*models.__all__, *data.__all__, *tasks.__all__} <= set(firstlight.__all__)
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'firstlight' has no attribute 'Sinus'"):
+        firstlight.Sinus  # noqa: B018
+
+
+def test_version_is_the_installed_one():
+    assert firstlight.__version__ == importlib.metadata.version("firstlight")
