@@ -46,10 +46,14 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         if damaged:
             raise CheckpointError(f"checkpoint {path} is damaged: {damaged} is not what was written")
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(f"checkpoint {path} is damaged or no checkpoint: {error}") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(f"checkpoint {path} holds more than tensors and plain values: not loaded") from error
+    except PermissionError as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
+    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, OSError, RuntimeError, ValueError) as error:
+        # whatever zipfile and torch stumble over in a file that is not what torch.save wrote
+        reason = str(error).strip().partition("\n")[0][:100]
+        raise CheckpointError(f"checkpoint {path} is damaged or no checkpoint: {reason}") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"checkpoint {path} was not written by a Trainer: it has no state_dict")
     return checkpoint

@@ -4,6 +4,7 @@ Nothing here needs torch.
 """
 
 import contextlib
+import glob
 import os
 import re
 import shutil
@@ -88,9 +89,10 @@ def discard_unused(run: Run) -> None:
             run.folder.parent.rmdir()  # if it was the first of its name
 
 
-def every(root: Path, name: str = "*") -> list[Run]:
+def every(root: Path, name: str | None = None) -> list[Run]:
     """Return the runs of a name, or of all names, the latest last."""
-    folders = [path for path in (root / LOGS).glob(f"{name}/version_*") if re.fullmatch(r"version_\d+", path.name)]
+    parents = "*" if name is None else glob.escape(name)
+    folders = [path for path in (root / LOGS).glob(f"{parents}/version_*") if re.fullmatch(r"version_\d+", path.name)]
     runs = [Run(path) for path in folders if path.is_dir()]
     return sorted(runs, key=lambda run: (_started(run), run.version))
 

@@ -1,5 +1,6 @@
 """``best.ckpt`` and ``last.ckpt``: the best validation score, and truly the last step."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,7 +100,7 @@ class Checkpoints(Checkpoint):
             raise UsageError(f"checkpoint.monitor is {self.monitor!r}, but the model logs {logged}")
         score = trainer.callback_metrics[self.monitor].item()
         best = self.best_score
-        if best is None or (score > best if self.mode == "max" else score < best):
+        if not math.isnan(score) and (best is None or (score > best if self.mode == "max" else score < best)):
             self.best_score, self.best_epoch = score, trainer.current_epoch
             self._save(trainer, self.best)
         if not trainer.is_last_batch:

@@ -5,6 +5,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from firstlight.errors import UsageError
+
 __all__ = ["TypedOptimizer"]
 
 KEY = "optimizer_settings"
@@ -16,6 +18,9 @@ class TypedOptimizer(Callback):
     Restoring an optimizer's state restores its old step size as well. This callback keeps in every
     checkpoint the settings that the optimizers were built with, and where those of a resumed run differ,
     the new ones are applied. A step size that a schedule has moved on is changed in proportion.
+
+    Raises:
+        UsageError: If the checkpoint was saved with another optimizer.
     """
 
     def __init__(self) -> None:
@@ -25,6 +30,14 @@ class TypedOptimizer(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note how the optimizers were built, before their state is restored."""
         self.built = [[_settings(group) for group in optimizer.param_groups] for optimizer in trainer.optimizers]
+        for optimizer, built, saved in zip(trainer.optimizers, self.built, self.saved or [], strict=False):
+            lacking = {name for group in built for name in group} - {name for group in saved for name in group}
+            if lacking:
+                raise UsageError(
+                    f"the checkpoint is from another optimizer or schedule than {type(optimizer).__name__}: "
+                    f"it has no {', '.join(sorted(lacking))}\n"
+                    "resume with the same --optimizer and --lr_scheduler"
+                )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep how the optimizers were built."""

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
@@ -33,6 +34,9 @@ class EpochLines(ProgressBar):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch before: only now are all its scores known."""
         self._print_line(trainer, trainer.current_epoch)
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
+        """Note that there is an epoch to tell of."""
         self._running = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -12,7 +12,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.cli import instantiate_class
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.optim import Optimizer
 
 from firstlight import receipts, runs
 from firstlight.callbacks import (
@@ -119,8 +121,8 @@ class Command(Arguments):
             mine.append(progress_bar())
         if self.fitting:
             mine += [StepSeeds(settings.seed_everything), TypedOptimizer(), FiniteLoss(checkpoints)]
-            if settings.trainer.enable_checkpointing is not False:
-                mine.append(checkpoints)
+        if settings.trainer.enable_checkpointing is not False:
+            mine.append(checkpoints)  # where there is none, Lightning adds one of its own
         if self.run_folder:
             checkpoints.folder = self.run_folder.checkpoints
             if self.request.verb == "predict":
@@ -144,7 +146,10 @@ class Command(Arguments):
     def after_instantiate_classes(self) -> None:
         """Start from the chosen checkpoint, and say what is going to happen."""
         path = self.request.checkpoint
-        self.config_init[self.request.verb].ckpt_path = str(path) if path else None
+        settings = self.config_init[self.request.verb]
+        settings.ckpt_path = str(path) if path else None
+        if settings.lr_scheduler and not settings.optimizer:
+            self._schedule(settings.lr_scheduler)
         if not self.trainer.is_global_zero:
             return
         if self.fitting:
@@ -157,6 +162,20 @@ class Command(Arguments):
             )
         elif not self.fitting:
             print("weights: untrained, as asked for (--ckpt_path none)")
+
+    def _schedule(self, schedule: Namespace) -> None:
+        """Put a schedule on the model's own optimizer; LightningCLI would leave it out without a word."""
+        own = self.model.configure_optimizers
+
+        def configure_optimizers() -> Any:
+            optimizer = own()
+            if not isinstance(optimizer, Optimizer):
+                raise UsageError(
+                    f"lr_scheduler: {type(self.model).__name__} has a schedule of its own; set --optimizer too"
+                )
+            return self.configure_optimizers(self.model, optimizer, instantiate_class(optimizer, schedule.as_dict()))
+
+        self.model.configure_optimizers = configure_optimizers
 
     def fit(self, **kwargs: Any) -> None:
         """Train, and keep the run's receipt."""
@@ -185,7 +204,10 @@ class Command(Arguments):
         best = {"name": checkpoints.monitor, "score": checkpoints.best_score, "epoch": checkpoints.best_epoch}
         scores = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         try:
-            receipts.end(folder, status, scores, self.trainer.global_step, self.trainer.current_epoch, best)
+            if status == "finished" and not scores:  # it had finished before
+                receipts.update(folder, status=status)
+            else:
+                receipts.end(folder, status, scores, self.trainer.global_step, self.trainer.current_epoch, best)
         except OSError:
             if status == "finished":
                 raise  # otherwise the run's own error says what is wrong
@@ -197,6 +219,8 @@ class Command(Arguments):
         if self.run_folder is None:
             print("every stage ran on a few batches; nothing was saved (trainer.fast_dev_run)")
             return
+        if self.checkpoint and self.checkpoint["global_step"] == self.trainer.global_step:
+            print(f"there was nothing left to do: raise --trainer.max_epochs (now {self.trainer.max_epochs})")
         checkpoints = self.config_init["fit"].checkpoint
         if checkpoints.best_score is not None:
             print(f"best:    {checkpoints.monitor} {checkpoints.best_score:.5g} in epoch {checkpoints.best_epoch + 1}")

@@ -39,7 +39,8 @@ def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -
         parser: The parser of the verb, which knows all keys.
         settings: What was typed and written, to find the culprit's place.
     """
-    key = ".".join(re.findall(r'Parser key "([^"]+)"', message)[:2])
+    keys = re.findall(r'Parser key "([^"]+)"', message)[:2]  # the second is a setting of the first's class
+    key = ".".join(keys)
     if found := re.search(r"(?:does not accept option|unrecognized arguments:) '?(?:--)?([\w.]+)", message):
         return _unknown_key(found[1], parser, settings)
     if found := re.search(r"Option '([\w.]+)' is not accepted", message):
@@ -50,12 +51,9 @@ def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -
             return f"no {name} is named: choose a config with --config NAME, or name it with --{name}"
         return f"{key}{_place(_culprit(key, settings))} needs a value for {name}"
     culprit = _culprit(key, settings)
-    if "Not of type" not in message and (
-        found := re.search(
-            r"(?:Expected a dot import path string: |Problem with given class_path '|Importing ')([\w.]+)", message
-        )
-    ):
-        return _unknown_class(key, found[1], message, culprit)
+    names = re.search(r"(?:Expected a dot import path string: |Problem with given class_path ')([\w.]+)", message)
+    if "is not allowed" in message or (names and len(keys) < 2 and "Not of type" not in message):
+        return _unknown_class(key, names[1] if names else "", message, culprit)
     expected = _expected(message)
     if key and expected:
         value = culprit.value if culprit else _given(message)

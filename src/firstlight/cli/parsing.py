@@ -61,6 +61,7 @@ class Arguments(LightningCLI):
         self.checkpoint = _load(request.checkpoint) if request.checkpoint else None
         super().__init__(
             save_config_callback=SaveConfig,
+            trainer_defaults={"enable_model_summary": False},
             seed_everything_default=0,
             parser_class=Parser,
             parser_kwargs={"allow_abbrev": False},

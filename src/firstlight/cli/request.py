@@ -60,6 +60,12 @@ class Request:
         root = Path(_value(flags, "--trainer.default_root_dir") or _from_configs(names, "default_root_dir") or ".")
         own = [name for name in names if Path(name).parent.name != "presets"]  # a preset is no run's name
         name = _value(flags, "--name") or (Path(own[0]).stem if own else None)
+        if name and (name != Path(name).name or name == ".."):
+            raise UsageError(f"--name {name}: a run's name is that of a folder, without a way to it")
+        if verb == "fit" and _value(flags, "--run", LATEST):
+            raise UsageError("--run belongs to validate, test and predict; to go on with a run: fit --resume RUN")
+        if verb != "fit" and _value(flags, "--resume", LATEST):
+            raise UsageError(f"--resume belongs to fit; to choose a run: {verb} --run RUN")
         request = cls(verb, name or "default", root, flags=flags)
         by_name = False
         if not any(flag in ("-h", "--help") or flag.startswith("--print_config") for flag in flags):
@@ -121,9 +127,8 @@ class Request:
         try:
             self.run = runs.find(self.root, reference)
         except UsageError as error:
-            raise UsageError(
-                f"{error}\nwhich weights? train a run, or give --ckpt_path FILE (none: untrained)"
-            ) from None
+            advice = "which weights? Train a run, or give --ckpt_path FILE (or none: untrained)"
+            raise UsageError(f"{error}\n{advice}") from None
         best = self.run.best if path == "best" or self.run.best.exists() else self.run.last
         self.checkpoint = _existing(self.run.last if path == "last" else best)
         return _value(self.flags, "--run") is None

@@ -41,6 +41,7 @@ def quiet() -> None:
     """Silence what is no news: Lightning's greetings, and warnings that are wrong here, each by its text."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.callbacks.model_summary").setLevel(logging.INFO)  # off unless asked for
     for message in (
         # scores are logged once an epoch, not every log_every_n_steps
         r"The number of training batches \(\d+\) is smaller than the logging interval",

@@ -113,6 +113,9 @@ class FashionMNIST(InMemory):
             raise DataError(f"{images_file} holds 0 images")
         if num_images != num_labels:
             raise DataError(f"{images_file} holds {num_images} images but {labels_file.name} {num_labels} labels")
+        missing = [name for name in FILES if not (raw / name).exists()]  # torchvision wants all four
+        if missing:
+            raise DataError(f"{raw / missing[0]} is missing")
         files = datasets.FashionMNIST(self.root, train=train)
         images, labels = files.data[:, None], files.targets
         if labels.max() >= len(self.classes):
