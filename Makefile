@@ -11,6 +11,7 @@ help:
 	@echo "make setup         set up .venv from requirements.lock"
 	@echo "make fit           train a model: CONFIG=$(CONFIG), and ARGS='--trainer.max_epochs 3' if wanted"
 	@echo "make test          run the tests"
+	@echo "make faults        kill, stop and damage real runs, the whole matrix"
 	@echo "make check         lint, format and types"
 	@echo "make bench         measure speed"
 	@echo "make tensorboard   look at the curves in a browser"
@@ -31,6 +32,9 @@ fit: setup
 
 test: setup
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+faults: setup
+	$(BIN)/python -m tests.faults
 
 check: setup
 	$(BIN)/ruff check .

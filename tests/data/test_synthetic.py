@@ -165,7 +165,5 @@ def test_batches_come_in_the_precision_of_the_model(precision, dtype, quick_trai
     ids=["Sine", "PlantedNeuron", "Houses"],
 )
 def test_documented_arguments_are_the_defaults_and_remembered(data_class, documented):
-    arguments = dict(data_class(seed=3).hparams)
-    assert documented | {"seed": 3, "repeats": 1} == {
-        name: arguments[name] for name in (*documented, "seed", "repeats")
-    }
+    expected = documented | {"seed": 3, "repeats": 1}
+    assert expected.items() <= dict(data_class(seed=3).hparams).items()

@@ -1,0 +1,67 @@
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from firstlight import data, models
+
+FOLDER = Path(__file__).parents[2] / "configs"
+CONFIGS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+PRESETS = sorted(path.stem for path in FOLDER.glob("presets/*.yaml"))
+QUICK = ("--config", "presets/limit", "--trainer.accelerator", "cpu")
+
+
+def read(name):
+    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+
+
+def images(name, root):
+    """Return the flags that put tiny files in the place of Fashion-MNIST, where a config reads it."""
+    return ["--data.root", root, "--data.batch_size", 6] if read(name)["data"]["class_path"] == "FashionMNIST" else []
+
+
+def test_every_model_has_a_config():
+    assert {read(name)["model"]["class_path"] for name in CONFIGS} == set(models.__all__)
+
+
+@pytest.mark.parametrize("name", [*CONFIGS, *(f"presets/{name}" for name in PRESETS)])
+def test_config_begins_with_what_it_is_and_the_command_that_runs_it(name):
+    title, empty, command, *_ = (FOLDER / f"{name}.yaml").read_text().splitlines()
+    assert re.fullmatch(r"# \S.{5,}", title)
+    assert empty == "#"
+    start = "#   firstlight fit --config "
+    assert command == start + (name if name in CONFIGS else f"mlp --config {name}")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_goes_through_every_verb_and_is_scored_with_its_best_weights(name, did, fashion_root, quick_trainer):
+    flags = images(name, fashion_root)
+    did("fit", "--config", name, *QUICK, *flags)
+    did("validate", "--config", name, *QUICK, *flags)
+    did("test", "--config", name, *QUICK, *flags)
+    did("predict", "--config", name, *QUICK, *flags)
+
+    (run,) = Path("lightning_logs", name).iterdir()
+    best = run / "checkpoints" / "best.ckpt"
+    model = getattr(models, read(name)["model"]["class_path"]).load_from_checkpoint(best, weights_only=True)
+    source = getattr(data, read(name)["data"]["class_path"]).load_from_checkpoint(best, weights_only=True)
+    trainer = quick_trainer(limit_val_batches=5, limit_test_batches=5)
+    for verb, call in {"validate": trainer.validate, "test": trainer.test}.items():
+        scores = json.loads((run / f"{verb}.json").read_text())
+        assert scores.pop("checkpoint") == str(best)
+        assert [scores] == call(model, source, verbose=False)
+
+    header, *rows = csv.reader((run / "predictions.csv").read_text().splitlines())
+    batches = [batch for batch, _ in zip(source.test_dataloader(), range(5), strict=False)]
+    powers = batches[0][0].shape[1]
+    x = ["x"] if powers == 1 else [f"x{number + 1}" for number in range(powers)]
+    probable = ["index", "truth", "class", "name", "probability"]
+    assert header == (probable if flags else ["index", *x, "y", "prediction"])
+    model.eval()
+    answers = [model.predict_step(source.on_after_batch_transfer(batch, 0), 0)[header[-1]] for batch in batches]
+    written = torch.tensor([float(row[-1]) for row in rows])
+    torch.testing.assert_close(written, torch.cat(answers).detach().flatten())
