@@ -1,7 +1,7 @@
 """What happens around training: checkpoints, signals, progress, predictions."""
 
 from firstlight.callbacks.checkpoints import Checkpoints
-from firstlight.callbacks.optimizer import TypedOptimizer
+from firstlight.callbacks.optimizer import PlateauSchedules, TypedOptimizer
 from firstlight.callbacks.predictions import Predictions
 from firstlight.callbacks.progress import EpochLines, progress_bar
 from firstlight.callbacks.steps import FiniteLoss, StepSeeds
@@ -11,6 +11,7 @@ __all__ = [
     "Checkpoints",
     "EpochLines",
     "FiniteLoss",
+    "PlateauSchedules",
     "Predictions",
     "StepSeeds",
     "StopSignals",

@@ -75,8 +75,15 @@ class Checkpoints(Checkpoint):
         self._step = trainer.global_step
         if self._wanted(trainer) and not self.last.exists():
             self._save(trainer, self.last)
-        if self.signals.told(trainer):
-            raise Stopped(self.signals.number)
+        self._stop_if_told(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop, if a signal came at the end of the epoch before: now its scores are logged too."""
+        self._stop_if_told(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop, if a signal came at the end of the last epoch."""
+        self._stop_if_told(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -88,6 +95,8 @@ class Checkpoints(Checkpoint):
         self._step = step
         if self.every_n_steps and step // self.every_n_steps > before // self.every_n_steps:
             self._due = True
+        if not self._due and not self.signals.number and trainer.world_size == 1:
+            return  # the usual case, in a hurry
         if not (trainer.is_last_batch or _validation_follows(trainer, batch_idx)):
             self._save_if_due(trainer)
 
@@ -108,8 +117,9 @@ class Checkpoints(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``last.ckpt``."""
-        self._due = True
-        self._save_if_due(trainer)
+        self._due = False
+        if self._wanted(trainer):
+            self._save(trainer, self.last)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score so far and its epoch."""
@@ -126,6 +136,10 @@ class Checkpoints(Checkpoint):
             self._save(trainer, self.last)
         self._due = False
         if told:
+            raise Stopped(self.signals.number)
+
+    def _stop_if_told(self, trainer: Trainer) -> None:
+        if self.signals.told(trainer):
             raise Stopped(self.signals.number)
 
     def _wanted(self, trainer: Trainer) -> bool:

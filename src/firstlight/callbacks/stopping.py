@@ -39,9 +39,13 @@ class StopSignals(Callback):
     While a model trains, a signal is remembered until ``Checkpoints`` finds the run at a border, where it
     can be resumed from. At any other time it ends the program. A second signal ends the program at once,
     whatever it is doing.
+
+    Args:
+        wait: Wait for a border; a run that keeps no checkpoints has nothing to wait for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wait: bool = True) -> None:
+        self.wait = wait
         self.number = 0
         self._training = False
 
@@ -91,5 +95,5 @@ class StopSignals(Callback):
         if self.number:
             os._exit(128 + number)
         self.number = number
-        if not self._training:
+        if not (self._training and self.wait):
             raise Stopped(number)

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from firstlight import receipts, runs
 from firstlight.callbacks import (
     FiniteLoss,
+    PlateauSchedules,
     Predictions,
     StepSeeds,
     Stopped,
@@ -120,8 +121,9 @@ class Command(Arguments):
         if settings.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in given):
             mine.append(progress_bar())
         if self.fitting:
-            mine += [StepSeeds(settings.seed_everything), TypedOptimizer(), FiniteLoss(checkpoints)]
-        if settings.trainer.enable_checkpointing is not False:
+            mine += [StepSeeds(settings.seed_everything), TypedOptimizer(), PlateauSchedules(), FiniteLoss(checkpoints)]
+        self.signals.wait = settings.trainer.enable_checkpointing is not False
+        if self.signals.wait:
             mine.append(checkpoints)  # where there is none, Lightning adds one of its own
         if self.run_folder:
             checkpoints.folder = self.run_folder.checkpoints

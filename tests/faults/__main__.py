@@ -1,0 +1,240 @@
+"""All faults, tried one after the other: ``python -m tests.faults [GROUP ...]``, from the top of the checkout.
+
+Every config is killed at several steps, in one process and in two; every signal comes in every phase of a run; files
+are damaged, disks fill up, runs start together. What counts as lost: a run that does not go on to the very bits of an
+unbroken one, a checkpoint that is not whole, a message that is longer than three lines, a process that is left over.
+"""
+# ruff: noqa: T201  # it prints a table
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.conftest import write_fashion_mnist
+from tests.faults.harness import differences, firstlight, left_behind, parts_left, start, the_run, tiny
+
+from firstlight.checkpoints import load_checkpoint
+from firstlight.cli.configs import known
+from firstlight.errors import CheckpointError
+
+KILLED = (-signal.SIGKILL,)
+ENDED = [status for status in range(-64, 256) if status]  # by itself, but not well
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+EVERY3 = "--checkpoint.every_n_steps=3"
+VARIANTS = {
+    "accumulated": ("manual_cubic", EVERY3, "--trainer.accumulate_grad_batches=2"),
+    "accumulated, averaged": ("neural_network_best", EVERY3, "--trainer.accumulate_grad_batches=2"),
+    "validated in mid-epoch": ("dynamic_polynomial", EVERY3, "--trainer.val_check_interval=0.5"),
+    "validated every 5 steps": (
+        "dynamic_polynomial",
+        EVERY3,
+        "--trainer.check_val_every_n_epoch=null",
+        "--trainer.val_check_interval=5",
+    ),
+    "validated every 2 epochs": ("dynamic_polynomial", EVERY3, "--trainer.check_val_every_n_epoch=2"),
+    "saved at epoch ends only": ("dynamic_polynomial",),
+    "saved every 4 steps": ("dynamic_polynomial", "--checkpoint.every_n_steps=4"),
+    "saved every step": ("dynamic_polynomial", "--checkpoint.every_n_steps=1"),
+    "5 batches an epoch": ("dynamic_polynomial", EVERY3, "--trainer.limit_train_batches=5"),
+    "in bfloat16": ("mlp", EVERY3, "--config=presets/bf16"),
+}
+
+
+class Place:
+    """Where the runs take place: a folder each, below one that goes away in the end."""
+
+    def __init__(self, root):
+        self.root, self.count, self.references = root, 0, {}
+        write_fashion_mnist(root / "fashion")
+
+    def fresh(self):
+        self.count += 1
+        folder = self.root / f"run{self.count}"
+        folder.mkdir()
+        return folder
+
+    def unbroken(self, flags, **how):
+        """Return what a run without a fault leaves behind."""
+        key = (*flags, *how)
+        if key not in self.references:
+            folder = self.fresh()
+            ended = firstlight(folder, *flags, **how)
+            if ended.status:
+                raise RuntimeError(f"{' '.join(flags)} fails without a fault:\n{ended.text}")
+            self.references[key] = left_behind(folder)
+        return self.references[key]
+
+    def resumed(self, flags, *faults, statuses=KILLED, **how):
+        """Return in what a run that goes on after faults differs from an unbroken one; nothing if in nothing."""
+        reference = self.unbroken(flags, **how)
+        folder = self.fresh()
+        words = flags
+        for fault in faults:
+            ended = firstlight(folder, *words, fault=fault, **how)
+            if ended.status not in statuses:
+                return f"exit {ended.status}: {ended.text[-300:]}"
+            words = ["fit", "--resume"]
+        ended = firstlight(folder, *words, **how)
+        if ended.status:
+            return f"resume: exit {ended.status}: {ended.text[-300:]}"
+        return ", ".join(list(differences(reference, left_behind(folder)))[:3])
+
+
+def steps_of(reference, count):
+    """Return about as many steps, from the first to the last."""
+    last = reference["last"]["global_step"] - 1
+    return sorted({round(number * last / (count - 1)) for number in range(count)})
+
+
+def short(text, status):
+    """Return what is wrong with the way in which a run failed; nothing if it was one message."""
+    message = text[text.rfind("error: ") :] if "error: " in text else ""
+    good = message and "Traceback" not in text and len(message.splitlines()) <= 3
+    return "" if good and status in (1, 2) else f"exit {status}: {text[-300:]}"
+
+
+def broken_checkpoints(folder):
+    """Return which checkpoints are not whole, and what else is lying about."""
+    wrong = [str(path) for path in parts_left(folder)]
+    for path in folder.glob("lightning_logs/*/*/checkpoints/*.ckpt"):
+        try:
+            load_checkpoint(path)
+        except CheckpointError as error:
+            wrong.append(str(error))
+    return ", ".join(wrong)
+
+
+def kills(place):
+    """Every config, and every way of checkpointing, is killed and goes on."""
+    cases = {name: (name, EVERY3) for name in known() if "/" not in name} | VARIANTS
+    for name, (config, *more) in cases.items():
+        flags = [*tiny(config, "../fashion"), *more]
+        if "accumulated, averaged" in name:
+            flags.append("--lr_scheduler.total_steps=9")
+        for step in steps_of(place.unbroken(flags), 6):
+            yield f"killed: {name}", place.resumed(flags, {"do": "SIGKILL", "step": step})
+        twice = [{"do": "SIGKILL", "step": 3}, {"do": "SIGKILL", "step": 7}]
+        yield "killed twice", place.resumed(flags, *twice)
+        for where in ("validation", "epoch"):
+            yield f"killed in {where}", place.resumed(flags, {"do": "SIGKILL", "where": where})
+
+
+def processes(place):
+    """Two processes are killed, or told to stop, and go on."""
+    for config in ("autograd_cubic", "mlp"):
+        flags = [*tiny(config, "../fashion"), EVERY3, "--config=presets/ddp"]
+        for step, rank in ((4, 0), (7, 1)):
+            fault = {"do": "SIGKILL", "step": step, "rank": rank}
+            yield "killed, of 2 processes", place.resumed(flags, fault, statuses=ENDED, real=True)
+        for name, rank in (("SIGTERM", 0), ("SIGTERM", 1), ("SIGTERM", "all"), ("SIGINT", "all")):
+            fault, status = {"do": name, "step": 4, "rank": rank}, 128 + getattr(signal, name)
+            yield "signal to 2 processes", place.resumed(flags, fault, statuses=[status], real=True)
+
+
+def signals(place):
+    """Every signal comes in every phase."""
+    flags = [*tiny("dynamic_polynomial"), "--trainer.val_check_interval=0.5"]
+    for name in SIGNALS:
+        status = 128 + getattr(signal, name)
+        for where, step in (("step", 4), ("step", 7), ("step", 23), ("sanity", 0), ("validation", 4), ("epoch", 8)):
+            fault = {"do": name, "where": where, "step": step}
+            yield f"{name} in training", place.resumed(flags, fault, statuses=[status])
+        for where in ("setup", "test", "predict"):
+            folder = place.fresh()
+            verb = "fit" if where == "setup" else where
+            if verb != "fit":
+                firstlight(folder, *flags)
+            words = flags if verb == "fit" else [verb]
+            ended = firstlight(folder, *words, fault={"do": name, "where": where})
+            yield f"{name} elsewhere", "" if ended.status == status else f"exit {ended.status}: {ended.text[-300:]}"
+        ended = firstlight(place.fresh(), *flags, fault={"do": f"{name} SIGTERM", "step": 4})
+        yield "second signal", "" if ended.status == 143 else f"exit {ended.status}"
+
+
+def saving(place):
+    """A run is killed while it writes a checkpoint, with TMPDIR on another file system."""
+    flags = [*tiny("neural_network", "../fashion"), EVERY3]
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as elsewhere:
+        for do in ("cut", "written"):
+            for step in (1, 3, 5, 6, 9, 10, 12, 15):
+                fault = {"do": do, "where": "save", "step": step}
+                yield "killed while saving", place.resumed(flags, fault, TMPDIR=elsewhere)
+        chance = random.Random(0)
+        for _ in range(20):
+            folder = place.fresh()
+            run = start(folder, *flags, "--checkpoint.every_n_steps=1", TMPDIR=elsewhere)
+            time.sleep(chance.uniform(0.2, 1.2))
+            os.kill(run.pid, signal.SIGKILL)
+            run()
+            ended = firstlight(folder, "fit", "--resume")  # or it says that there is nothing to go on from
+            wrong = short(ended.text, ended.status) if ended.status else broken_checkpoints(folder)
+            yield "killed at any moment", wrong
+        yield "temporary files elsewhere", ", ".join(path.name for path in Path(elsewhere).iterdir())
+
+
+def damage(place):
+    """Damaged checkpoints are refused by name."""
+    folder = place.fresh()
+    firstlight(folder, *tiny("neural_network", "../fashion"))
+    good = (the_run(folder) / "checkpoints/best.ckpt").read_bytes()
+    chance = random.Random(0)
+    files = [b"", b"hello\n", *(good[: len(good) * part // 4] for part in (1, 2, 3)), good[:-1], good[1:]]
+    for _ in range(35):
+        flipped = bytearray(good)
+        flipped[chance.randrange(1000, len(good) - 3000)] ^= 1 << chance.randrange(8)
+        files.append(bytes(flipped))
+    for content in files:
+        (folder / "bad.ckpt").write_bytes(content)
+        ended = firstlight(folder, "test", "--ckpt_path", "bad.ckpt")
+        yield "damaged checkpoint", short(ended.text, ended.status) or ("" if "bad.ckpt" in ended.text else ended.text)
+
+
+def disasters(place):
+    """Numbers, disks and folders fail; runs start together."""
+    flags = [*tiny("autograd_cubic"), EVERY3]
+    for do in ("nan", "full", "block"):
+        for step in (4, 7, 13, 20):
+            folder = place.fresh()
+            ended = firstlight(folder, *flags, fault={"do": do, "step": step})
+            yield f"{do} at a step", short(ended.text, ended.status) or broken_checkpoints(folder)
+    for _ in range(10):
+        folder = place.fresh()
+        waits = [start(folder, *flags) for _ in range(2)]
+        ends = [wait() for wait in waits]
+        runs = len(list(folder.glob("lightning_logs/*/*/run.json")))
+        good = runs == 2 and not any(end.status for end in ends)
+        yield "two at once", "" if good else "".join(end.text[-300:] for end in ends)
+
+
+GROUPS = (kills, processes, signals, saving, damage, disasters)
+
+
+def main():
+    tried, lost = Counter(), Counter()
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        for group in GROUPS:
+            if sys.argv[1:] and group.__name__ not in sys.argv[1:]:
+                continue
+            place = Place(Path(folder, group.__name__))
+            for fault, reason in group(place):
+                tried[fault] += 1
+                lost[fault] += bool(reason)
+                if reason:
+                    print(f"LOST {fault}: {reason}", flush=True)
+    width = max(map(len, tried))
+    print(f"{'fault':{width}}  tried  survived  lost")
+    for fault, count in [*tried.items(), ("all", tried.total())]:
+        gone = lost[fault] if fault in tried else lost.total()
+        print(f"{fault:{width}}  {count:5}  {count - gone:8}  {gone:4}")
+    print(f"{time.monotonic() - begin:.0f} s")
+    sys.exit(bool(lost.total()))
+
+
+if __name__ == "__main__":
+    main()

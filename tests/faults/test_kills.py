@@ -1,0 +1,106 @@
+"""A run that is killed and resumed ends in the very bits of one that was never stopped."""
+
+import pytest
+from harness import firstlight, the_run, tiny
+
+CASES = {
+    # the config and its flags, and the steps at which the run is killed
+    "dropout, one cycle, average": (["neural_network_best", "--checkpoint.every_n_steps=4"], [6, 14]),
+    "random control flow": (["dynamic_polynomial", "--checkpoint.every_n_steps=3"], [4, 16]),
+    "checkpoint at epoch ends only": (["dynamic_polynomial"], [0, 12]),
+    "curve ahead of its checkpoint": (
+        [
+            "softmax_regression",
+            "--checkpoint.every_n_steps=4",
+            "--trainer.log_every_n_steps=1",
+            "--trainer.callbacks=LearningRateMonitor",
+        ],
+        [7],
+    ),
+    "gradients by hand, accumulated": (
+        ["manual_cubic", "--checkpoint.every_n_steps=3", "--trainer.accumulate_grad_batches=2"],
+        [5, 8],
+    ),
+    "validation within the epoch": (
+        ["dynamic_polynomial", "--checkpoint.every_n_steps=2", "--trainer.val_check_interval=0.5"],
+        [5],
+    ),
+    "step size that falls with the score": (
+        [
+            "mlp",
+            "--checkpoint.every_n_steps=2",
+            "--optimizer=Adam",
+            "--lr_scheduler=ReduceLROnPlateau",
+            "--lr_scheduler.monitor=loss/train",
+            "--lr_scheduler.patience=0",
+            "--lr_scheduler.mode=max",
+        ],
+        [3, 6],
+    ),
+}
+
+
+def flags_of(case):
+    config, *flags = CASES[case][0]
+    return [*tiny(config, images="../fashion"), *flags]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_killed_run_goes_on_to_the_same_bits(case, unbroken, tmp_path):
+    flags = flags_of(case)
+    differences = unbroken(flags)
+    for step in CASES[case][1]:
+        folder = tmp_path / f"killed{step}"
+        assert firstlight(folder, *flags, fault={"do": "SIGKILL", "step": step}).status == -9
+        resumed = firstlight(folder, "fit", "--resume")
+        assert resumed.status == 0, resumed.text
+        assert differences(folder) == []
+        assert "arning" not in resumed.text
+
+
+def test_run_that_is_killed_twice_goes_on_to_the_same_bits(unbroken, tmp_path):
+    flags = flags_of("dropout, one cycle, average")
+    differences = unbroken(flags)
+    folder = tmp_path / "killed"
+    firstlight(folder, *flags, fault={"do": "SIGKILL", "step": 5})
+    assert firstlight(folder, "fit", "--resume", fault={"do": "SIGKILL", "step": 9}).status == -9
+    assert firstlight(folder, "fit", "--resume").status == 0
+    assert differences(folder) == []
+
+
+@pytest.mark.parametrize("where", ["sanity", "validation", "epoch"])
+def test_run_that_is_killed_between_steps_goes_on_to_the_same_bits(where, unbroken, tmp_path):
+    flags = flags_of("random control flow")
+    differences = unbroken(flags)
+    folder = tmp_path / "killed"
+    assert firstlight(folder, *flags, fault={"do": "SIGKILL", "where": where, "step": 0}).status == -9
+    resumed = firstlight(folder, "fit", "--resume")
+    if where == "sanity":  # there was nothing to go on from yet
+        assert resumed.status == 2
+        assert resumed.text.startswith("error: ")
+    else:
+        assert differences(folder) == []
+
+
+@pytest.mark.parametrize("do", ["cut", "written"])
+def test_run_that_is_killed_while_it_saves_keeps_the_checkpoint_before(do, unbroken, tmp_path):
+    flags = flags_of("random control flow")
+    differences = unbroken(flags)
+    folder = tmp_path / "killed"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    fault = {"do": do, "where": "save", "step": 8}
+    assert firstlight(folder, *flags, fault=fault, TMPDIR=str(elsewhere)).status == -9
+    assert firstlight(folder, "fit", "--resume", TMPDIR=str(elsewhere)).status == 0
+    assert differences(folder) == []
+    assert not list(elsewhere.iterdir())
+    assert sorted(path.name for path in (the_run(folder) / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_longer_run_goes_the_way_of_one_that_was_planned_longer(unbroken, tmp_path):
+    flags = flags_of("random control flow")
+    differences = unbroken([*flags, "--trainer.max_epochs=5"])
+    folder = tmp_path / "longer"
+    assert firstlight(folder, *flags).status == 0
+    assert firstlight(folder, "fit", "--resume", "--trainer.max_epochs=5").status == 0
+    assert differences(folder) == []
