@@ -45,6 +45,9 @@ def main() -> None:
         _dispatch(verb, rest)
     except FirstlightError as error:
         _end(error, error.exit_status)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read our output has seen enough
+        sys.exit(141)
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
