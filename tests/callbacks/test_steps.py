@@ -51,10 +51,12 @@ def test_dropout_of_a_step_does_not_depend_on_what_else_drew(fit):
     assert not torch.equal(plain, fit(StepSeeds(1)))
 
 
-def test_steps_draw_different_numbers_from_all_three_generators(fit):
-    draws = Draws()
-    fit(StepSeeds(0), draws)
-    assert all(len(set(stream)) == 6 for stream in zip(*draws.drawn, strict=True))
+def test_all_three_generators_give_each_step_numbers_of_its_own(fit):
+    first, second = Draws(), Draws()
+    fit(StepSeeds(0), first)
+    fit(Noise(), StepSeeds(0), second)
+    assert first.drawn == second.drawn
+    assert all(len(set(stream)) == 6 for stream in zip(*first.drawn, strict=True))
 
 
 # torchmetrics, of the training loss that this test makes no number

@@ -134,6 +134,13 @@ def processes(place):
         for name, rank in (("SIGTERM", 0), ("SIGTERM", 1), ("SIGTERM", "all"), ("SIGINT", "all")):
             fault, status = {"do": name, "step": 4, "rank": rank}, 128 + getattr(signal, name)
             yield "signal to 2 processes", place.resumed(flags, fault, statuses=[status], real=True)
+        folder, left = place.fresh(), []
+        firstlight(folder, *flags, real=True)
+        for words in ([], ["--trainer.devices=1", "--trainer.strategy=auto"]):
+            for verb, file in (("test", "test.json"), ("predict", "predictions.csv")):
+                firstlight(folder, verb, *words, real=True)
+                left.append((the_run(folder) / file).read_text())
+        yield "scored by 2 processes", "" if left[:2] == left[2:] else "other scores or predictions than by one"
 
 
 def signals(place):

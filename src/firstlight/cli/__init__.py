@@ -1,9 +1,13 @@
 """The command line: what needs no torch answers at once, the rest goes to LightningCLI."""
 
+import atexit
+import contextlib
+import gc
 import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from typing import NoReturn
 
 from firstlight import __version__
@@ -74,15 +78,27 @@ def _dispatch(verb: str, rest: list[str]) -> None:
 
         getattr(verbs, verb)(rest)
     elif verb in TRAINER_VERBS:
-        from firstlight.cli.command import run  # noqa: PLC0415  # it needs torch, and nothing else does
-
+        with _imports():
+            from firstlight.cli.command import run  # noqa: PLC0415  # it needs torch, and nothing else does
         run(verb, rest)
     elif verb == "reproduce":
-        from firstlight.cli.reproduce import reproduce  # noqa: PLC0415  # it needs torch
-
+        with _imports():
+            from firstlight.cli.reproduce import reproduce  # noqa: PLC0415  # it needs torch too
         reproduce(rest)
     else:
         raise UsageError(f"no verb {verb!r}{suggestion(verb, VERBS, 'verbs')}")
+
+
+@contextlib.contextmanager
+def _imports() -> Iterator[None]:
+    """Import without collecting garbage: torch makes a great many objects, and they all stay."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # else Triton complains at the end that its objects were never freed
+        gc.enable()
 
 
 def _end(error: Exception, status: int) -> NoReturn:

@@ -68,16 +68,10 @@ class Arguments(LightningCLI):
             load_from_checkpoint_support=False,  # models are built from plain hyperparameters
         )
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Name the verbs, and the arguments of the Trainer's methods that this command line sets itself."""
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # the parsers of other verbs take time
+        """Name the verb, and the arguments of the Trainer's method that this command line sets itself."""
         mine = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders", "weights_only"}
-        return {
-            "fit": mine,
-            "validate": mine | {"verbose"},
-            "test": mine | {"verbose"},
-            "predict": mine | {"return_predictions"},
-        }
+        return {self.request.verb: mine | {"verbose", "return_predictions"}}
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the seed."""
