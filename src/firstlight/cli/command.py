@@ -12,9 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar
-from lightning.pytorch.cli import instantiate_class
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch.optim import Optimizer
 
 from firstlight import receipts, runs
 from firstlight.callbacks import (
@@ -151,7 +149,7 @@ class Command(Arguments):
         settings = self.config_init[self.request.verb]
         settings.ckpt_path = str(path) if path else None
         if settings.lr_scheduler and not settings.optimizer:
-            self._schedule(settings.lr_scheduler)
+            self.schedule_own_optimizer(settings.lr_scheduler)
         if not self.trainer.is_global_zero:
             return
         if self.fitting:
@@ -164,20 +162,6 @@ class Command(Arguments):
             )
         elif not self.fitting:
             print("weights: untrained, as asked for (--ckpt_path none)")
-
-    def _schedule(self, schedule: Namespace) -> None:
-        """Put a schedule on the model's own optimizer; LightningCLI would leave it out without a word."""
-        own = self.model.configure_optimizers
-
-        def configure_optimizers() -> Any:
-            optimizer = own()
-            if not isinstance(optimizer, Optimizer):
-                raise UsageError(
-                    f"lr_scheduler: {type(self.model).__name__} has a schedule of its own; set --optimizer too"
-                )
-            return self.configure_optimizers(self.model, optimizer, instantiate_class(optimizer, schedule.as_dict()))
-
-        self.model.configure_optimizers = configure_optimizers
 
     def fit(self, **kwargs: Any) -> None:
         """Train, and keep the run's receipt."""

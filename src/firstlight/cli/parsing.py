@@ -7,7 +7,8 @@ from typing import Any, ClassVar, NoReturn
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback, instantiate_class
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from firstlight.callbacks import Checkpoints
@@ -119,6 +120,20 @@ class Arguments(LightningCLI):
         if isinstance(lr_scheduler, OneCycleLR | CyclicLR):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
         return LightningCLI.configure_optimizers(lightning_module, optimizer, lr_scheduler)
+
+    def schedule_own_optimizer(self, schedule: Namespace) -> None:
+        """Put a schedule on the model's own optimizer; LightningCLI would leave it out without a word."""
+        own = self.model.configure_optimizers
+
+        def configure_optimizers() -> Any:
+            optimizer = own()
+            if not isinstance(optimizer, Optimizer):
+                raise UsageError(
+                    f"lr_scheduler: {type(self.model).__name__} has a schedule of its own; set --optimizer too"
+                )
+            return self.configure_optimizers(self.model, optimizer, instantiate_class(optimizer, schedule.as_dict()))
+
+        self.model.configure_optimizers = configure_optimizers
 
 
 def _load(path: Path) -> dict[str, Any]:
