@@ -188,3 +188,20 @@ def test_finished_run_that_is_resumed_keeps_its_receipt(did):
     assert {key: after[key] for key in ("scores", "best", "step", "epochs", "status")} == {
         key: before[key] for key in ("scores", "best", "step", "epochs", "status")
     }
+
+
+def test_resume_that_is_refused_leaves_the_run_as_it_was(did, complaint):
+    did("fit", "-c", "linear_regression_sine", "-c", "presets/limit")
+    run = Path("lightning_logs/linear_regression_sine/version_0")
+    before = (run / "config.yaml").read_text()
+    complaint("fit", "--resume", "--optimizer=Adam", "--trainer.max_epochs=2")
+    complaint("fit", "--resume", "--model.num_features=2", "--trainer.max_epochs=2")
+    assert (run / "config.yaml").read_text() == before
+    did("fit", "--resume", "--trainer.max_epochs=2")
+
+
+def test_run_that_starts_from_a_checkpoint_has_a_best_of_its_own(did):
+    did("fit", *SMALL, "--trainer.max_epochs=1")
+    out = did("fit", *SMALL, *WORSENS, "--ckpt_path", checkpoint("last"))
+    assert "in epoch 2" in out
+    assert str(checkpoint("best", "autograd_cubic/version_1")) in did("test")

@@ -14,6 +14,8 @@ from firstlight.errors import NotFiniteError
 
 __all__ = ["FiniteLoss", "StepSeeds"]
 
+GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: its multiples lie far apart, however many there are
+
 
 class StepSeeds(Callback):
     """Make the random numbers of a step a function of (seed, process, epoch, batch) and of nothing else.
@@ -27,15 +29,20 @@ class StepSeeds(Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self._epoch: int | None = None
+        self._start = 0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed torch, NumPy and Python."""
-        seed = key_seed(self.seed, trainer.global_rank, trainer.current_epoch, batch_idx)
+        epoch = trainer.current_epoch
+        if epoch != self._epoch:
+            self._epoch, self._start = epoch, key_seed(self.seed, trainer.global_rank, epoch)
+        seed = (self._start + batch_idx * GOLDEN) % 2**64
         torch.default_generator.manual_seed(seed)  # torch.manual_seed does the same, a hundred times slower
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed & 0xFFFFFFFF)
+        random.seed(seed >> 32)
+        np.random.seed(seed >> 32)
 
 
 class FiniteLoss(Callback):
