@@ -229,11 +229,8 @@ def main():
     tried, lost = Counter(), Counter()
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        for group in GROUPS:
-            if sys.argv[1:] and group.__name__ not in sys.argv[1:]:
-                continue
-            place = Place(Path(folder, group.__name__))
-            for fault, reason in group(place):
+        for group in [group for group in GROUPS if not sys.argv[1:] or group.__name__ in sys.argv[1:]]:
+            for fault, reason in group(Place(Path(folder, group.__name__))):
                 tried[fault] += 1
                 lost[fault] += bool(reason)
                 if reason:
