@@ -126,8 +126,9 @@ class Checkpoints(Checkpoint):
         return {"best_score": self.best_score, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a best score."""
-        self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+        """Go on from a best score; a run that only starts from another's checkpoint has a best of its own."""
+        if self.best.exists():
+            self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
 
     def _save_if_due(self, trainer: Trainer) -> None:
         """Write ``last.ckpt`` if it is due or the run is to stop; the run stands at a border."""

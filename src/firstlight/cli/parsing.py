@@ -43,11 +43,18 @@ class SaveConfig(SaveConfigCallback):
         super().__init__(parser, config, save_to_log_dir=False)
         self.path = path
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Wait: a run that is refused leaves the config of the run it was to go on with as it is."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the file, from the first process."""
+        if trainer.is_global_zero:
+            self.save_config(trainer, pl_module, "fit")
+
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the file; Lightning calls this in the first process only."""
+        """Write the file."""
         if self.path:
-            text = self.parser.dump(self.config, skip_none=False)
-            write_whole(self.path, text.encode())
+            write_whole(self.path, self.parser.dump(self.config, skip_none=False).encode())
 
 
 class Arguments(LightningCLI):
