@@ -166,6 +166,7 @@ class Command(Arguments):
     def fit(self, **kwargs: Any) -> None:
         """Train, and keep the run's receipt."""
         folder = self.run_folder if self.trainer.is_global_zero else None
+        before = receipts.read(folder) if folder else {}
         if folder:
             receipts.start(folder, self.config["fit"].seed_everything, self.trainer.accelerator.name())
         status = "failed"
@@ -183,15 +184,15 @@ class Command(Arguments):
             raise FirstlightError(f"another process of this run ended; go on from its last checkpoint{how}") from error
         finally:
             if folder:
-                self._close_receipt(folder, status)
+                self._close_receipt(folder, status, before)
 
-    def _close_receipt(self, folder: Run, status: str) -> None:
+    def _close_receipt(self, folder: Run, status: str, before: Mapping[str, Any]) -> None:
         checkpoints = self.config_init["fit"].checkpoint
         best = {"name": checkpoints.monitor, "score": checkpoints.best_score, "epoch": checkpoints.best_epoch}
         scores = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         try:
-            if status == "finished" and not scores:  # it had finished before
-                receipts.update(folder, status=status)
+            if before and not scores and status != "stopped":  # it had finished, or may not go on like this
+                receipts.update(folder, **before)
             else:
                 receipts.end(folder, status, scores, self.trainer.global_step, self.trainer.current_epoch, best)
         except OSError:
