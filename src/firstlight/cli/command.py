@@ -58,6 +58,11 @@ def run(verb: str, typed: list[str]) -> "Command":
         if str(error).startswith("Error(s) in loading state_dict for"):
             reason = " ".join(str(error).split()[:30])
             raise CheckpointError(f"checkpoint {request.checkpoint} does not fit the model: {reason} ...") from error
+        if re.search(r"shapes cannot be multiplied|Target \d+ is out of bounds|The size of tensor a", str(error)):
+            first = str(error).partition("\n")[0]
+            raise UsageError(
+                f"model and data do not fit each other: {first}\nset sizes in --model or --data"
+            ) from error
         raise
 
 
