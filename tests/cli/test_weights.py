@@ -205,3 +205,10 @@ def test_run_that_starts_from_a_checkpoint_has_a_best_of_its_own(did):
     out = did("fit", *SMALL, *WORSENS, "--ckpt_path", checkpoint("last"))
     assert "in epoch 2" in out
     assert str(checkpoint("best", "autograd_cubic/version_1")) in did("test")
+
+
+def test_model_and_data_that_do_not_fit_are_a_usage_error(complaint):
+    status, message = complaint("fit", "-c", "linear_regression_sine", "--data.num_powers=2")
+    assert status == 2
+    assert message.startswith("model and data do not fit each other: ")
+    assert not list(Path().rglob("version_*/checkpoints/best.ckpt"))

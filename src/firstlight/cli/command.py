@@ -26,10 +26,11 @@ from firstlight.callbacks import (
     progress_bar,
 )
 from firstlight.checkpoints import LocalCheckpoints
+from firstlight.cli.explain import explain_failure
 from firstlight.cli.parsing import Arguments
 from firstlight.cli.request import Request
 from firstlight.cli.session import allow_imports, instantiate_plainly, quiet
-from firstlight.errors import CheckpointError, FirstlightError, UsageError
+from firstlight.errors import FirstlightError, UsageError
 from firstlight.files import write_whole
 from firstlight.runs import Run, short
 
@@ -55,14 +56,8 @@ def run(verb: str, typed: list[str]) -> "Command":
     except BaseException as error:
         if request.claimed:
             runs.discard_unused(request.claimed)
-        if str(error).startswith("Error(s) in loading state_dict for"):
-            reason = " ".join(str(error).split()[:30])
-            raise CheckpointError(f"checkpoint {request.checkpoint} does not fit the model: {reason} ...") from error
-        if re.search(r"shapes cannot be multiplied|Target \d+ is out of bounds|The size of tensor a", str(error)):
-            first = str(error).partition("\n")[0]
-            raise UsageError(
-                f"model and data do not fit each other: {first}\nset sizes in --model or --data"
-            ) from error
+        if mended := explain_failure(error, request.checkpoint):
+            raise mended from error
         raise
 
 

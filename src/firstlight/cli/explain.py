@@ -4,6 +4,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,9 +12,9 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule, callbacks, loggers
 
 from firstlight.cli.settings import LAYERS, Setting
-from firstlight.errors import suggestion
+from firstlight.errors import CheckpointError, FirstlightError, UsageError, suggestion
 
-__all__ = ["explain"]
+__all__ = ["explain", "explain_failure"]
 
 RANGES = {
     "PositiveInt": "a whole number above 0",
@@ -62,6 +63,18 @@ def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return f"{key} is {value!r}{_place(culprit)}: expected {expected}{hint}"
     return "\n".join(line.strip() for line in message.strip().splitlines()[:3])
+
+
+def explain_failure(error: BaseException, checkpoint: Path | None) -> FirstlightError | None:
+    """Return what torch's complaint about sizes means to a user, or None if it is no such complaint."""
+    message = str(error)
+    if message.startswith("Error(s) in loading state_dict for"):
+        reason = " ".join(message.split()[:30])
+        return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {reason} ...")
+    if re.search(r"shapes cannot be multiplied|Target \d+ is out of bounds|The size of tensor a", message):
+        first = message.partition("\n")[0]
+        return UsageError(f"model and data do not fit each other: {first}\nset sizes in --model or --data")
+    return None
 
 
 def _unknown_key(key: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:
