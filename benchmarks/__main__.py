@@ -63,9 +63,9 @@ def raw(name: str) -> float:
     return float(python("-m", "benchmarks.raw", name))
 
 
-def run(verb: str, *args: str, program: tuple[str, ...] = ("-m", "firstlight")) -> dict[str, Any]:
+def run(verb: str, *args: str, program: tuple[str, ...] = ("-m", "firstlight"), clock: str = "Clock") -> dict[str, Any]:
     """Return the times of a real run, everything on."""
-    callback = '[{"class_path": "benchmarks.clock.Clock", "init_args": {"path": "clock.json"}}]'
+    callback = f'[{{"class_path": "benchmarks.clock.{clock}", "init_args": {{"path": "clock.json"}}}}]'
     times: dict[str, Any] = json.loads(python(*program, verb, *args, f"--trainer.callbacks={callback}"))
     return times
 
@@ -128,8 +128,8 @@ def goals() -> dict[str, Goal]:
         ),
         "start": Goal(
             "process start to the first step, to a plain LightningCLI script",
-            lambda: float(run("fit", "--trainer.max_steps=1", program=plain)["first_step"]),
-            lambda: float(run("fit", *cubic, "--data=Sine", "--trainer.max_steps=1")["first_step"]),
+            lambda: float(run("fit", "--trainer.max_steps=1", program=plain, clock="FirstStep")["first_step"]),
+            lambda: float(run("fit", *cubic, "--data=Sine", "--trainer.max_steps=1", clock="FirstStep")["first_step"]),
             0.6,
         ),
         **quick,

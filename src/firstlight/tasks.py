@@ -50,11 +50,11 @@ class Task(LightningModule, ABC):
 
     def new_scores(self) -> MetricCollection:
         """Return what is measured, by name, each without a value yet."""
-        return MetricCollection({"loss": MeanMetric()}, compute_groups=False)
+        return MetricCollection({"loss": MeanMetric(nan_strategy="disable")}, compute_groups=False)
 
     def update_scores(self, scores: MetricCollection, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
-        """Count a batch in."""
-        scores["loss"].update(loss, weight=len(y))
+        """Count a batch in: each of its examples with the batch's mean loss."""
+        scores["loss"].update(loss.expand(len(y)))
 
     def training_step(self, batch: Split, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
@@ -157,7 +157,9 @@ class Classification(Task, ABC):
         """Measure loss and accuracy."""
         # torchmetrics averages over classes unless told to count examples
         accuracy = MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)
-        return MetricCollection({"loss": MeanMetric(), "accuracy": accuracy}, compute_groups=False)
+        return MetricCollection(
+            {"loss": MeanMetric(nan_strategy="disable"), "accuracy": accuracy}, compute_groups=False
+        )
 
     def update_scores(self, scores: MetricCollection, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
         """Count a batch in."""

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from firstlight import MLP, AutogradCubic, FashionMNIST, Sine
+from firstlight import MLP, AutogradCubic, FashionMNIST, Sine, callbacks
 from firstlight.callbacks import Checkpoints
 from firstlight.checkpoints import load_checkpoint
 from firstlight.errors import NotFiniteError, UsageError
@@ -16,13 +16,14 @@ def fit(quick_trainer, monkeypatch):
     def run(checkpoints, lr=1e-6, **arguments):
         trainer = quick_trainer(**{"max_epochs": 3, "enable_checkpointing": True} | arguments, callbacks=[checkpoints])
         trainer.saved = []
-        save = trainer.save_checkpoint
+        for place, name in ((trainer, "save_checkpoint"), (callbacks.checkpoints, "write_whole")):
+            write = getattr(place, name)
 
-        def noted(path):
-            trainer.saved.append((path.name, trainer.global_step))
-            save(path)
+            def noted(path, *content, write=write):
+                trainer.saved.append((path.name, trainer.global_step))
+                write(path, *content)
 
-        monkeypatch.setattr(trainer, "save_checkpoint", noted)
+            monkeypatch.setattr(place, name, noted)
         trainer.fit(AutogradCubic(lr), Sine(num_points=30, repeats=4))
         return trainer
 

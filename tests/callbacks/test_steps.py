@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from firstlight import MLP, AutogradCubic, FashionMNIST, Sine
-from firstlight.callbacks import Checkpoints, FiniteLoss, StepSeeds
+from firstlight.callbacks import Checkpoints, StepLoss, StepSeeds
 from firstlight.errors import NotFiniteError
 
 
@@ -69,7 +69,7 @@ def test_loss_that_is_no_number_ends_the_run(every, step, quick_trainer):
             return loss * torch.nan if self.global_step >= 8 else loss
 
     checkpoints = Checkpoints(folder="here")
-    arguments = {"enable_checkpointing": True, "callbacks": [FiniteLoss(checkpoints), checkpoints]}
+    arguments = {"enable_checkpointing": True, "callbacks": [StepLoss(checkpoints), checkpoints]}
     trainer = quick_trainer(max_epochs=5, log_every_n_steps=every, **arguments)
     with pytest.raises(NotFiniteError) as caught:
         trainer.fit(Broken(), Sine(num_points=30, repeats=4))
@@ -80,6 +80,6 @@ def test_loss_that_is_no_number_ends_the_run(every, step, quick_trainer):
 
 def test_loss_that_is_infinite_ends_the_run_before_there_is_a_checkpoint(quick_trainer):
     checkpoints = Checkpoints(folder=str(Path("here")))
-    trainer = quick_trainer(max_epochs=9, log_every_n_steps=1, callbacks=[FiniteLoss(checkpoints)])
+    trainer = quick_trainer(max_epochs=9, log_every_n_steps=1, callbacks=[StepLoss(checkpoints)])
     with pytest.raises(NotFiniteError, match=r"the loss is inf at step \d\nno checkpoint was written yet\n"):
         trainer.fit(AutogradCubic(lr=1e15), Sine(num_points=30))

@@ -227,8 +227,21 @@ def test_only_training_is_shuffled_and_repeated():
     data = Counted(passes=2)
     data.setup("fit")
     for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
-        assert visited(loader) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+        assert visited(loader) == [list(range(10))]  # four batches' examples at a time
     assert visited(data.train_dataloader()) == visited(shuffled(seed=5, passes=2))
+
+
+@pytest.mark.parametrize(("limit", "sizes"), [(1.0, [10]), (2, [3, 3]), (0.5, [3, 3])])
+def test_limits_of_the_trainer_count_batches_as_large_as_in_training(limit, sizes, quick_trainer):
+    seen = []
+
+    class Look(Callback):
+        def on_validation_batch_start(self, trainer, model, batch, *_):
+            seen.append(len(batch[0]))
+
+    trainer = quick_trainer(limit_val_batches=limit, callbacks=[Look()])
+    trainer.validate(LinearRegression(1), Counted(), verbose=False)
+    assert seen == sizes
 
 
 def test_without_a_batch_size_a_split_is_one_batch():

@@ -83,10 +83,10 @@ def test_a_model_sees_grey_values_from_0_to_1(precision, dtype, fashion_root, qu
         def on_test_batch_start(self, trainer, model, batch, batch_idx):
             seen.append(batch)
 
-    data = FashionMNIST(str(fashion_root), batch_size=15)
+    data = FashionMNIST(str(fashion_root), batch_size=4)
     quick_trainer(precision=precision, callbacks=[Look()]).test(SoftmaxRegression(), data, verbose=False)
     images, labels = data.test
-    assert [len(x) for x, _ in seen] == [15, 5]
+    assert [len(x) for x, _ in seen] == [16, 4]
     torch.testing.assert_close(torch.cat([x for x, _ in seen]), images.to(dtype) / 255, rtol=0, atol=0)
     assert torch.cat([y for _, y in seen]).tolist() == labels.tolist()
 
@@ -103,6 +103,7 @@ def test_documented_arguments_are_the_defaults_and_remembered():
         "val_fraction": 0.1,
         "repeats": 1,
         "seed": 0,
+        "device_resident": "auto",
     }
 
 

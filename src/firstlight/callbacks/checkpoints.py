@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from firstlight.callbacks.stopping import Stopped, StopSignals
 from firstlight.errors import NotFiniteError, UsageError
+from firstlight.files import write_whole
 from firstlight.tasks import Task
 
 __all__ = ["Checkpoints"]
@@ -51,6 +52,7 @@ class Checkpoints(Checkpoint):
         self.best_epoch: int | None = None
         self._step = 0  # optimizer steps at the end of the batch before
         self._due = False  # last.ckpt is to be written as soon as the run stands at a border
+        self._is_best = False  # the epoch that is about to end has the best score
 
     @property
     def last(self) -> Path:
@@ -111,15 +113,27 @@ class Checkpoints(Checkpoint):
         best = self.best_score
         if not math.isnan(score) and (best is None or (score > best if self.mode == "max" else score < best)):
             self.best_score, self.best_epoch = score, trainer.current_epoch
+            self._is_best = True
+        if trainer.is_last_batch:
+            return  # the epoch ends here, and both files can hold the same
+        if self._is_best:
             self._save(trainer, self.best)
-        if not trainer.is_last_batch:
-            self._save_if_due(trainer)
+            self._is_best = False
+        self._save_if_due(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write ``last.ckpt``."""
+        """Write ``last.ckpt``, and the same as ``best.ckpt`` if the epoch was the best."""
         self._due = False
-        if self._wanted(trainer):
-            self._save(trainer, self.last)
+        if not self._wanted(trainer):
+            return
+        if self._is_best:
+            self._is_best = False
+            self._save(trainer, self.best)
+            if self.best.is_file():  # some strategies write folders
+                if trainer.is_global_zero:
+                    write_whole(self.last, self.best.read_bytes())
+                return
+        self._save(trainer, self.last)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score so far and its epoch."""

@@ -1,6 +1,8 @@
 """What is done around each step so that a run can be trusted: its random numbers, and a loss that is a number."""
 
+import math
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from firstlight.callbacks.checkpoints import Checkpoints
-from firstlight.data.batches import key_seed
+from firstlight.data.batches import Batches, key_seed
 from firstlight.errors import NotFiniteError
 
-__all__ = ["FiniteLoss", "StepSeeds"]
+__all__ = ["StepLoss", "StepSeeds"]
 
 GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: its multiples lie far apart, however many there are
 
@@ -30,23 +32,33 @@ class StepSeeds(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._epoch: int | None = None
-        self._start = 0
+        self._start = self._state = 0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed torch, NumPy and Python."""
-        epoch = trainer.current_epoch
+        epoch, loader = trainer.current_epoch, trainer.train_dataloader
         if epoch != self._epoch:
             self._epoch, self._start = epoch, key_seed(self.seed, trainer.global_rank, epoch)
-        seed = (self._start + batch_idx * GOLDEN) % 2**64
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed does the same, a hundred times slower
-        if pl_module.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        random.seed(seed >> 32)
-        np.random.seed(seed >> 32)
+        number = loader.first if isinstance(loader, Batches) else batch_idx
+        self._seed_torch(self._start + number * GOLDEN)
+        random.seed(self._state >> 32)
+        np.random.seed(self._state >> 32)
+
+    def next(self) -> None:
+        """Seed torch for the next mini-batch, where several go together."""
+        self._seed_torch(self._state + GOLDEN)
+
+    def _seed_torch(self, seed: int) -> None:
+        self._state = seed % 2**64
+        torch.default_generator.manual_seed(self._state)  # torch.manual_seed does the same, a hundred times slower
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.manual_seed(self._state)
 
 
-class FiniteLoss(Callback):
-    """End a run whose loss is no number any more, or infinite, within ``log_every_n_steps`` steps.
+class StepLoss(Callback):
+    """Look at the loss every ``log_every_n_steps`` steps: log it, and end a run where it is no number any more.
+
+    It is logged as ``loss/step``, of the one batch that was looked at, averaged over processes.
 
     Args:
         checkpoints: Where the last good checkpoint is.
@@ -54,15 +66,26 @@ class FiniteLoss(Callback):
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
+        self._step = 0  # optimizer steps at the end of the batch before
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to count where the run does."""
+        self._step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look at the loss, now and then: looking waits for the device."""
-        every = max(trainer.log_every_n_steps, 1)  # type: ignore[attr-defined]
-        if (trainer.fit_loop.total_batch_idx + 1) % every and not trainer.is_last_batch:
+        step, before, every = trainer.global_step, self._step, max(trainer.log_every_n_steps, 1)  # type: ignore[attr-defined]
+        self._step = step
+        due = step // every > before // every
+        if not due and not trainer.is_last_batch:
             return
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        finite = loss is None or bool(torch.isfinite(loss).all())
-        if not trainer.strategy.reduce_boolean_decision(finite, all=True):
-            raise NotFiniteError(f"the loss is {float(loss)} at step {trainer.global_step}", self.checkpoints.last)
+        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
+        if loss is None:
+            return  # the model skipped the batch
+        value = float(trainer.strategy.reduce(loss.detach(), reduce_op="mean")) * trainer.accumulate_grad_batches
+        if not math.isfinite(value):
+            raise NotFiniteError(f"the loss is {value} at step {step}", self.checkpoints.last)
+        for logger in trainer.loggers if due else []:
+            logger.log_metrics({"loss/step": value}, step=step - 1)  # steps count from 0, as Lightning's do

@@ -16,9 +16,10 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from firstlight import receipts, runs
 from firstlight.callbacks import (
-    FiniteLoss,
     PlateauSchedules,
     Predictions,
+    SeveralUpdates,
+    StepLoss,
     StepSeeds,
     Stopped,
     StopSignals,
@@ -119,7 +120,9 @@ class Command(Arguments):
         if settings.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in given):
             mine.append(progress_bar())
         if self.fitting:
-            mine += [StepSeeds(settings.seed_everything), TypedOptimizer(), PlateauSchedules(), FiniteLoss(checkpoints)]
+            seeds = StepSeeds(settings.seed_everything)
+            mine += [seeds, SeveralUpdates(settings.updates_per_batch, seeds), StepLoss(checkpoints)]
+            mine += [TypedOptimizer(), PlateauSchedules()]
         self.signals.wait = settings.trainer.enable_checkpointing is not False
         if self.signals.wait:
             mine.append(checkpoints)  # where there is none, Lightning adds one of its own

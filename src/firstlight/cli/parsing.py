@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback, instantiate_class
 from torch.optim import Optimizer
@@ -103,6 +103,13 @@ class Arguments(LightningCLI):
             "--run",
             type=str | None,
             help="validate, test, predict: the run whose best checkpoint to take (by default the latest that matches).",
+        )
+        parser.add_argument(
+            "--updates_per_batch",
+            type=PositiveInt,
+            default=1,
+            help="fit: updates in one step of the Trainer, for speed: the result is the same to the bit. Always one at "
+            "a time where a setting, a schedule or a callback looks at single batches or updates.",
         )
         parser.add_class_arguments(Checkpoints, "checkpoint", skip={"folder", "signals"})
 

@@ -3,9 +3,9 @@
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from jsonargparse.typing import PositiveInt
@@ -34,6 +34,8 @@ class Batches:
         seed: Seed of the order.
         rank: Number of this process, from 0.
         world_size: Number of processes.
+        group: Batches that go together: an iteration gives the last of each group and leaves the ones
+            before it to :meth:`leading`. Whoever does not know of groups must leave it at 1.
 
     Raises:
         ValueError: If there are fewer examples than processes, in all or in a batch.
@@ -49,6 +51,7 @@ class Batches:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        group: int = 1,
     ) -> None:
         self.split = split
         self.num_examples = len(split[0])
@@ -62,8 +65,10 @@ class Batches:
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.group = group
         self.epoch = 0
-        self._given = 0  # batches of this epoch already handed out
+        self.position = 0  # batches of this epoch already handed out
+        self._leading: list[Tensor | None] = []
         self._resume: tuple[int, int] | None = None  # the epoch and the batch to go on from
         self.batch_sampler = SimpleNamespace(sampler=self)  # where Lightning looks for set_epoch
 
@@ -74,28 +79,48 @@ class Batches:
         left_over = self.num_examples - (count - 1) * self.batch_size
         return count - 1 if count > 1 and left_over < self.world_size else count
 
-    def __len__(self) -> int:
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches in one epoch."""
         return self.passes * self.batches_per_pass
+
+    def __len__(self) -> int:
+        return math.ceil(self.batches_per_epoch / self.group)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration gives."""
         if epoch != self.epoch:
-            self._given = 0
+            self.position = 0
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Split]:
         # a generator: Lightning asks for the iterator before it says which epoch it is for
         start = self._resume[1] if self._resume and self._resume[0] == self.epoch else 0
         self._resume = None  # a position counts in its own epoch, once
-        for number in range(start, len(self)):
+        end = self.batches_per_epoch
+        group: list[Tensor | None] = []
+        for number in range(start, end):
             which, batch = divmod(number, self.batches_per_pass)
             if batch == 0 or number == start:
                 shares = self._shares(self.epoch * self.passes + which)
-            self._given = number + 1
-            yield self._take(shares[batch])
-        self._given = 0
+            group.append(shares[batch])
+            if (number + 1) % self.group == 0 or number + 1 == end:
+                *self._leading, last = group
+                group = []
+                self.position = number + 1
+                yield self._take(last)
+        self.position = 0
 
-    def _shares(self, pass_number: int) -> list[Tensor] | list[None]:
+    @property
+    def first(self) -> int:
+        """Number, within the epoch, of the first batch of the present group."""
+        return self.position - 1 - len(self._leading)
+
+    def leading(self) -> Iterator[Split]:
+        """Give the batches of the present group that come before the one an iteration gave."""
+        return map(self._take, self._leading)
+
+    def _shares(self, pass_number: int) -> Sequence[Tensor | None]:
         """Return the indices of this process's share of each batch; None stands for the whole split."""
         if self.batches_per_pass == 1 and self.world_size == 1:
             return [None]  # a sum over the whole split has no order
@@ -104,27 +129,27 @@ class Batches:
         else:
             order = torch.arange(self.num_examples)
         starts = torch.arange(1, self.batches_per_pass) * self.batch_size
+        order = order.to(self.split[0].device)
         return [batch[self.rank :: self.world_size] for batch in order.tensor_split(starts)]
 
     def indices(self, number: int) -> Tensor:
         """Return which rows of an unshuffled split are in this process's share of batch ``number``."""
         share = self._shares(0)[number]
-        return torch.arange(self.num_examples) if share is None else share
+        return torch.arange(self.num_examples) if share is None else share.cpu()
 
     def _take(self, index: Tensor | None) -> Split:
         x, y = self.split
         if index is None:
-            return x, y
-        index = index.to(x.device)
+            return self.split
         return x.index_select(0, index), y.index_select(0, index)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position: the epoch and the batches of it already given."""
-        return {"epoch": self.epoch, "batch": self._given}
+        return {"epoch": self.epoch, "batch": self.position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a position, when its epoch comes."""
-        self.epoch, self._given = self._resume = state["epoch"], state["batch"]
+        self.epoch, self.position = self._resume = state["epoch"], state["batch"]
 
 
 def generator(*key: int) -> torch.Generator:
@@ -141,7 +166,8 @@ class InMemory(LightningDataModule, ABC):
     """A data module whose splits are tensors in memory; all four stages are served from them.
 
     A subclass fills :attr:`train`, :attr:`val` and :attr:`test` in ``setup``. Floating-point tensors are
-    handed out in the precision of the model that they are for.
+    handed out in the precision of the model that they are for. Evaluation keeps no gradients and takes
+    four batches' examples at a time, unless the Trainer limits its batches.
 
     Args:
         batch_size: Examples per batch, over all processes together; None takes a split as one batch.
@@ -151,6 +177,10 @@ class InMemory(LightningDataModule, ABC):
 
     classes: ClassVar[tuple[str, ...]] = ()
     """Names of the classes, where targets are classes."""
+    device_resident: Literal["auto"] | bool = "auto"
+    """Whether splits are moved to the model's device once, and not batch by batch; auto: if there is room."""
+    group = 1
+    """Training batches that go together, for a model whose updates are taken several at a time."""
 
     train: Split
     val: Split
@@ -170,30 +200,41 @@ class InMemory(LightningDataModule, ABC):
         """Give the training split in a new order every pass."""
         # the same few batches again and again, if that is asked for
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
-        return self._batches(self.train, shuffle=not overfit, passes=self.passes)
+        return self._batches(self.train, shuffle=not overfit, passes=self.passes, group=self.group)
 
     def val_dataloader(self) -> Batches:
         """Give the validation split, in order."""
-        return self._batches(self.val)
+        return self._evaluated(self.val, "limit_val_batches")
 
     def test_dataloader(self) -> Batches:
         """Give the test split, in order."""
-        return self._batches(self.test)
+        return self._evaluated(self.test, "limit_test_batches")
 
     def predict_dataloader(self) -> Batches:
         """Give the test split, in order."""
-        return self._batches(self.test)
+        return self._evaluated(self.test, "limit_predict_batches")
 
-    def _batches(self, split: Split, *, shuffle: bool = False, passes: int = 1) -> Batches:
+    def _evaluated(self, split: Split, limit: str) -> Batches:
+        limited = self.trainer is not None and getattr(self.trainer, limit) != 1.0
+        return self._batches(split, times=1 if limited else 4)
+
+    def _batches(self, split: Split, *, times: int = 1, **options: Any) -> Batches:
         trainer = self.trainer
         dtype = trainer.lightning_module.dtype if trainer else torch.get_default_dtype()
         x, y = (part.to(dtype) if part.is_floating_point() else part for part in split)
+        if trainer and self._is_resident(x.nbytes + y.nbytes, trainer.strategy.root_device):
+            x, y = x.to(trainer.strategy.root_device), y.to(trainer.strategy.root_device)
         return Batches(
             (x, y),
-            self.batch_size or len(x),
-            shuffle=shuffle,
-            passes=passes,
+            times * self.batch_size if self.batch_size else len(x),
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
+            **options,
         )
+
+    def _is_resident(self, num_bytes: int, device: torch.device) -> bool:
+        """Return whether a split is to be held on a device; unless told, if it takes at most half of the room left."""
+        if self.device_resident == "auto":
+            return device.type == "cuda" and num_bytes <= torch.cuda.mem_get_info(device)[0] / 2
+        return self.device_resident

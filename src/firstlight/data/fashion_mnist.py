@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jsonargparse.typing import OpenUnitInterval, PositiveInt
@@ -38,6 +39,8 @@ class FashionMNIST(InMemory):
         val_fraction: Share of the training images that is held out for validation.
         repeats: How many passes over the training images make one epoch.
         seed: Seed of the hold-out draw and of the order of batches.
+        device_resident: Hold the images where the model is, instead of moving them there batch by batch;
+            auto does so if they take at most half of a GPU's free memory.
     """
 
     classes = tuple(datasets.FashionMNIST.classes)
@@ -49,12 +52,14 @@ class FashionMNIST(InMemory):
         val_fraction: OpenUnitInterval = 0.1,
         repeats: PositiveInt = 1,
         seed: int = 0,
+        device_resident: Literal["auto"] | bool = "auto",
     ) -> None:
         super().__init__(batch_size, repeats, seed)
         root = str(root)  # hyperparameters are plain, so that a checkpoint needs no trust
         self.save_hyperparameters()
         self.root = root
         self.val_fraction = val_fraction
+        self.device_resident = device_resident
 
     def prepare_data(self) -> None:
         """Download the files unless they are there already.
@@ -100,7 +105,7 @@ class FashionMNIST(InMemory):
         """Turn bytes from 0 to 255 into numbers from 0 to 1, in the precision of the model."""
         x, y = batch
         dtype = self.trainer.lightning_module.dtype if self.trainer else torch.get_default_dtype()
-        return x.to(dtype) / 255, y
+        return x.to(dtype).div_(255), y
 
     def _read(self, *, train: bool) -> tuple[Tensor, Tensor]:
         raw = Path(self.root, "FashionMNIST", "raw")

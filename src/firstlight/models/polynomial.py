@@ -7,6 +7,7 @@ from abc import ABC
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jsonargparse.typing import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -28,21 +29,28 @@ class Polynomial(Regression, ABC):
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the sum of ``(outputs - y)^2``."""
-        return (outputs - y).square().sum()
+        return F.mse_loss(outputs, y, reduction="sum")
 
     def new_scores(self) -> MetricCollection:
         """Measure the summed loss."""
-        return MetricCollection({"loss": SumMetric()}, compute_groups=False)
+        return MetricCollection({"loss": SumMetric(nan_strategy="disable")}, compute_groups=False)
 
     def update_scores(self, scores: MetricCollection, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
         """Count a batch in; in training only the latest counts."""
         if scores is self.train_scores:
-            scores["loss"].reset()
-        scores["loss"].update(loss)
+            self.latest_loss = loss
+        else:
+            scores["loss"].update(loss)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the loss of the latest step."""
+        self.train_scores["loss"].update(self.latest_loss)
+        super().on_train_epoch_end()
 
     def training_step(self, batch: Split, batch_idx: int) -> Tensor:
         """Return the loss; several processes take the mean of their gradients, where a sum is wanted."""
-        return super().training_step(batch, batch_idx) * self.trainer.world_size
+        loss = super().training_step(batch, batch_idx)
+        return loss * self.trainer.world_size if self.trainer.world_size > 1 else loss
 
 
 class Cubic(Polynomial, ABC):
@@ -56,7 +64,7 @@ class Cubic(Polynomial, ABC):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` of shape ``(batch, 1)`` to predictions of the same shape."""
         a, b, c, d = self.coefficients
-        return a + b * x + c * x**2 + d * x**3
+        return a + x * (b + x * (c + x * d))  # Horner's rule
 
 
 class AutogradCubic(Cubic):
@@ -77,22 +85,31 @@ class ManualCubic(Cubic):
         lr: Step size of the gradient descent.
     """
 
+    def __init__(self, lr: PositiveFloat = 1e-6) -> None:
+        super().__init__(lr)
+        self.x = torch.empty(0)
+
     def training_step(self, batch: Split, batch_idx: int) -> Tensor:
         """Return the loss, and keep the gradient for :meth:`backward`."""
         x, y = batch
+        if x is not self.x:  # the whole curve is the same in every step
+            self.x, self.powers = x, torch.cat([x**0, x, x**2, x**3], dim=1)  # (batch, 4)
         with torch.no_grad():
-            prediction = self(x)
-            powers = torch.cat([x**0, x, x**2, x**3], dim=1)  # (batch, 4)
-            self.gradient = (2 * (prediction - y) * powers).sum(dim=0)  # (4,)
-            self.last_loss = self.loss(prediction, y)
-        self.update_scores(self.train_scores, self.last_loss, prediction, y)
-        return self.last_loss.requires_grad_()
+            prediction = self.powers @ self.coefficients  # (batch,)
+            residual = prediction - y[:, 0]
+            loss = residual @ residual
+            gradient = 2 * residual @ self.powers  # (4,)
+        self.update_scores(self.train_scores, loss, prediction, y)
+        self.by_hand = loss.requires_grad_(), gradient
+        return loss
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Set the gradient, in place of ``loss.backward()``."""
-        # accumulation and half precision hand in a multiple of the loss: the chain rule's first factor
-        (factor,) = torch.autograd.grad(loss, self.last_loss)
-        gradient = self.trainer.strategy.reduce(factor * self.gradient, reduce_op="sum")
+        loss_by_hand, gradient = self.by_hand
+        if loss is not loss_by_hand:
+            # accumulation and half precision hand in a multiple of the loss: the chain rule's first factor
+            gradient = gradient * torch.autograd.grad(loss, loss_by_hand)[0]
+        gradient = self.trainer.strategy.reduce(gradient, reduce_op="sum")
         before = self.coefficients.grad
         self.coefficients.grad = gradient if before is None else before + gradient
 
