@@ -126,6 +126,12 @@ def goals() -> dict[str, Goal]:
             lambda: float(run("fit", "--config", "autograd_cubic")["fit"]),
             1.0,
         ),
+        "ensemble": Goal(
+            "2000 steps of 1,000 cubics at once, to the NumPy loop of one",
+            lambda: raw("cubic"),
+            lambda: float(run("fit", "--config", "sine_ensemble")["fit"]),
+            5.0,
+        ),
         "start": Goal(
             "process start to the first step, to a plain LightningCLI script",
             lambda: float(run("fit", "--trainer.max_steps=1", program=plain, clock="FirstStep")["first_step"]),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         ManualCubic,
         NeuralNetwork,
         Neuron,
+        SineEnsemble,
         SoftmaxRegression,
         TwoLayerNetwork,
     )
@@ -42,6 +43,7 @@ __all__ = [
     "PlantedNeuron",
     "Regression",
     "Sine",
+    "SineEnsemble",
     "SoftmaxRegression",
     "Task",
     "TwoLayerNetwork",

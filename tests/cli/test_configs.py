@@ -49,7 +49,8 @@ def test_config_goes_through_every_verb_and_is_scored_with_its_best_weights(name
     best = run / "checkpoints" / "best.ckpt"
     model = getattr(models, read(name)["model"]["class_path"]).load_from_checkpoint(best, weights_only=True)
     source = getattr(data, read(name)["data"]["class_path"]).load_from_checkpoint(best, weights_only=True)
-    trainer = quick_trainer(limit_val_batches=5, limit_test_batches=5)
+    precision = read(name)["trainer"].get("precision", "32-true")
+    trainer = quick_trainer(precision=precision, limit_val_batches=5, limit_test_batches=5)
     for verb, call in {"validate": trainer.validate, "test": trainer.test}.items():
         scores = json.loads((run / f"{verb}.json").read_text())
         assert scores.pop("checkpoint") == str(best)
@@ -60,8 +61,9 @@ def test_config_goes_through_every_verb_and_is_scored_with_its_best_weights(name
     powers = batches[0][0].shape[1]
     x = ["x"] if powers == 1 else [f"x{number + 1}" for number in range(powers)]
     probable = ["index", "truth", "class", "name", "probability"]
-    assert header == (probable if flags else ["index", *x, "y", "prediction"])
+    predicted = ["mean", "std"] if name == "sine_ensemble" else ["prediction"]
+    assert header == (probable if flags else ["index", *x, "y", *predicted])
     model.eval()
     answers = [model.predict_step(source.on_after_batch_transfer(batch, 0), 0)[header[-1]] for batch in batches]
     written = torch.tensor([float(row[-1]) for row in rows])
-    torch.testing.assert_close(written, torch.cat(answers).detach().flatten())
+    torch.testing.assert_close(written, torch.cat(answers).detach().flatten().float())

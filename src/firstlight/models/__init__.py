@@ -1,5 +1,6 @@
-"""The documented models."""
+"""The documented models, and an ensemble of one of them."""
 
+from firstlight.models.ensemble import SineEnsemble
 from firstlight.models.linear import LinearRegression
 from firstlight.models.mlp import MLP, NeuralNetwork
 from firstlight.models.neuron import Neuron, TwoLayerNetwork
@@ -15,6 +16,7 @@ __all__ = [
     "ManualCubic",
     "NeuralNetwork",
     "Neuron",
+    "SineEnsemble",
     "SoftmaxRegression",
     "TwoLayerNetwork",
 ]
