@@ -43,6 +43,7 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.growth
 
 tensorboard: setup
 	$(BIN)/firstlight tensorboard

@@ -7,19 +7,16 @@ Every measurement is a process of its own with one torch thread. Needs the real 
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
-REPOSITORY = Path(__file__).resolve().parents[1]
+from benchmarks.processes import REPOSITORY, RESULTS, python, run
+
+LOOP = "the same in a raw loop"
+NUMPY = "the document's NumPy loop"
 
 
 @dataclass
@@ -28,46 +25,22 @@ class Goal:
 
     Args:
         work: What is done.
+        to: What it is compared to.
         raw: Takes the time of the raw loop, in seconds.
         ours: Takes the time of the real run.
         at_most: The ratio that is to be reached.
     """
 
     work: str
+    to: str
     raw: Callable[[], float]
     ours: Callable[[], float]
     at_most: float
 
 
-def python(*args: str, **env: str) -> str:
-    """Run Python in an empty folder and return what it prints."""
-    threads = {"OMP_NUM_THREADS": "1", "FIRSTLIGHT_PACKAGES": "benchmarks.clock", "PYTHONPATH": str(REPOSITORY)}
-    with tempfile.TemporaryDirectory() as folder:
-        started = {"FIRSTLIGHT_BENCH_STARTED": str(time.time())}
-        result = subprocess.run(
-            [sys.executable, *args],
-            env={**os.environ, **threads, **started, **env},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode:
-            sys.exit(f"{' '.join(args)} failed:\n{result.stderr[-2000:]}")
-        clock = Path(folder, "clock.json")
-        return clock.read_text() if clock.exists() else result.stdout
-
-
 def raw(name: str) -> float:
     """Return the seconds of a loop of ``benchmarks.raw``."""
     return float(python("-m", "benchmarks.raw", name))
-
-
-def run(verb: str, *args: str, program: tuple[str, ...] = ("-m", "firstlight"), clock: str = "Clock") -> dict[str, Any]:
-    """Return the times of a real run, everything on."""
-    callback = f'[{{"class_path": "benchmarks.clock.{clock}", "init_args": {{"path": "clock.json"}}}}]'
-    times: dict[str, Any] = json.loads(python(*program, verb, *args, f"--trainer.callbacks={callback}"))
-    return times
 
 
 def epoch(config: str, *args: str) -> float:
@@ -90,7 +63,8 @@ def goals() -> dict[str, Goal]:
     plain = (str(REPOSITORY / "benchmarks" / "plain_cli.py"),)
     quick = {
         f"firstlight {args}": Goal(
-            f"firstlight {args}",
+            f"`firstlight {args}`",
+            "`python -c pass` + 0.3 s",
             lambda: process("-c", "pass") + 0.3,
             lambda args=args: process("-m", "firstlight", args),  # type: ignore[misc]
             1.0,
@@ -98,48 +72,68 @@ def goals() -> dict[str, Goal]:
         for args in ("--help", "--version", "configs", "runs")
     }
     return {
-        "mlp": Goal("MLP 784-256-10, an epoch", lambda: raw("mlp"), lambda: epoch("mlp"), 1.15),
+        "mlp": Goal("MLP 784-256-10, an epoch", LOOP, lambda: raw("mlp"), lambda: epoch("mlp"), 1.15),
         "softmax": Goal(
-            "softmax regression, an epoch", lambda: raw("softmax"), lambda: epoch("softmax_regression"), 1.6
+            "softmax regression, an epoch", LOOP, lambda: raw("softmax"), lambda: epoch("softmax_regression"), 1.6
         ),
         "network": Goal(
             "784-512-512-10, an epoch",
+            LOOP,
             lambda: raw("network"),
             lambda: epoch("mlp", "--model.hidden_dims=[512,512]", *wide),
             1.05,
         ),
         "evaluation": Goal(
             "evaluation of 10,000 images",
+            LOOP,
             lambda: raw("evaluation"),
             lambda: float(run("test", "--config", "mlp", "--ckpt_path", "none")["test"]),
             1.5,
         ),
         "manual": Goal(
-            "D3's 2000 steps by hand, to the NumPy loop",
+            "2000 steps of a cubic by hand",
+            NUMPY,
             lambda: raw("cubic"),
             lambda: float(run("fit", "--config", "manual_cubic")["fit"]),
             0.3,
         ),
         "autograd": Goal(
-            "D3's 2000 steps by autograd, to the NumPy loop",
+            "2000 steps of a cubic by autograd",
+            NUMPY,
             lambda: raw("cubic"),
             lambda: float(run("fit", "--config", "autograd_cubic")["fit"]),
             1.0,
         ),
         "ensemble": Goal(
-            "2000 steps of 1,000 cubics at once, to the NumPy loop of one",
+            "2000 steps of 1,000 cubics at once",
+            NUMPY,
             lambda: raw("cubic"),
             lambda: float(run("fit", "--config", "sine_ensemble")["fit"]),
             5.0,
         ),
         "start": Goal(
-            "process start to the first step, to a plain LightningCLI script",
+            "process start to the first step of `fit`",
+            "a plain LightningCLI script",
             lambda: float(run("fit", "--trainer.max_steps=1", program=plain, clock="FirstStep")["first_step"]),
             lambda: float(run("fit", *cubic, "--data=Sine", "--trainer.max_steps=1", clock="FirstStep")["first_step"]),
             0.6,
         ),
         **quick,
     }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the README's table."""
+    cells = [[row["work"], row["to"], f"{row['ratio']:.2f}", f"{row['at_most']:.2f}"] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [["work", "to", "ratio", "goal"], ["---"] * 4, *cells])
+
+
+def write_readme(rows: list[dict[str, Any]]) -> None:
+    """Put the table between its two marks in the README."""
+    path = REPOSITORY / "README.md"
+    begin, end = "<!-- make bench writes this table -->\n", "<!-- until here -->"
+    before, _, rest = path.read_text().partition(begin)
+    path.write_text(before + begin + table(rows) + end + rest.partition(end)[2])
 
 
 def main() -> None:
@@ -152,16 +146,19 @@ def main() -> None:
     if options.only:
         chosen = {name: chosen[name] for name in options.only}
     rows = []
-    print(f"{'work':66} {'raw':>9} {'run':>9} {'ratio':>6} {'at most':>8}")
+    print(f"{'work':42} {'raw':>9} {'run':>9} {'ratio':>6} {'at most':>8}")
     for name, goal in chosen.items():
         pairs = [(goal.raw(), goal.ours()) for _ in range(options.rounds)]
         before, after = (statistics.median(side) for side in zip(*pairs, strict=True))
         ratio = statistics.median(ours / limit for limit, ours in pairs)
         verdict = "reached" if ratio <= goal.at_most else f"missed by {ratio / goal.at_most - 1:.0%}"
-        print(f"{goal.work:66} {before:8.3f}s {after:8.3f}s {ratio:6.2f} {goal.at_most:8.2f}  {verdict}", flush=True)
-        rows.append({"name": name, "work": goal.work, "ratio": ratio, "at_most": goal.at_most, "pairs": pairs})
-    RESULTS.mkdir(exist_ok=True)
+        print(f"{goal.work:42} {before:8.3f}s {after:8.3f}s {ratio:6.2f} {goal.at_most:8.2f}  {verdict}", flush=True)
+        rows.append(
+            {"name": name, "work": goal.work, "to": goal.to, "ratio": ratio, "at_most": goal.at_most, "pairs": pairs}
+        )
     (RESULTS / "goals.json").write_text(json.dumps(rows, indent=2) + "\n")
+    if not options.only:
+        write_readme(rows)
 
 
 if __name__ == "__main__":

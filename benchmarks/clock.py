@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ STARTED = float(os.environ.get("FIRSTLIGHT_BENCH_STARTED", "0"))  # when the pro
 
 
 class Clock(Callback):
-    """Write the seconds of each epoch, and of the whole fit or evaluation, to a file.
+    """Write the seconds of each epoch and of the whole fit or evaluation, and the bytes held, to a file.
 
     Args:
         path: The file.
@@ -29,9 +30,12 @@ class Clock(Callback):
         if trainer.current_epoch > 0:
             self._lap()
 
-    def on_train_end(self, *args: Any) -> None:
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._lap()
         self.times["fit"] = time.perf_counter() - self.begin
+        splits = [*trainer.datamodule.train, *trainer.datamodule.val]
+        self.times["bytes"] = sum(part.nbytes for part in (*splits, *2 * [*pl_module.parameters()]))
+        self.times["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         self.path.write_text(json.dumps(self.times))
 
     def on_test_epoch_start(self, *args: Any) -> None:

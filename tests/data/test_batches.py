@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from lightning.pytorch import Callback
@@ -248,3 +250,26 @@ def test_without_a_batch_size_a_split_is_one_batch():
     data = Counted(passes=2, batch_size=None)
     data.setup("fit")
     assert visited(data.train_dataloader()) == [list(range(10))] * 2
+
+
+class Elsewhere:
+    """A Trainer whose model lies on another device than the data; torch's ``meta`` device stands for it."""
+
+    global_rank, world_size, overfit_batches = 0, 1, 0
+    limit_val_batches = limit_test_batches = limit_predict_batches = 1.0
+    lightning_module = LinearRegression(1)
+    strategy = SimpleNamespace(root_device=torch.device("meta"))
+
+
+@pytest.mark.parametrize(("resident", "device"), [(True, "meta"), (False, "cpu"), ("auto", "cpu")])
+def test_splits_are_held_where_the_model_is_if_that_is_asked_for(resident, device):
+    data = Counted()
+    data.device_resident, data.trainer = resident, Elsewhere()
+    data.setup("fit")
+    assert data.train_dataloader().split[0].device.type == device
+
+
+@pytest.mark.parametrize(("free", "resident"), [(159, False), (160, True)])
+def test_a_gpu_holds_a_split_that_takes_at_most_half_of_its_free_memory(free, resident, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 1000))
+    assert Counted()._is_resident(80, torch.device("cuda")) is resident

@@ -41,6 +41,7 @@ def test_training_points_are_the_documents():
 
 def test_other_points_lie_a_third_and_two_thirds_of_the_way_between_neighbours():
     data = ready(Sine(num_points=5))  # neighbours are pi / 2 apart
+    data.setup("test")
     starts = np.array([[-6], [-3], [0], [3]]) * math.pi / 6
     for split, offset in ((data.val, math.pi / 6), (data.test, math.pi / 3)):
         x, y = in_numpy(split)

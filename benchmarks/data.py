@@ -1,0 +1,31 @@
+"""Data of any size, for how a run grows with it."""
+
+import torch
+
+from firstlight import FashionMNIST
+
+CLASSES = 10
+
+
+class RandomImages(FashionMNIST):
+    """Images of noise, with random classes, a tenth of them for validation.
+
+    Args:
+        num_images: How many.
+        batch_size: Images per batch.
+    """
+
+    def __init__(self, num_images: int = 60_000, batch_size: int = 256) -> None:
+        super().__init__(batch_size=batch_size)
+        self.num_images = num_images
+
+    def prepare_data(self) -> None:
+        """Download nothing."""
+
+    def setup(self, stage: str) -> None:
+        """Draw the images."""
+        num_val = self.num_images // 10
+        sizes = {"train": self.num_images - num_val, "val": num_val}
+        for split, size in sizes.items():
+            images = torch.randint(256, (size, 1, 28, 28), dtype=torch.uint8)
+            setattr(self, split, (images, torch.randint(CLASSES, (size,))))

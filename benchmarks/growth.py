@@ -1,0 +1,79 @@
+"""How time and memory grow with the work: images, width, batch size, points of the sine, length of a run.
+
+    python -m benchmarks.growth [--only images width batch points length]
+
+Each line is one run of the real command line with everything on, in a process of its own with one torch thread.
+``time`` is of an epoch, and ``per unit`` what that makes of the unit named, compared to the line above: 1.00 or less is
+proportional or better. ``peak`` is the most memory the process held, and ``of need`` its ratio to data, model with
+gradients, and what a run with next to nothing holds together.
+"""
+
+import argparse
+import json
+from typing import Any
+
+from benchmarks.processes import RESULTS, run
+
+IMAGES = ("--model=MLP", "--data=benchmarks.data.RandomImages", "--updates_per_batch=20")
+CURVE = ("--model=AutogradCubic", "--model.lr=1e-12", "--data=Sine", "--data.batch_size=2000", "--updates_per_batch=20")
+
+# what grows, its values, whether an epoch is to take time in proportion, and the flag that sets it
+GROWTH: dict[str, tuple[str, list[int], bool, Any]] = {
+    "images": (
+        "images",
+        [10_000, 60_000, 200_000, 600_000],
+        True,
+        lambda n: (*IMAGES, f"--data.num_images={n}"),
+    ),
+    "width": (
+        "hidden units",
+        [64, 256, 1024, 4096],
+        True,
+        lambda n: (*IMAGES, "--data.num_images=10000", f"--model.hidden_dims=[{n}]"),
+    ),
+    "batch": (
+        "images a batch",
+        [16, 256, 4096, 16384],
+        False,
+        lambda n: (*IMAGES, "--data.num_images=60000", f"--data.batch_size={n}"),
+    ),
+    "points": (
+        "points of the sine",
+        [20_000, 200_000, 2_000_000, 20_000_000],
+        True,
+        lambda n: (*CURVE, f"--data.num_points={n}"),
+    ),
+    "length": (
+        "epochs",
+        [3, 10, 100],
+        False,
+        lambda n: (*IMAGES, "--data.num_images=10000", f"--trainer.max_epochs={n}"),
+    ),
+}
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", choices=GROWTH, default=list(GROWTH))
+    options = parser.parse_args()
+    nothing = run("fit", *IMAGES, "--data.num_images=100", "--trainer.max_epochs=1")["peak"]
+    print(f"a run with next to nothing holds {nothing / 1e6:.0f} MB")
+    rows = []
+    for name in options.only:
+        what, values, proportional, flags = GROWTH[name]
+        print(f"\n{what:>20} {'time':>10} {'per unit':>9} {'peak':>9} {'of need':>8}")
+        before = None
+        for value in values:
+            times = run("fit", "--trainer.max_epochs=3", *flags(value))
+            seconds, peak = times["epochs"][-1], times["peak"]
+            unit = seconds / value if proportional else seconds
+            ratio, need = unit / (before or unit), peak / (nothing + times["bytes"])
+            print(f"{value:20,} {seconds:9.3f}s {ratio:9.2f} {peak / 1e6:6.0f} MB {need:8.2f}", flush=True)
+            rows.append({"grows": name, "value": value, "seconds": seconds, "per_unit": ratio, "of_need": need})
+            before = unit
+    (RESULTS / "growth.json").write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

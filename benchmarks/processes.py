@@ -1,0 +1,44 @@
+"""Run Python, or the real command line, in a process of its own with one torch thread."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).parent / "results"
+RESULTS.mkdir(exist_ok=True)
+
+
+def python(*args: str, **env: str) -> str:
+    """Run Python in an empty folder and return what it prints."""
+    threads = {
+        "OMP_NUM_THREADS": "1",
+        "FIRSTLIGHT_PACKAGES": "benchmarks.clock,benchmarks.data",
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        started = {"FIRSTLIGHT_BENCH_STARTED": str(time.time())}
+        result = subprocess.run(
+            [sys.executable, *args],
+            env={**os.environ, **threads, **started, **env},
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode:
+            sys.exit(f"{' '.join(args)} failed:\n{result.stderr[-2000:]}")
+        clock = Path(folder, "clock.json")
+        return clock.read_text() if clock.exists() else result.stdout
+
+
+def run(verb: str, *args: str, program: tuple[str, ...] = ("-m", "firstlight"), clock: str = "Clock") -> dict[str, Any]:
+    """Return the times of a real run, everything on."""
+    callback = f'[{{"class_path": "benchmarks.clock.{clock}", "init_args": {{"path": "clock.json"}}}}]'
+    times: dict[str, Any] = json.loads(python(*program, verb, *args, f"--trainer.callbacks={callback}"))
+    return times
