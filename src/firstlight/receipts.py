@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.files import write_whole
-from firstlight.runs import Run
+from firstlight.runs import Run, is_held
 
 __all__ = ["read", "status", "update"]
 
@@ -62,19 +62,9 @@ def status(run: Run) -> str:
     """Return how a run stands: ``running``, ``finished``, ``stopped``, ``failed``, or ``killed`` without a word."""
     receipt = read(run)
     state = str(receipt.get("status", "unknown"))
-    if state == "running" and receipt.get("host") == socket.gethostname() and not _alive(receipt.get("pid", 0)):
+    if state == "running" and receipt.get("host") == socket.gethostname() and not is_held(run):
         return "killed"
     return state
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _version(package: str) -> str | None:

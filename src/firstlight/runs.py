@@ -4,16 +4,18 @@ Nothing here needs torch.
 """
 
 import contextlib
+import fcntl
 import glob
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["LOGS", "Run", "claim", "discard_unused", "every", "find", "of_checkpoint", "short"]
+__all__ = ["LOGS", "Run", "claim", "discard_unused", "every", "find", "held", "is_held", "of_checkpoint", "short"]
 
 LOGS = "lightning_logs"
 
@@ -87,6 +89,42 @@ def discard_unused(run: Run) -> None:
         shutil.rmtree(run.folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             run.folder.parent.rmdir()  # if it was the first of its name
+
+
+@contextlib.contextmanager
+def held(run: Run) -> Iterator[None]:
+    """Keep others from training in a run's folder; a process that ends, however it does, lets go of it.
+
+    Raises:
+        UsageError: If another process is training there.
+    """
+    folder = os.open(run.folder, os.O_RDONLY)
+    try:
+        if not _lock(folder):
+            raise UsageError(f"{run.name} is being trained by another process; wait for its end, or stop it first")
+        yield
+    finally:
+        os.close(folder)
+
+
+def is_held(run: Run) -> bool:
+    """Return whether a process of this machine is training in a run's folder."""
+    folder = os.open(run.folder, os.O_RDONLY)
+    try:
+        return not _lock(folder)
+    finally:
+        os.close(folder)
+
+
+def _lock(folder: int) -> bool:
+    """Lock an open folder until it is closed; return False if another process has done so."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks
+    return True
 
 
 def every(root: Path, name: str | None = None) -> list[Run]:

@@ -1,5 +1,9 @@
 """What goes wrong while a run is under way costs it nothing that was saved."""
 
+import os
+import signal
+import time
+
 import pytest
 import torch
 from harness import firstlight, parts_left, start, the_run, tiny
@@ -77,3 +81,15 @@ def test_runs_that_start_together_end_in_folders_of_their_own(tmp_path):
         "version_1",
     ]
     assert len(list(tmp_path.glob("lightning_logs/*/*/events*"))) == 2
+
+
+def test_run_that_is_being_trained_is_left_alone_and_its_killed_one_is_not(tmp_path):
+    first = start(tmp_path, *CUBIC, fault={"do": "SIGSTOP", "step": 7})
+    while os.waitpid(first.pid, os.WUNTRACED | os.WNOHANG) == (0, 0):
+        time.sleep(0.01)
+    second = firstlight(tmp_path, "fit", "--resume")
+    assert second.status == 2
+    assert error_of(second.text)[0].startswith("error: autograd_cubic/version_0 is being trained by another process")
+    os.kill(first.pid, signal.SIGKILL)
+    assert first().status == -9
+    assert firstlight(tmp_path, "fit", "--resume").status == 0

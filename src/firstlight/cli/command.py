@@ -1,5 +1,6 @@
 """``fit``, ``validate``, ``test`` and ``predict``: a Trainer, with a run's folder and its checkpoints."""
 
+import contextlib
 import json
 import os
 import re
@@ -169,6 +170,10 @@ class Command(Arguments):
     def fit(self, **kwargs: Any) -> None:
         """Train, and keep the run's receipt."""
         folder = self.run_folder if self.trainer.is_global_zero else None
+        with runs.held(folder) if folder else contextlib.nullcontext():
+            self._fit(folder, **kwargs)
+
+    def _fit(self, folder: Run | None, **kwargs: Any) -> None:
         before = receipts.read(folder) if folder else {}
         if folder:
             receipts.start(folder, self.config["fit"].seed_everything, self.trainer.accelerator.name())
