@@ -40,7 +40,10 @@ def allow_imports() -> None:
 
 
 def quiet() -> None:
-    """Silence what is no news: Lightning's greetings, and warnings that are wrong here, each by its text."""
+    """Silence what is no news: Lightning's greetings, and warnings that are wrong here, each by its text.
+
+    One warning is of a mistake, and ends a run.
+    """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.callbacks.model_summary").setLevel(logging.INFO)  # off unless asked for
@@ -58,6 +61,8 @@ def quiet() -> None:
         r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     ):
         warnings.filterwarnings("ignore", message)
+    # torch would go on, with the difference of every output and every target
+    warnings.filterwarnings("error", "Using a target size")
 
 
 def instantiate_plainly(kind: type, *args: Any, **kwargs: Any) -> Any:
