@@ -44,16 +44,19 @@ def written(did):
     return write
 
 
-def test_project_passes_its_own_tests_and_checks(did):
+def test_project_passes_its_own_tests_and_checks_and_can_be_installed(did):
     did("new", "my-research")
-    tools = {"pytest": ["-p", "no:cacheprovider"], "ruff check": ["."], "ruff format": ["--check", "."]}
-    for tool, flags in tools.items():
-        command = [sys.executable, "-m", *tool.split(), *flags]
+    for tool in ("pytest -p no:cacheprovider", "ruff check .", "ruff format --check .", "hatchling build -t wheel"):
+        command = [sys.executable, "-m", *tool.split()]
         paths = [Path("my-research/src").absolute(), Path(package.__file__).parents[1]]
         environ = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
         done = subprocess.run(command, cwd="my-research", env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "arning" not in done.stdout
+    (wheel,) = map(zipfile.ZipFile, Path("my-research/dist").iterdir())
+    (entries,) = (wheel.read(name).decode() for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    assert "my-research = my_research.cli:main\n" in entries
+    assert "[firstlight.packages]\nmy_research = my_research\n" in entries
 
 
 def test_project_goes_by_its_own_name_throughout(did):

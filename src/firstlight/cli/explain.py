@@ -86,9 +86,10 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
     if message.startswith("Error(s) in loading state_dict for"):
         reason = " ".join(message.split()[:30])
         return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {reason} ...")
-    if found := re.search(r"`(train|val|test|predict)_dataloader` must be implemented", message):
+    if re.search(r"`(train|val|test|predict)_dataloader` must be implemented", message):
         return UsageError("no data is named: choose a config with --config NAME, or name it with --data")
-    if found := re.search(r"'(\w+)' object has no attribute '(train|val|test)'$", message):
+    found = re.search(r"'(\w+)' object has no attribute '(train|val|test)'$", message)
+    if found and found[1] in _classes("data"):
         return DataError(f"{found[1]} has no {found[2]}: setup is to fill train, val and test")
     for complaint, advice in UNFIT.items():
         if re.search(complaint, message):

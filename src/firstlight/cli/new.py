@@ -44,11 +44,11 @@ def new(args: list[str]) -> None:
     parser = Parser("new", "Begin a project of your own: a model, data, a config, tests, a Makefile.")
     parser.add_argument("folder", type=Path, help="my-research, or a way to it: work/my-research")
     folder = parser.parse_args(args).folder
-    name = _checked(folder.name)
     if ".." in folder.parts:
         raise UsageError(f"new {folder}: go to the folder that is to hold the project first, or give its whole path")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"new {folder}: there is something of that name already, and it is left as it is")
+    name = _checked(folder.name)
     _write(folder, {"my_research": name.replace("-", "_"), "my-research": name.replace("_", "-")} | _origin())
     print(f"project: {short(folder)}")
     print(f"next:    cd {short(folder)} && make fit")
