@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             raise CheckpointError(f"checkpoint {path} is damaged: {damaged} is not what was written")
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"checkpoint {path} holds more than tensors and plain values: not loaded") from error
+        found = re.search(r"GLOBAL ([\w.]+) was not", str(error))
+        more = f"a {found[1]}, not only" if found else "more than"
+        raise CheckpointError(f"checkpoint {path} holds {more} tensors and plain values: not loaded") from error
     except PermissionError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
     except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, OSError, RuntimeError, ValueError) as error:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firstlight.errors import UsageError, suggestion
+from firstlight.program import program
 
 __all__ = ["LOGS", "Run", "claim", "discard_unused", "every", "find", "held", "is_held", "of_checkpoint", "short"]
 
@@ -148,7 +149,7 @@ def find(root: Path, reference: str | None = None) -> Run:
     if reference is None:
         runs = every(root)
         if not runs:
-            raise UsageError(f"no run in {root / LOGS}: train one first, with firstlight fit --config NAME")
+            raise UsageError(f"no run in {root / LOGS}: train one first, with {program()} fit --config NAME")
         return _latest(runs)
     for folder in (Path(reference), root / LOGS / reference):
         if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir():

@@ -231,7 +231,7 @@ def test_runs_that_start_together_get_folders_of_their_own(tmp_path):
     assert sorted(claimed) == sorted(f"mine/version_{number}" for number in range(80))
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["configs"], ["runs"], ["fitt"]])
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["configs"], ["runs"], ["new", "mine"], ["fitt"]])
 def test_answer_that_needs_no_torch_does_not_wait_for_it(words):
     code = f"import sys; sys.argv = ['firstlight', *{words}]\nfrom firstlight.cli import main\ntry: main()\n"
     code += "finally: print('torch' in sys.modules, 'lightning' in sys.modules)"

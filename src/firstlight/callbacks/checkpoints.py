@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from firstlight.callbacks.stopping import Stopped, StopSignals
+from firstlight.checkpoints import load_checkpoint
 from firstlight.errors import NotFiniteError, UsageError
 from firstlight.files import write_whole
 from firstlight.tasks import Task
@@ -73,10 +74,16 @@ class Checkpoints(Checkpoint):
             self.folder = Path(trainer.log_dir or trainer.default_root_dir, "checkpoints")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write a first ``last.ckpt``: a folder that cannot be written shows now, not after an epoch's work."""
+        """Write a first ``last.ckpt``, and read it.
+
+        A folder that cannot be written, or hyperparameters that cannot be read again, show now, not after
+        an epoch's work.
+        """
         self._step = trainer.global_step
         if self._wanted(trainer) and not self.last.exists():
             self._save(trainer, self.last)
+            if trainer.is_global_zero and self.last.is_file():  # some strategies write folders
+                load_checkpoint(self.last)
         self._stop_if_told(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

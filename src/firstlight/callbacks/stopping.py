@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from firstlight.program import program
 from firstlight.runs import Run
 
 __all__ = ["SIGNALS", "StopSignals", "Stopped"]
@@ -28,9 +29,8 @@ class Stopped(SystemExit):
     def __str__(self) -> str:
         if self.run is None or not self.run.last.exists():
             return f"stopped by {self.signal.name}"
-        return (
-            f"stopped by {self.signal.name} after step {self.step}; go on with: firstlight fit --resume {self.run.name}"
-        )
+        how = f"{program()} fit --resume {self.run.name}"
+        return f"stopped by {self.signal.name} after step {self.step}; go on with: {how}"
 
 
 class StopSignals(Callback):

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from firstlight import __version__
 from firstlight.errors import FirstlightError, UsageError, suggestion
+from firstlight.program import PACKAGES, program
 
 __all__ = ["main"]
 
@@ -28,6 +29,7 @@ Train, test and look at the documented models.
   reproduce    run a run again: are the scores the same to the bit?
   tensorboard  show the curves of all runs in a browser
   configs      list the configs and presets that --config takes by name
+  new          begin a project of your own: a model, data, a config, tests
 
 Evaluation takes the best checkpoint of the latest run that matches. A run that was stopped or killed goes on
 with: firstlight fit --resume. Every setting of a config is a flag too
@@ -39,11 +41,17 @@ with: firstlight fit --resume. Every setting of a config is a flag too
 """
 TRAINER_VERBS = ("fit", "validate", "test", "predict")
 QUICK_VERBS = ("configs", "runs", "tensorboard")
-VERBS = (*TRAINER_VERBS, *QUICK_VERBS, "reproduce")
+VERBS = (*TRAINER_VERBS, *QUICK_VERBS, "reproduce", "new")
 
 
-def main() -> None:
-    """Run the command line; it ends the process with 0, 1 (a run failed), 2 (a usage error) or 128 + signal."""
+def main(package: str | None = None) -> None:
+    """Run the command line; it ends the process with 0, 1 (a run failed), 2 (a usage error) or 128 + signal.
+
+    Args:
+        package: Package of a project that is built on firstlight; configs may name its classes.
+    """
+    if package:
+        os.environ[PACKAGES] = ",".join(filter(None, [package, os.environ.get(PACKAGES)]))
     verb, *rest = sys.argv[1:] or ["--help"]
     try:
         _dispatch(verb, rest)
@@ -70,9 +78,9 @@ def main() -> None:
 
 def _dispatch(verb: str, rest: list[str]) -> None:
     if verb in ("-h", "--help", "help"):
-        print(HELP, end="")
+        print(HELP.replace("firstlight", program()), end="")
     elif verb in ("-V", "--version"):
-        print(f"firstlight {__version__}")
+        print(f"firstlight {__version__}" if program() == "firstlight" else f"{program()} (firstlight {__version__})")
     elif verb in QUICK_VERBS:
         from firstlight.cli import verbs  # noqa: PLC0415  # it needs yaml, and help needs nothing
 
@@ -85,6 +93,10 @@ def _dispatch(verb: str, rest: list[str]) -> None:
         with _imports():
             from firstlight.cli.reproduce import reproduce  # noqa: PLC0415  # it needs torch too
         reproduce(rest)
+    elif verb == "new":
+        from firstlight.cli.new import new  # noqa: PLC0415  # it needs yaml
+
+        new(rest)
     else:
         raise UsageError(f"no verb {verb!r}{suggestion(verb, VERBS, 'verbs')}")
 

@@ -34,6 +34,7 @@ from firstlight.cli.request import Request
 from firstlight.cli.session import allow_imports, instantiate_plainly, quiet
 from firstlight.errors import FirstlightError, UsageError
 from firstlight.files import write_whole
+from firstlight.program import program
 from firstlight.runs import Run, short
 
 __all__ = ["run"]
@@ -188,7 +189,7 @@ class Command(Arguments):
         except RuntimeError as error:
             if self.trainer.world_size == 1 or not re.search(r"(?i)closed by peer|reset by peer|nccl", str(error)):
                 raise
-            how = f": firstlight fit --resume {self.run_folder.name}" if self.run_folder else ""
+            how = f": {program()} fit --resume {self.run_folder.name}" if self.run_folder else ""
             raise FirstlightError(f"another process of this run ended; go on from its last checkpoint{how}") from error
         finally:
             if folder:
@@ -220,8 +221,8 @@ class Command(Arguments):
         if checkpoints.best_score is not None:
             print(f"best:    {checkpoints.monitor} {checkpoints.best_score:.5g} in epoch {checkpoints.best_epoch + 1}")
         print(f"run:     {self.run_folder}")
-        print(f"curves:  firstlight tensorboard --logdir {short(self.run_folder.folder.parents[1])}")
-        print(f"next:    firstlight test --run {self.run_folder.name}")
+        print(f"curves:  {program()} tensorboard --logdir {short(self.run_folder.folder.parents[1])}")
+        print(f"next:    {program()} test --run {self.run_folder.name}")
 
     def validate(self, **kwargs: Any) -> None:
         """Score the validation data."""

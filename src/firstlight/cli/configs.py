@@ -17,13 +17,13 @@ def folders() -> list[Path]:
 
 
 def known() -> list[str]:
-    """Return the names of all configs and presets that can be had by name."""
+    """Return the names of all configs and presets that can be had by name: those here first, presets last."""
     names: Iterable[str] = (
         path.relative_to(folder).with_suffix("").as_posix()
         for folder in folders()
         for path in sorted(folder.rglob("*.yaml"))
     )
-    return sorted(set(names), key=lambda name: ("/" in name, name))
+    return sorted(dict.fromkeys(names), key=lambda name: "/" in name)
 
 
 def find_config(name: str) -> Path:

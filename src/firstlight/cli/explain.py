@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import re
+import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import torch
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule, callbacks, loggers
 
+from firstlight.cli.configs import PACKAGE
 from firstlight.cli.settings import LAYERS, Setting
-from firstlight.errors import CheckpointError, FirstlightError, UsageError, suggestion
+from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError, suggestion
+from firstlight.runs import short
 
 __all__ = ["explain", "explain_failure"]
 
@@ -30,6 +33,14 @@ RANGES = {
     "list": "a list",
     "dict": "a mapping",
 }
+
+UNFIT = {
+    "shapes cannot be multiplied|Target -?\\d+ is out of bounds|The size of tensor a": "set sizes in --model or --data",
+    "Using a target size": "outputs and targets are to be of one shape: (batch, 1) for a number each",
+    "target tensor expected|expected target dtype": "class numbers are whole (torch.long), of shape (batch,)",
+    "must have the same dtype": "inputs are to be floating-point, as weights are",
+}
+"""What torch says where model and data do not fit, and what to do."""
 
 
 def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:  # noqa: PLR0911
@@ -52,6 +63,10 @@ def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -
             return f"no {name} is named: choose a config with --config NAME, or name it with --{name}"
         return f"{key}{_place(_culprit(key, settings))} needs a value for {name}"
     culprit = _culprit(key, settings)
+    if found := re.search(r"instantiatable class, but (\w+) is abstract", message):
+        return f"{key}{_place(culprit)}: {found[1]} is abstract: {_lacking(_class_of(key, settings))}"
+    if found := re.search(r"Multiple subclasses with name (\w+).*avoid ambiguity: (.+)\.", message):
+        return f"{key}{_place(culprit)}: more than one class is called {found[1]!r}: name it as one of {found[2]}"
     names = re.search(r"(?:Expected a dot import path string: |Problem with given class_path ')([\w.]+)", message)
     if "is not allowed" in message or (names and len(keys) < 2 and "Not of type" not in message):
         return _unknown_class(key, names[1] if names else "", message, culprit)
@@ -66,15 +81,31 @@ def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -
 
 
 def explain_failure(error: BaseException, checkpoint: Path | None) -> FirstlightError | None:
-    """Return what torch's complaint about sizes means to a user, or None if it is no such complaint."""
+    """Return what a complaint of torch or Lightning means to a user, or None if it is none that a user can mend."""
     message = str(error)
     if message.startswith("Error(s) in loading state_dict for"):
         reason = " ".join(message.split()[:30])
         return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {reason} ...")
-    if re.search(r"shapes cannot be multiplied|Target \d+ is out of bounds|The size of tensor a", message):
-        first = message.partition("\n")[0]
-        return UsageError(f"model and data do not fit each other: {first}\nset sizes in --model or --data")
+    if re.search(r"`(train|val|test|predict)_dataloader` must be implemented", message):
+        return UsageError("no data is named: choose a config with --config NAME, or name it with --data")
+    found = re.search(r"'(\w+)' object has no attribute '(train|val|test)'$", message)
+    if found and found[1] in _classes("data"):
+        return DataError(f"{found[1]} has no {found[2]}: setup is to fill train, val and test")
+    for complaint, advice in UNFIT.items():
+        if re.search(complaint, message):
+            first = message.partition("\n")[0].partition(". ")[0]
+            return UsageError(f"model and data do not fit each other: {first}{_own_line(error)}\n{advice}")
     return None
+
+
+def _own_line(error: BaseException) -> str:
+    """Return the last line of code below the current folder, firstlight's own aside, that an error came through."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        installed = "site-packages" in path.parts or path.is_relative_to(PACKAGE)
+        if path.is_relative_to(Path.cwd()) and not installed:
+            return f" ({short(path)}, line {frame.lineno})"
+    return ""
 
 
 def _unknown_key(key: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:
@@ -108,6 +139,12 @@ def _unknown_class(key: str, name: str, message: str, culprit: Setting | None) -
             f"torch.optim and torch.nn\nadd your own package with FIRSTLIGHT_PACKAGES={name.partition('.')[0]}"
         )
     return f"{key}{place}: there is no class {name!r}{suggestion(short, known, 'classes')}"
+
+
+def _lacking(kind: type | None) -> str:
+    """Return what an abstract class lacks."""
+    methods = sorted(getattr(kind, "__abstractmethods__", ()))
+    return f"it has no {', '.join(methods)}" if methods else "choose a class below it"
 
 
 def _classes(key: str) -> Iterable[str]:

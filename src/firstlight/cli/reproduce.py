@@ -6,6 +6,7 @@ from firstlight import receipts
 from firstlight.cli.command import run as run_command
 from firstlight.cli.verbs import Parser
 from firstlight.errors import FirstlightError, UsageError
+from firstlight.program import program
 from firstlight.runs import find
 
 __all__ = ["reproduce"]
@@ -25,7 +26,8 @@ def reproduce(args: list[str]) -> None:
     old = find(options.root, options.run)
     before = receipts.read(old)
     if before.get("status") != "finished":
-        raise UsageError(f"{old} did not finish ({receipts.status(old)}): firstlight fit --resume {old.name} goes on")
+        how = f"{program()} fit --resume {old.name}"
+        raise UsageError(f"{old} did not finish ({receipts.status(old)}): {how} goes on")
     root = old.folder.parents[2]
     flags = ["--config", str(old.config), "--name", old.folder.parent.name, "--trainer.default_root_dir", str(root)]
     new = run_command("fit", flags).run_folder

@@ -10,35 +10,40 @@ from typing import Any
 import jsonargparse
 
 from firstlight.errors import UsageError
+from firstlight.program import PACKAGES
 
 __all__ = ["allow_imports", "instantiate_plainly", "quiet"]
 
 ALLOWED = ("firstlight", "lightning.pytorch", "torch.optim", "torch.nn")
-VARIABLE = "FIRSTLIGHT_PACKAGES"
 
 
 def allow_imports() -> None:
     """Let a config name classes of Lightning, torch and firstlight, and of packages that their owner added.
 
-    A package of one's own is added by installing it with an entry point in the group
-    ``firstlight.packages``, or by the environment variable FIRSTLIGHT_PACKAGES (names, with commas
-    between). A config cannot add one: importing a module runs it.
+    Packages of one's own are those in the environment variable FIRSTLIGHT_PACKAGES; where it is not set, all
+    that were installed with an entry point in the group ``firstlight.packages``. A config cannot add one:
+    importing a module runs it.
 
     Raises:
-        UsageError: If such a package cannot be found.
+        UsageError: If such a package cannot be imported.
     """
-    own = {entry.value for entry in entry_points(group="firstlight.packages")}
-    own |= {name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()}
+    if PACKAGES in os.environ:
+        own = {name.strip() for name in os.environ[PACKAGES].split(",") if name.strip()}
+    else:
+        own = {entry.value for entry in entry_points(group="firstlight.packages")}
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
     for name in ("firstlight.models", "firstlight.data", *sorted(own)):
         try:
             import_module(name)  # its classes can then be named without their module
-        except ModuleNotFoundError as error:
-            raise UsageError(f"{VARIABLE} names {name!r}, which cannot be imported: {error}") from error
+        except (ImportError, SyntaxError) as error:
+            raise UsageError(f"package {name!r} cannot be imported: {error}") from error
 
 
 def quiet() -> None:
-    """Silence what is no news: Lightning's greetings, and warnings that are wrong here, each by its text."""
+    """Silence what is no news: Lightning's greetings, and warnings that are wrong here, each by its text.
+
+    One warning is of a mistake, and ends a run.
+    """
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.callbacks.model_summary").setLevel(logging.INFO)  # off unless asked for
@@ -50,11 +55,14 @@ def quiet() -> None:
         # a run that is only tested needs none of the callbacks that it was trained with
         r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
         r"You're loading a checkpoint outside the .fit. stage|.*loading a checkpoint outside the .fit. stage",
-        # Lightning 2.6's own use of jsonargparse and torch
-        r"\s*``?instantiate_classes",
+        # Lightning 2.6's own use of jsonargparse (which is held below 5) and torch
+        r"(?s).*was deprecated in v4\.49\.0 and will be removed in v5\.0\.0",
+        r"(?s).*By default only one JsonargparseDeprecationWarning",
         r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     ):
         warnings.filterwarnings("ignore", message)
+    # torch would go on, with the difference of every output and every target
+    warnings.filterwarnings("error", "Using a target size")
 
 
 def instantiate_plainly(kind: type, *args: Any, **kwargs: Any) -> Any:

@@ -12,6 +12,7 @@ import yaml
 from firstlight import receipts
 from firstlight.cli.configs import find_config, known
 from firstlight.errors import UsageError
+from firstlight.program import program
 from firstlight.runs import LOGS, Run, every, find
 
 __all__ = ["configs", "runs", "tensorboard"]
@@ -21,7 +22,7 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises what it has to say."""
 
     def __init__(self, verb: str, description: str) -> None:
-        super().__init__(prog=f"firstlight {verb}", description=description, allow_abbrev=False)
+        super().__init__(prog=f"{program()} {verb}", description=description, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Raise the message."""
@@ -47,11 +48,11 @@ def runs(args: list[str]) -> None:
     options = parser.parse_args(args)
     if options.names[:1] == ["diff"]:
         if len(options.names) != 3:
-            raise UsageError("firstlight runs diff takes two runs: NAME, NAME/version_N or a folder each")
+            raise UsageError(f"{program()} runs diff takes two runs: NAME, NAME/version_N or a folder each")
         _print_difference(*(find(options.root, name) for name in options.names[1:]), as_json=options.json)
         return
     if len(options.names) > 1:
-        raise UsageError("firstlight runs takes one name, or: diff A B")
+        raise UsageError(f"{program()} runs takes one name, or: diff A B")
     chosen = every(options.root, *options.names)
     if options.names and not chosen:
         find(options.root, options.names[0])  # says which names there are
@@ -61,7 +62,7 @@ def runs(args: list[str]) -> None:
     elif rows:
         _print_table(rows)
     else:
-        print(f"no runs in {options.root / LOGS}: firstlight fit --config NAME makes one")
+        print(f"no runs in {options.root / LOGS}: {program()} fit --config NAME makes one")
 
 
 def tensorboard(args: list[str]) -> None:

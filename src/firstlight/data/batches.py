@@ -12,6 +12,8 @@ from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
+from firstlight.data.splits import check_split
+
 __all__ = ["Batches", "InMemory", "Split"]
 
 Split = tuple[Tensor, Tensor]
@@ -219,6 +221,7 @@ class InMemory(LightningDataModule, ABC):
         return self._batches(split, times=1 if limited else 4)
 
     def _batches(self, split: Split, *, times: int = 1, **options: Any) -> Batches:
+        check_split(self, split)
         trainer = self.trainer
         dtype = trainer.lightning_module.dtype if trainer else torch.get_default_dtype()
         x, y = (part.to(dtype) if part.is_floating_point() else part for part in split)

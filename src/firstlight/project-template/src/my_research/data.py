@@ -1,0 +1,52 @@
+"""The data of this project."""
+
+import math
+
+import torch
+from firstlight import InMemory
+from firstlight.data.batches import Split
+from jsonargparse.typing import NonNegativeFloat, PositiveInt
+
+__all__ = ["TwoMoons"]
+
+
+class TwoMoons(InMemory):
+    """Points on two half circles of radius 1, bent into each other: no straight line tells them apart.
+
+    The upper moon is ``(cos t, sin t)``, the lower one ``(1 - cos t, 0.5 - sin t)``, for angles ``t`` from 0 to
+    ``pi``. A batch is a pair of points of shape ``(batch, 2)`` and the classes they are of, 0 (upper) or 1
+    (lower), of shape ``(batch,)``. Half of the points are of each class.
+
+    Args:
+        num_points: Training points; as many are drawn for validation, and for testing.
+        noise: Standard deviation of what is added to each coordinate.
+        batch_size: Points per batch, over all processes together.
+        seed: Seed of the points and of the order of mini-batches.
+    """
+
+    classes = ("upper", "lower")
+
+    def __init__(
+        self,
+        num_points: PositiveInt = 1000,
+        noise: NonNegativeFloat = 0.1,
+        batch_size: PositiveInt = 20,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size, passes=1, seed=seed)
+        self.save_hyperparameters()
+        self.num_points = num_points
+        self.noise = noise
+
+    def setup(self, stage: str) -> None:
+        """Draw the points of all splits."""
+        random = torch.Generator().manual_seed(self.seed)
+        self.train, self.val, self.test = (self._draw(random) for _ in range(3))
+
+    def _draw(self, random: torch.Generator) -> Split:
+        t = math.pi * torch.rand(self.num_points, generator=random)
+        upper = torch.stack([t.cos(), t.sin()], dim=1)  # (num_points, 2)
+        lower = torch.stack([1 - t.cos(), 0.5 - t.sin()], dim=1)
+        y = torch.arange(self.num_points) % 2
+        x = torch.where(y[:, None] == 0, upper, lower)
+        return x + self.noise * torch.randn(x.shape, generator=random), y
