@@ -1,40 +1,35 @@
 """What holds for the whole of one command: which modules a config may import, and which messages are no news."""
 
 import logging
-import os
 import warnings
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 import jsonargparse
 
+from firstlight import packages
 from firstlight.errors import UsageError
 
 __all__ = ["allow_imports", "instantiate_plainly", "quiet"]
 
 ALLOWED = ("firstlight", "lightning.pytorch", "torch.optim", "torch.nn")
-VARIABLE = "FIRSTLIGHT_PACKAGES"
 
 
 def allow_imports() -> None:
     """Let a config name classes of Lightning, torch and firstlight, and of packages that their owner added.
 
-    A package of one's own is added by installing it with an entry point in the group
-    ``firstlight.packages``, or by the environment variable FIRSTLIGHT_PACKAGES (names, with commas
-    between). A config cannot add one: importing a module runs it.
+    A config cannot add a package: importing a module runs it.
 
     Raises:
         UsageError: If such a package cannot be found.
     """
-    own = {entry.value for entry in entry_points(group="firstlight.packages")}
-    own |= {name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()}
+    own = packages.own()
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
     for name in ("firstlight.models", "firstlight.data", *sorted(own)):
         try:
             import_module(name)  # its classes can then be named without their module
         except ModuleNotFoundError as error:
-            raise UsageError(f"{VARIABLE} names {name!r}, which cannot be imported: {error}") from error
+            raise UsageError(f"{packages.VARIABLE} names {name!r}, which cannot be imported: {error}") from error
 
 
 def quiet() -> None:
