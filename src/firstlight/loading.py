@@ -26,7 +26,7 @@ class Trained(NamedTuple):
     """What a run came to."""
 
     model: LightningModule
-    """The trained model, on the CPU and in evaluation mode."""
+    """The trained model: on the CPU, in torch's default precision, in evaluation mode."""
     data: LightningDataModule | None
     """The data module it was trained with, not set up yet; None where the checkpoint does not say which."""
     config: dict[str, Any]
@@ -40,10 +40,11 @@ def load(
 ) -> Trained:
     """Return a trained model, its data module, its config and its checkpoint.
 
-    The weights are those that the run was scored with, so averaged ones where ``EMAWeightAveraging`` or the
-    like averages them. Nothing in a file is executed, and no module is imported because a file names it:
-    classes are those of firstlight, of packages that their owner added (FIRSTLIGHT_PACKAGES, or an entry point
-    in the group ``firstlight.packages``), and what the program has imported itself.
+    The weights are those that the run was scored with: averages, where ``EMAWeightAveraging`` makes them
+    (``StochasticWeightAveraging`` makes them the last weights, when training ends). Nothing in a file is
+    executed, and no module is imported because a file names it: classes are those of firstlight, of packages
+    that their owner added (FIRSTLIGHT_PACKAGES, or an entry point in the group ``firstlight.packages``), and
+    what the program has imported itself.
 
     Args:
         run: A name (``mlp``: its latest run), ``mlp/version_3``, a run's folder, a checkpoint, or a file that
