@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from firstlight.data import Batches, FashionMNIST, Houses, InMemory, PlantedNeuron, Sine
+    from firstlight.loading import load
     from firstlight.models import (
         MLP,
         AutogradCubic,
@@ -48,13 +49,14 @@ __all__ = [
     "Task",
     "TwoLayerNetwork",
     "__version__",
+    "load",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Import a public name from the part of the package that defines it."""
     if name in __all__:
-        for part in ("models", "data", "tasks"):
+        for part in ("models", "data", "tasks", "loading"):
             module = import_module(f"firstlight.{part}")
             if name in module.__all__:
                 return getattr(module, name)

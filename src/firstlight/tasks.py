@@ -93,8 +93,11 @@ class Task(LightningModule, ABC):
         self._log_scores(self.test_scores, "test")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the name of the class, and what was counted so far in this epoch, over all processes."""
-        checkpoint["model_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
+        """Add the names of the classes, and what was counted so far in this epoch, over all processes."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        for key, part in (("model_class", self), ("data_class", data)):
+            if part is not None:
+                checkpoint[key] = f"{type(part).__module__}.{type(part).__qualname__}"
         checkpoint["train_scores"] = {}
         if self.trainer.is_last_batch:
             return  # a run that goes on from here begins the next epoch

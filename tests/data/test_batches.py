@@ -59,6 +59,19 @@ def shuffled(n=10, size=3, **arguments):
     return Batches(counted(n), size, shuffle=True, **arguments)
 
 
+def test_whole_split_as_a_batch_is_prepared_once_and_the_same_object_in_every_step():
+    calls = []
+
+    def double(batch):
+        calls.append(batch)
+        return 2 * batch[0], batch[1]
+
+    first, second, third = Batches(counted(10), 10, passes=3, prepare=double)
+    assert first is second is third
+    assert first[0].flatten().tolist() == list(range(0, 20, 2))
+    assert len(calls) == 1
+
+
 def test_batches_are_rows_of_the_split_in_its_order():
     expected = [[0, 1, 2], [3, 4, 5], [6]]
     batches = Batches(counted(7), 3)

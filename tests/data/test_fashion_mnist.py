@@ -91,6 +91,30 @@ def test_a_model_sees_grey_values_from_0_to_1(precision, dtype, fashion_root, qu
     assert torch.cat([y for _, y in seen]).tolist() == labels.tolist()
 
 
+def test_a_loop_without_a_trainer_sees_them_too(fashion_root, quick_trainer):
+    data = ready(fashion_root, "test", batch_size=4)
+    ((x, y), (x_rest, _)) = data.test_dataloader()
+    torch.testing.assert_close(torch.cat([x, x_rest]), data.test[0] / 255, rtol=0, atol=0)
+    assert torch.equal(y, data.test[1][:16])
+    quick_trainer().test(SoftmaxRegression(), data, verbose=False)
+    assert torch.equal(next(iter(data.test_dataloader()))[0], x)  # with or without one, or after it
+
+
+def test_images_become_numbers_once_and_batch_by_batch(fashion_root, quick_trainer):
+    sizes = []
+
+    class Counting(FashionMNIST):
+        def convert(self, batch, dtype):
+            assert batch[0].dtype == torch.uint8
+            sizes.append(len(batch[0]))
+            return super().convert(batch, dtype)
+
+    quick_trainer(max_epochs=1, limit_val_batches=0).fit(
+        SoftmaxRegression(), Counting(str(fashion_root), batch_size=20)
+    )
+    assert sizes == [20, 20, 14]
+
+
 def test_an_epoch_repeats_the_training_images(fashion_root):
     loader = ready(fashion_root, batch_size=10, repeats=3).train_dataloader()
     assert len(loader) == len(list(loader)) == 3 * 6

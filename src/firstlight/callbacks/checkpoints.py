@@ -7,10 +7,10 @@ from typing import Any, Literal
 import torch
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, StochasticWeightAveraging
 
 from firstlight.callbacks.stopping import Stopped, StopSignals
-from firstlight.checkpoints import load_checkpoint
+from firstlight.checkpoints import load_checkpoint, save_checkpoint
 from firstlight.errors import NotFiniteError, UsageError
 from firstlight.files import write_whole
 from firstlight.tasks import Task
@@ -91,8 +91,11 @@ class Checkpoints(Checkpoint):
         self._stop_if_told(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop, if a signal came at the end of the last epoch."""
+        """Stop, if a signal came at the end of the last epoch; what averaged the weights has just put them in place."""
         self._stop_if_told(trainer)
+        averaging = any(isinstance(callback, StochasticWeightAveraging) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        if averaging and self._wanted(trainer) and trainer.is_global_zero:
+            save_checkpoint({**load_checkpoint(self.last), "state_dict": pl_module.state_dict()}, self.last)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -27,6 +27,7 @@ Train, test and look at the documented models.
   predict      write predictions:        firstlight predict --config mlp
   runs         list the runs, or compare two:   firstlight runs diff mlp/version_0 mlp/version_1
   reproduce    run a run again: are the scores the same to the bit?
+  export       write a model file:       firstlight export mlp --format onnx
   tensorboard  show the curves of all runs in a browser
   configs      list the configs and presets that --config takes by name
   new          begin a project of your own: a model, data, a config, tests
@@ -41,7 +42,7 @@ with: firstlight fit --resume. Every setting of a config is a flag too
 """
 TRAINER_VERBS = ("fit", "validate", "test", "predict")
 QUICK_VERBS = ("configs", "runs", "tensorboard")
-VERBS = (*TRAINER_VERBS, *QUICK_VERBS, "reproduce", "new")
+VERBS = (*TRAINER_VERBS, *QUICK_VERBS, "reproduce", "new", "export")
 
 
 def main(package: str | None = None) -> None:
@@ -97,6 +98,10 @@ def _dispatch(verb: str, rest: list[str]) -> None:
         from firstlight.cli.new import new  # noqa: PLC0415  # it needs yaml
 
         new(rest)
+    elif verb == "export":
+        from firstlight.cli.export import export  # noqa: PLC0415  # it needs yaml
+
+        export(rest)
     else:
         raise UsageError(f"no verb {verb!r}{suggestion(verb, VERBS, 'verbs')}")
 

@@ -12,13 +12,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
 from firstlight.callbacks import Checkpoints
-from firstlight.checkpoints import load_checkpoint, newest_good
 from firstlight.cli.explain import explain
 from firstlight.cli.request import Request
 from firstlight.cli.settings import Setting
-from firstlight.errors import CheckpointError, UsageError
+from firstlight.errors import UsageError
 from firstlight.files import write_whole
-from firstlight.runs import of_checkpoint, short
+from firstlight.loading import read_checkpoint
 
 __all__ = ["Arguments"]
 
@@ -66,7 +65,7 @@ class Arguments(LightningCLI):
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.checkpoint = _load(request.checkpoint) if request.checkpoint else None
+        self.checkpoint = read_checkpoint(request.checkpoint) if request.checkpoint else None
         super().__init__(
             save_config_callback=SaveConfig,
             trainer_defaults={"enable_model_summary": False},
@@ -148,16 +147,3 @@ class Arguments(LightningCLI):
             return self.configure_optimizers(self.model, optimizer, instantiate_class(optimizer, schedule.as_dict()))
 
         self.model.configure_optimizers = configure_optimizers
-
-
-def _load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint; where it is damaged, say which other one of its run is good."""
-    try:
-        return load_checkpoint(path)
-    except CheckpointError as error:
-        run = of_checkpoint(path)
-        good = newest_good(run.checkpoints) if run else None
-        if run is None or good is None:
-            raise
-        other, step = good
-        raise CheckpointError(f"{error}\nthe newest good one of its run is {short(other)}, step {step}") from error

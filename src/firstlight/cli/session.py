@@ -1,16 +1,14 @@
 """What holds for the whole of one command: which modules a config may import, and which messages are no news."""
 
 import logging
-import os
 import warnings
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 import jsonargparse
 
+from firstlight import packages
 from firstlight.errors import UsageError
-from firstlight.program import PACKAGES
 
 __all__ = ["allow_imports", "instantiate_plainly", "quiet"]
 
@@ -27,10 +25,7 @@ def allow_imports() -> None:
     Raises:
         UsageError: If such a package cannot be imported.
     """
-    if PACKAGES in os.environ:
-        own = {name.strip() for name in os.environ[PACKAGES].split(",") if name.strip()}
-    else:
-        own = {entry.value for entry in entry_points(group="firstlight.packages")}
+    own = packages.own()
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
     for name in ("firstlight.models", "firstlight.data", *sorted(own)):
         try:

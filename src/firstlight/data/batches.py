@@ -3,9 +3,9 @@
 import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from jsonargparse.typing import PositiveInt
@@ -38,6 +38,7 @@ class Batches:
         world_size: Number of processes.
         group: Batches that go together: an iteration gives the last of each group and leaves the ones
             before it to :meth:`leading`. Whoever does not know of groups must leave it at 1.
+        prepare: What is done to a batch before it is handed out; None hands out the rows as they are.
 
     Raises:
         ValueError: If there are fewer examples than processes, in all or in a batch.
@@ -54,6 +55,7 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
         group: int = 1,
+        prepare: Callable[[Split], Split] | None = None,
     ) -> None:
         self.split = split
         self.num_examples = len(split[0])
@@ -62,15 +64,15 @@ class Batches:
         if batch_size < world_size:
             raise ValueError(f"a batch of {batch_size} cannot be shared by {world_size} processes")
         self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.passes = passes
+        self.shuffle, self.passes = shuffle, passes
         self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
+        self.rank, self.world_size = rank, world_size
         self.group = group
+        self.prepare = prepare or (lambda batch: batch)
         self.epoch = 0
         self.position = 0  # batches of this epoch already handed out
         self._leading: list[Tensor | None] = []
+        self._whole: Split | None = None
         self._resume: tuple[int, int] | None = None  # the epoch and the batch to go on from
         self.batch_sampler = SimpleNamespace(sampler=self)  # where Lightning looks for set_epoch
 
@@ -140,10 +142,11 @@ class Batches:
         return torch.arange(self.num_examples) if share is None else share.cpu()
 
     def _take(self, index: Tensor | None) -> Split:
-        x, y = self.split
         if index is None:
-            return self.split
-        return x.index_select(0, index), y.index_select(0, index)
+            self._whole = self._whole or self.prepare(self.split)  # once: the same object in every step
+            return self._whole
+        x, y = self.split
+        return self.prepare((x.index_select(0, index), y.index_select(0, index)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position: the epoch and the batches of it already given."""
@@ -167,9 +170,10 @@ def key_seed(*key: int) -> int:
 class InMemory(LightningDataModule, ABC):
     """A data module whose splits are tensors in memory; all four stages are served from them.
 
-    A subclass fills :attr:`train`, :attr:`val` and :attr:`test` in ``setup``. Floating-point tensors are
-    handed out in the precision of the model that they are for. Evaluation keeps no gradients and takes
-    four batches' examples at a time, unless the Trainer limits its batches.
+    A subclass fills :attr:`train`, :attr:`val` and :attr:`test` in ``setup``. Batches are handed out as a
+    model takes them: with a Trainer on the device and in the precision of its model, without one on the CPU
+    and in torch's default precision. Evaluation keeps no gradients and takes four batches' examples at a
+    time, unless the Trainer limits its batches.
 
     Args:
         batch_size: Examples per batch, over all processes together; None takes a split as one batch.
@@ -198,6 +202,10 @@ class InMemory(LightningDataModule, ABC):
     def setup(self, stage: str) -> None:
         """Fill the splits that the stage (``fit``, ``validate``, ``test``, ``predict``) needs."""
 
+    def convert(self, batch: Split, dtype: torch.dtype) -> Split:
+        """Turn a batch as it waited in memory into what a model takes; by default it is that already."""
+        return batch
+
     def train_dataloader(self) -> Batches:
         """Give the training split in a new order every pass."""
         # the same few batches again and again, if that is asked for
@@ -223,16 +231,18 @@ class InMemory(LightningDataModule, ABC):
     def _batches(self, split: Split, *, times: int = 1, **options: Any) -> Batches:
         check_split(self, split)
         trainer = self.trainer
-        dtype = trainer.lightning_module.dtype if trainer else torch.get_default_dtype()
+        model = trainer.lightning_module if trainer else torch.empty(0)  # which has torch's defaults
+        dtype, device = cast("torch.dtype", model.dtype), model.device
         x, y = (part.to(dtype) if part.is_floating_point() else part for part in split)
-        if trainer and self._is_resident(x.nbytes + y.nbytes, trainer.strategy.root_device):
-            x, y = x.to(trainer.strategy.root_device), y.to(trainer.strategy.root_device)
+        if self._is_resident(x.nbytes + y.nbytes, device):
+            x, y = x.to(device), y.to(device)
         return Batches(
             (x, y),
             times * self.batch_size if self.batch_size else len(x),
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
+            prepare=lambda batch: self.convert((batch[0].to(device), batch[1].to(device)), dtype),
             **options,
         )
 

@@ -101,10 +101,9 @@ class FashionMNIST(InMemory):
         else:
             self.test = self._read(train=False)
 
-    def on_after_batch_transfer(self, batch: Split, dataloader_idx: int) -> Split:
+    def convert(self, batch: Split, dtype: torch.dtype) -> Split:
         """Turn bytes from 0 to 255 into numbers from 0 to 1, in the precision of the model."""
         x, y = batch
-        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.get_default_dtype()
         return x.to(dtype).div_(255), y
 
     def _read(self, *, train: bool) -> tuple[Tensor, Tensor]:
