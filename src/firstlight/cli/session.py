@@ -20,18 +20,21 @@ def allow_imports() -> None:
 
     Packages of one's own are those in the environment variable FIRSTLIGHT_PACKAGES; where it is not set, all
     that were installed with an entry point in the group ``firstlight.packages``. A config cannot add one:
-    importing a module runs it.
+    importing a module runs it. Classes in a package, in its ``models`` and in its ``data`` can be named without
+    their module.
 
     Raises:
         UsageError: If such a package cannot be imported.
     """
     own = packages.own()
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
-    for name in ("firstlight.models", "firstlight.data", *sorted(own)):
-        try:
-            import_module(name)  # its classes can then be named without their module
-        except (ImportError, SyntaxError) as error:
-            raise UsageError(f"package {name!r} cannot be imported: {error}") from error
+    for package in ("firstlight", *sorted(own)):
+        for name in (package, f"{package}.models", f"{package}.data"):
+            try:
+                import_module(name)
+            except (ImportError, SyntaxError) as error:
+                if not (isinstance(error, ModuleNotFoundError) and error.name == name != package):
+                    raise UsageError(f"{name} cannot be imported: {error}") from error
 
 
 def quiet() -> None:

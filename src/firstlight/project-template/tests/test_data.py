@@ -2,7 +2,7 @@ from typing import Any
 
 import torch
 
-from my_research import TwoMoons
+from my_research.data import TwoMoons
 
 
 def points(**arguments: Any) -> TwoMoons:

@@ -1,6 +1,6 @@
 import torch
 
-from my_research import SmallMLP
+from my_research.models import SmallMLP
 
 
 def test_logits_are_those_of_the_formula() -> None:

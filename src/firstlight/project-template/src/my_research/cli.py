@@ -1,4 +1,4 @@
-"""The command ``my-research``: that of firstlight, with the classes of this project."""
+"""The command ``my-research``: firstlight's, with this project's classes."""
 
 from firstlight.cli import main as firstlight
 
