@@ -19,11 +19,12 @@ Kind = TypeVar("Kind")
 def own() -> set[str]:
     """Return the packages that their owner added.
 
-    A package is added by installing it with an entry point in the group ``firstlight.packages``, or by the
-    environment variable FIRSTLIGHT_PACKAGES (names, with commas between).
+    They are those in the environment variable FIRSTLIGHT_PACKAGES (names, with commas between); where it is not
+    set, all that were installed with an entry point in the group ``firstlight.packages``.
     """
-    installed = {entry.value for entry in entry_points(group="firstlight.packages")}
-    return installed | {name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()}
+    if VARIABLE in os.environ:
+        return {name.strip() for name in os.environ[VARIABLE].split(",") if name.strip()}
+    return {entry.value for entry in entry_points(group="firstlight.packages")}
 
 
 def find_class(name: str, base: type[Kind], file: str) -> type[Kind]:
