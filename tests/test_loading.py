@@ -153,6 +153,14 @@ def test_best_and_last_of_a_model_checkpoint_are_told_apart(train):
         load(RUN)
 
 
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_best_is_what_was_noted_last_where_two_checkpoints_are_of_one_step(names, train):
+    every, best = (f"{name}-{{step}}" for name in names)  # the first is written before the second has its score
+    callbacks = ModelCheckpoint(filename=every), ModelCheckpoint(filename=best, monitor="loss/val", save_top_k=-1)
+    train(AutogradCubic(lr=1e-5), Sine(num_points=30), *callbacks)
+    assert load(RUN).checkpoint.name == f"{names[1]}-step=3.ckpt"
+
+
 def test_checkpoints_that_do_not_say_which_is_the_best_are_not_guessed_at(train):
     train(AutogradCubic(), Sine(num_points=9), ModelCheckpoint(save_weights_only=True, save_top_k=-1))
     with pytest.raises(CheckpointError, match=rf"none of the checkpoints in {RUN}/checkpoints says which is the best"):

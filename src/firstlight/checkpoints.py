@@ -63,12 +63,12 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def newest_good(folder: Path) -> tuple[Path, int] | None:
-    """Return the checkpoint with the highest step among those in a folder that can be read, and its step."""
+    """Return the latest checkpoint (by step, then by its file's time) in a folder that can be read, and its step."""
     good = []
     for path in folder.glob("*.ckpt"):
         with contextlib.suppress(CheckpointError):
             good.append((path, int(load_checkpoint(path)["global_step"])))
-    return max(good, key=lambda item: item[1], default=None)
+    return max(good, key=lambda item: (item[1], item[0].stat().st_mtime_ns), default=None)
 
 
 class LocalCheckpoints(TorchCheckpointIO):

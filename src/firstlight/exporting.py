@@ -115,8 +115,6 @@ def _onnx(trained: Trained, x: Tensor) -> Exported:
 
 
 def _torch_export(trained: Trained, x: Tensor) -> Exported:
-    for parameter in trained.model.parameters():
-        parameter.data = parameter.data.contiguous()  # the format keeps no other order in memory
     program = torch.export.export(trained.model, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     file = io.BytesIO()
     torch.export.save(program, file, extra_files={"outputs.json": json.dumps([_output(trained)])})

@@ -40,9 +40,9 @@ def unpack(path: Path) -> dict[str, Any]:
         CheckpointError: If it is missing, damaged, or was made by something else.
         FirstlightError: If the package safetensors is missing.
     """
-    require(str(path), "safetensors")
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
+    require(str(path), "safetensors")
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415  # an extra
 
     try:

@@ -141,8 +141,8 @@ def test_run_is_named_as_in_test_and_its_file_lies_beside_its_weights(did):
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (("nothing", "--format=onnx"), 2, "no run 'nothing' in lightning_logs; did you mean|no run 'nothing'"),
-        (("nothing.ckpt", "--format=onnx"), 1, "there is no checkpoint nothing.ckpt"),
+        (("nothing", "--format=torch_export"), 2, "no run 'nothing' in lightning_logs; runs: autograd_cubic"),
+        (("nothing.ckpt", "--format=torch_export"), 1, "there is no checkpoint nothing.ckpt"),
         (("--format=onx",), 2, "invalid choice: 'onx' (choose from"),
         ((), 2, "the following arguments are required: --format"),
         (("--format=torch_export", "--output=."), 2, "--output .: this is a folder, not a file"),
@@ -152,7 +152,7 @@ def test_mistake_costs_a_line(words, status, message, did, complaint):
     did("fit", *CUBIC)
     answer = complaint("export", *words)
     assert answer[0] == status
-    assert any(part in answer[1] for part in message.split("|"))
+    assert message in answer[1]
     assert not list(Path().rglob("*.pt2*"))
 
 
