@@ -85,6 +85,10 @@ def _dispatch(verb: str, rest: list[str]) -> None:
         with _imports():
             from firstlight.cli.reproduce import reproduce  # noqa: PLC0415  # it needs torch too
         reproduce(rest)
+    elif verb == "check":
+        with _imports():
+            from firstlight.cli.check import check  # noqa: PLC0415
+        check(rest)
     else:
         raise UsageError(f"no verb {verb!r}{suggestion(verb, VERBS, 'verbs')}")
 
@@ -92,6 +96,9 @@ def _dispatch(verb: str, rest: list[str]) -> None:
 @contextlib.contextmanager
 def _imports() -> Iterator[None]:
     """Import without collecting garbage: torch makes a great many objects, and they all stay."""
+    if "torch" in sys.modules:
+        yield
+        return
     gc.disable()
     try:
         yield

@@ -14,7 +14,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, callbacks, l
 from firstlight.cli.settings import LAYERS, Setting
 from firstlight.errors import CheckpointError, FirstlightError, UsageError, suggestion
 
-__all__ = ["explain", "explain_failure"]
+__all__ = ["explain", "explain_failure", "not_logged", "too_few_steps"]
 
 RANGES = {
     "PositiveInt": "a whole number above 0",
@@ -66,8 +66,17 @@ def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -
 
 
 def explain_failure(error: BaseException, checkpoint: Path | None) -> FirstlightError | None:
-    """Return what torch's complaint about sizes means to a user, or None if it is no such complaint."""
+    """Return what a complaint of torch or Lightning means to a user, or None if it is none that a user can mend."""
     message = str(error)
+    if found := re.match(r"Early stopping conditioned on metric `(.+?)` which is not available.*?: (.*)", message):
+        return not_logged("trainer.callbacks: EarlyStopping.monitor", found[1], re.findall(r"`(.+?)`", found[2]))
+    if found := re.match(r"ReduceLROnPlateau conditioned on metric (.+) which .+ are: (\[.*\])", message):
+        return not_logged("lr_scheduler.monitor", found[1], re.findall(r"'(.+?)'", found[2]))
+    refused = r"(?s)Does not validate against any of the Union.*?Errors:\n  - (?:Problem with given class_path.*?\n)?\s*(.*?)\n"
+    if (found := re.match(refused, message)) and (kind := re.search(r"class_path='([\w.]+)'", message)):
+        return UsageError(f"{kind[1].rpartition('.')[2]}: {found[1]}")  # what a constructor said of its arguments
+    if found := re.match(r"Tried to step \d+ times. The specified number of total steps is (\d+)", message):
+        return too_few_steps(int(found[1]))
     if message.startswith("Error(s) in loading state_dict for"):
         reason = " ".join(message.split()[:30])
         return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {reason} ...")
@@ -75,6 +84,17 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
         first = message.partition("\n")[0]
         return UsageError(f"model and data do not fit each other: {first}\nset sizes in --model or --data")
     return None
+
+
+def not_logged(setting: str, score: str, logged: Iterable[str]) -> UsageError:
+    """Return the error about a score that is waited for in vain."""
+    return UsageError(f"{setting} is {score!r}, but the model logs {', '.join(logged) or 'nothing'}")
+
+
+def too_few_steps(total: int, steps: int | None = None) -> UsageError:
+    """Return the error about a schedule that ends before its run."""
+    run = "goes on" if steps is None else f"takes {steps}"
+    return UsageError(f"lr_scheduler.total_steps is {total}, but the run {run}: raise it, or end the run earlier")
 
 
 def _unknown_key(key: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:

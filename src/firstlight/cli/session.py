@@ -8,6 +8,8 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import jsonargparse
+import torch
+from jsonargparse.typing import register_type
 
 from firstlight.errors import UsageError
 
@@ -29,6 +31,8 @@ def allow_imports() -> None:
     """
     own = {entry.value for entry in entry_points(group="firstlight.packages")}
     own |= {name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()}
+    # else a run's config.yaml holds no device that can be read again
+    register_type(torch.device, deserializer_exceptions=(RuntimeError, TypeError))
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
     for name in ("firstlight.models", "firstlight.data", *sorted(own)):
         try:
