@@ -10,7 +10,7 @@ import tempfile
 import traceback
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -24,6 +24,7 @@ from firstlight.cli.schema import print_schema
 from firstlight.cli.verbs import Parser
 from firstlight.data import Batches, InMemory
 from firstlight.errors import DataError, FirstlightError, UsageError
+from firstlight.runs import short
 
 __all__ = ["check"]
 
@@ -59,16 +60,17 @@ def _try(name: str) -> tuple[str, str]:
     ):
         flags = ["--trainer.fast_dev_run=true", f"--trainer.default_root_dir={folder}"]
         try:
-            trial = run("fit", [f"--config={config}" for config in configs] + flags, Trial)
+            trial = cast("Trial", run("fit", [f"--config={config}" for config in configs] + flags, Trial))
         except DataError as error:
             missing = isinstance(error.__cause__, FileNotFoundError)
             return "skipped" if missing else "error:", str(error)
         except FirstlightError as error:
             return "error:", str(error)
-        except Exception as error:  # noqa: BLE001  # a class of the user's own may raise anything
+        except Exception as error:  # a class of the user's own may raise anything
             if os.environ.get("FIRSTLIGHT_DEBUG"):
                 traceback.print_exc(file=sys.__stderr__)
-            return "error:", f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            return "error:", f"{repr(error)[:200]} in {short(Path(where.filename))}, line {where.lineno}"
     return "ok", trial.remark
 
 
@@ -116,9 +118,7 @@ class Trial(Command):
         logged = self.trainer.callback_metrics
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, EarlyStopping | ModelCheckpoint) and callback.monitor not in (None, *logged):
-                raise not_logged(
-                    f"trainer.callbacks: {type(callback).__name__}.monitor", str(callback.monitor), logged
-                )
+                raise not_logged(f"trainer.callbacks: {type(callback).__name__}.monitor", str(callback.monitor), logged)
 
     def _check_sizes(self) -> None:
         """Compare batches with the data, and the schedule with the steps of the whole run."""
@@ -139,5 +139,5 @@ class Trial(Command):
         limit = settings.overfit_batches or settings.limit_train_batches
         if limit is not None:
             batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        steps: int = settings.max_epochs * math.ceil(batches / settings.accumulate_grad_batches)
-        return steps if settings.max_steps == -1 else min(steps, settings.max_steps)
+        steps = settings.max_epochs * math.ceil(batches / settings.accumulate_grad_batches)
+        return int(steps if settings.max_steps == -1 else min(steps, settings.max_steps))

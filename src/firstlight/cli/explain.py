@@ -14,7 +14,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, callbacks, l
 from firstlight.cli.settings import LAYERS, Setting
 from firstlight.errors import CheckpointError, FirstlightError, UsageError, suggestion
 
-__all__ = ["explain", "explain_failure", "not_logged", "too_few_steps"]
+__all__ = ["classes", "explain", "explain_failure", "not_logged", "too_few_steps"]
 
 RANGES = {
     "PositiveInt": "a whole number above 0",
@@ -68,21 +68,27 @@ def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -
 def explain_failure(error: BaseException, checkpoint: Path | None) -> FirstlightError | None:
     """Return what a complaint of torch or Lightning means to a user, or None if it is none that a user can mend."""
     message = str(error)
-    if found := re.match(r"Early stopping conditioned on metric `(.+?)` which is not available.*?: (.*)", message):
-        return not_logged("trainer.callbacks: EarlyStopping.monitor", found[1], re.findall(r"`(.+?)`", found[2]))
-    if found := re.match(r"ReduceLROnPlateau conditioned on metric (.+) which .+ are: (\[.*\])", message):
-        return not_logged("lr_scheduler.monitor", found[1], re.findall(r"'(.+?)'", found[2]))
-    refused = r"(?s)Does not validate against any of the Union.*?Errors:\n  - (?:Problem with given class_path.*?\n)?\s*(.*?)\n"
-    if (found := re.match(refused, message)) and (kind := re.search(r"class_path='([\w.]+)'", message)):
-        return UsageError(f"{kind[1].rpartition('.')[2]}: {found[1]}")  # what a constructor said of its arguments
-    if found := re.match(r"Tried to step \d+ times. The specified number of total steps is (\d+)", message):
-        return too_few_steps(int(found[1]))
     if message.startswith("Error(s) in loading state_dict for"):
         reason = " ".join(message.split()[:30])
         return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {reason} ...")
     if re.search(r"shapes cannot be multiplied|Target \d+ is out of bounds|The size of tensor a", message):
         first = message.partition("\n")[0]
         return UsageError(f"model and data do not fit each other: {first}\nset sizes in --model or --data")
+    return _refused_setting(message)
+
+
+def _refused_setting(message: str) -> UsageError | None:
+    """Return what a constructor, a callback or a schedule says of a setting that only it can judge."""
+    found = re.match(r"(?s)Does not validate against any of the Union.*?Errors:\n  - (.*?)\n  - ", message)
+    if found and (kind := re.search(r"class_path='([\w.]+)'", message)):
+        reason = re.sub(r"(?s)^Problem with given class_path '.*?':\s*", "", found[1]).partition("\n")[0]
+        return UsageError(f"{kind[1].rpartition('.')[2]}: {reason}")
+    if found := re.match(r"Early stopping conditioned on metric `(.+?)` which is not available.*?: (.*)", message):
+        return not_logged("trainer.callbacks: EarlyStopping.monitor", found[1], re.findall(r"`(.+?)`", found[2]))
+    if found := re.match(r"ReduceLROnPlateau conditioned on metric (.+) which .+ are: (\[.*\])", message):
+        return not_logged("lr_scheduler.monitor", found[1], re.findall(r"'(.+?)'", found[2]))
+    if found := re.match(r"Tried to step \d+ times. The specified number of total steps is (\d+)", message):
+        return too_few_steps(int(found[1]))
     return None
 
 
@@ -118,7 +124,7 @@ def _unknown_key(key: str, parser: ArgumentParser, settings: Sequence[Setting]) 
 
 def _unknown_class(key: str, name: str, message: str, culprit: Setting | None) -> str:
     """Say that there is no such class, and which is nearest."""
-    known = sorted(_classes(key))
+    known = sorted(kind.__name__ for kind in classes(key))
     place = _place(culprit)
     short = name.rpartition(".")[2]
     if denied := re.search(r"Importing '([\w.]+)' is not allowed", message):
@@ -130,8 +136,8 @@ def _unknown_class(key: str, name: str, message: str, culprit: Setting | None) -
     return f"{key}{place}: there is no class {name!r}{suggestion(short, known, 'classes')}"
 
 
-def _classes(key: str) -> Iterable[str]:
-    """Return the names of the classes that a key takes."""
+def classes(key: str) -> Iterable[type]:
+    """Return the classes that a key takes."""
     bases: dict[str, Any] = {
         "model": LightningModule,
         "data": LightningDataModule,
@@ -142,7 +148,7 @@ def _classes(key: str) -> Iterable[str]:
     }
     for kind in _subclasses(bases[key]) if key in bases else ():
         if not inspect.isabstract(kind) and not kind.__name__.startswith("_"):
-            yield kind.__name__
+            yield kind
 
 
 def _subclasses(base: type) -> Iterable[type]:

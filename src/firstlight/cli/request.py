@@ -67,7 +67,9 @@ class Request:
         if verb != "fit" and _value(flags, "--resume", LATEST):
             raise UsageError(f"--resume belongs to fit; to choose a run: {verb} --run RUN")
         if _value(flags, "--resume", LATEST) and _value(flags, "--name", LATEST):
-            raise UsageError("--name names a new run; with --resume a run goes on in its own folder, under its own name")
+            raise UsageError(
+                "--name names a new run; with --resume a run goes on in its own folder, under its own name"
+            )
         request = cls(verb, name or "default", root, flags=flags)
         by_name = False
         if not any(_asks(flag) for flag in flags):

@@ -13,7 +13,7 @@ from jsonargparse.typing import register_type
 
 from firstlight.errors import UsageError
 
-__all__ = ["allow_imports", "instantiate_plainly", "quiet"]
+__all__ = ["allow_imports", "import_packages", "instantiate_plainly", "quiet"]
 
 ALLOWED = ("firstlight", "lightning.pytorch", "torch.optim", "torch.nn")
 VARIABLE = "FIRSTLIGHT_PACKAGES"
@@ -22,23 +22,35 @@ VARIABLE = "FIRSTLIGHT_PACKAGES"
 def allow_imports() -> None:
     """Let a config name classes of Lightning, torch and firstlight, and of packages that their owner added.
 
+    A config cannot add one: importing a module runs it.
+
+    Raises:
+        UsageError: If a package that was added cannot be found.
+    """
+    # else a run's config.yaml holds no device that can be read again
+    register_type(torch.device, deserializer_exceptions=(RuntimeError, TypeError))
+    own = import_packages()
+    jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
+
+
+def import_packages() -> list[str]:
+    """Import the packages whose classes can be named without their module, and return those that are not ours.
+
     A package of one's own is added by installing it with an entry point in the group
     ``firstlight.packages``, or by the environment variable FIRSTLIGHT_PACKAGES (names, with commas
-    between). A config cannot add one: importing a module runs it.
+    between).
 
     Raises:
         UsageError: If such a package cannot be found.
     """
     own = {entry.value for entry in entry_points(group="firstlight.packages")}
     own |= {name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip()}
-    # else a run's config.yaml holds no device that can be read again
-    register_type(torch.device, deserializer_exceptions=(RuntimeError, TypeError))
-    jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
     for name in ("firstlight.models", "firstlight.data", *sorted(own)):
         try:
-            import_module(name)  # its classes can then be named without their module
+            import_module(name)
         except ModuleNotFoundError as error:
             raise UsageError(f"{VARIABLE} names {name!r}, which cannot be imported: {error}") from error
+    return sorted(own)
 
 
 def quiet() -> None:
@@ -49,8 +61,10 @@ def quiet() -> None:
     for message in (
         # scores are logged once an epoch, not every log_every_n_steps
         r"The number of training batches \(\d+\) is smaller than the logging interval",
+        # a config says so where a GPU would only wait
+        r"GPU available but not used",
         # that is what --optimizer is for
-        r".*`\w+\.configure_optimizers` will be overridden by `Command\.configure_optimizers`",
+        r".*`\w+\.configure_optimizers` will be overridden by `\w+\.configure_optimizers`",
         # a run that is only tested needs none of the callbacks that it was trained with
         r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
         r"You're loading a checkpoint outside the .fit. stage|.*loading a checkpoint outside the .fit. stage",
