@@ -16,7 +16,6 @@ Answer = namedtuple("Answer", "status out err")
 NO_NEWS = (
     r"(?s).*in v4.49.0 and will be removed in v5.0.0",  # jsonargparse, which is held below 5
     r"(?s).*By default only one JsonargparseDeprecationWarning per type is shown",
-    r"GPU available but not used",  # where there is one: these runs are too small for it
 )
 
 CUBIC = ("--config", "autograd_cubic", "--config", "presets/limit", "--data.num_points", "50")

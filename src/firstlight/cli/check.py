@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 import math
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import traceback
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -52,12 +54,7 @@ def check(args: list[str]) -> None:
 def _try(name: str) -> tuple[str, str]:
     """Return ``ok``, ``skipped`` or ``error:``, and why."""
     configs = [BASE, name] if Path(name).parent.name == "presets" else [name]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-        warnings.catch_warnings(action="ignore"),
-    ):
+    with tempfile.TemporaryDirectory() as folder, _silence():
         flags = ["--trainer.fast_dev_run=true", f"--trainer.default_root_dir={folder}"]
         try:
             trial = cast("Trial", run("fit", [f"--config={config}" for config in configs] + flags, Trial))
@@ -74,6 +71,21 @@ def _try(name: str) -> tuple[str, str]:
     return "ok", trial.remark
 
 
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Let nothing be printed, by whatever way."""
+    logging.disable()
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(action="ignore"),
+        ):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
 class Trial(Command):
     """A batch of each stage on the CPU, with data that are there already."""
 
@@ -88,13 +100,15 @@ class Trial(Command):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the Trainer as it is configured, to see that it can be, and another to work with."""
+        here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", **kwargs}
         try:
-            super().instantiate_trainer(**kwargs)
+            self.planned = super().instantiate_trainer(fast_dev_run=False, **kwargs)
         except UsageError as error:
             if not re.search(r"No supported gpu backend found|can not run on your system", str(error)):
                 raise
             self.remark = f"on the CPU ({error})"
-        return super().instantiate_trainer(accelerator="cpu", devices=1, num_nodes=1, strategy="auto", **kwargs)
+            self.planned = super().instantiate_trainer(fast_dev_run=False, **here)
+        return super().instantiate_trainer(**here)
 
     def after_instantiate_classes(self) -> None:
         """Keep the data module from downloading."""
@@ -132,12 +146,10 @@ class Trial(Command):
 
     def _steps(self) -> int:
         """Return the optimizer steps of the whole run; 0 if they cannot be known."""
-        settings, loader = self.config["fit"].trainer, self.trainer.train_dataloader
-        if not isinstance(loader, Batches) or settings.max_epochs in (None, -1):
-            return max(settings.max_steps, 0)
-        batches = loader.batches_per_epoch
-        limit = settings.overfit_batches or settings.limit_train_batches
-        if limit is not None:
-            batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        steps = settings.max_epochs * math.ceil(batches / settings.accumulate_grad_batches)
-        return int(steps if settings.max_steps == -1 else min(steps, settings.max_steps))
+        planned, loader = self.planned, self.trainer.train_dataloader
+        if not isinstance(loader, Batches) or planned.max_epochs in (None, -1):
+            return max(planned.max_steps, 0)
+        batches, limit = loader.batches_per_epoch, planned.limit_train_batches
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        steps = planned.max_epochs * math.ceil(batches / planned.accumulate_grad_batches)
+        return steps if planned.max_steps == -1 else min(steps, planned.max_steps)

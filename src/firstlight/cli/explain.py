@@ -71,7 +71,7 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
     if message.startswith("Error(s) in loading state_dict for"):
         reason = " ".join(message.split()[:30])
         return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {reason} ...")
-    if re.search(r"shapes cannot be multiplied|Target \d+ is out of bounds|The size of tensor a", message):
+    if re.search(r"shapes cannot be multiplied|(Target|index) \d+ is out of bounds|The size of tensor a", message):
         first = message.partition("\n")[0]
         return UsageError(f"model and data do not fit each other: {first}\nset sizes in --model or --data")
     return _refused_setting(message)
