@@ -67,3 +67,35 @@ def test_config_goes_through_every_verb_and_is_scored_with_its_best_weights(name
     answers = [model.predict_step(batch, 0)[header[-1]] for batch in batches]
     written = torch.tensor([float(row[-1]) for row in rows])
     torch.testing.assert_close(written, torch.cat(answers).detach().flatten().float())
+
+
+def test_configs_are_listed_with_the_score_they_end_at_and_presets_by_themselves(did):
+    Path("configs").mkdir()
+    Path("configs/mine.yaml").write_text(
+        "# Mine, all mine\n#\n# Quick. Ends at accuracy/test 0.75, or so.\nmodel: MLP\n"
+    )
+    Path("configs/bare.yaml").write_text("model: MLP\n")
+    mine, presets = (block.splitlines() for block in did("configs").split("\n\n"))
+    assert [line.split()[0] for line in mine] == ["config", *sorted([*CONFIGS, "mine", "bare"])]
+    assert [line.split()[0] for line in presets] == ["preset", *(f"presets/{name.split('/')[-1]}" for name in PRESETS)]
+    assert [re.split(r" {2,}", line) for line in mine if line.startswith(("mine", "bare", "neuron"))] == [
+        ["bare"],
+        ["mine", "accuracy/test 0.75", "Mine, all mine"],
+        [
+            "neuron",
+            "loss/test 1.2e-15",
+            "One sigmoid neuron finds the weights that were planted in its data (D1, D2, D4)",
+        ],
+    ]
+    listed = {row["config"]: row for row in json.loads(did("configs", "--json"))}
+    assert listed["mine"] == {
+        "config": "mine",
+        "ends at": "accuracy/test 0.75",
+        "what it is": "Mine, all mine",
+        "file": "configs/mine.yaml",
+    }
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_says_where_it_ends(name, did):
+    assert {row["config"]: row for row in json.loads(did("configs", "--json"))}[name]["ends at"]

@@ -88,8 +88,8 @@ def test_run_that_is_being_trained_is_left_alone_and_its_killed_one_is_not(tmp_p
     while os.waitpid(first.pid, os.WUNTRACED | os.WNOHANG) == (0, 0):
         time.sleep(0.01)
     second = firstlight(tmp_path, "fit", "--resume")
-    assert second.status == 2
-    assert error_of(second.text)[0].startswith("error: autograd_cubic/version_0 is being trained by another process")
     os.kill(first.pid, signal.SIGKILL)
     assert first().status == -9
+    assert second.status == 2
+    assert error_of(second.text)[0].startswith("error: autograd_cubic/version_0 is being trained by another process")
     assert firstlight(tmp_path, "fit", "--resume").status == 0

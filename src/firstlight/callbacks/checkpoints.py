@@ -114,11 +114,13 @@ class Checkpoints(Checkpoint):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``best.ckpt`` if the score is the best so far."""
-        if trainer.sanity_checking or not self._wanted(trainer):
+        if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         if self.monitor not in trainer.callback_metrics:
             logged = ", ".join(trainer.callback_metrics) or "nothing"
             raise UsageError(f"checkpoint.monitor is {self.monitor!r}, but the model logs {logged}")
+        if not self._wanted(trainer):
+            return
         score = trainer.callback_metrics[self.monitor].item()
         best = self.best_score
         if not math.isnan(score) and (best is None or (score > best if self.mode == "max" else score < best)):

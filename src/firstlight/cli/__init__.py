@@ -8,9 +8,11 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from importlib import import_module
 from typing import NoReturn
 
 from firstlight import __version__
+from firstlight.cli.help import help_asked, short_help
 from firstlight.errors import FirstlightError, UsageError, suggestion
 from firstlight.program import PACKAGES, program
 
@@ -31,18 +33,22 @@ Train, test and look at the documented models.
   tensorboard  show the curves of all runs in a browser
   configs      list the configs and presets that --config takes by name
   new          begin a project of your own: a model, data, a config, tests
+  check        do all configs run? One batch of each stage, nothing written:   firstlight check my.yaml
+  describe     a model's formula, layers, first values and arguments:          firstlight describe mlp
+  completion   print a script for the shell's TAB key:                         firstlight completion bash
 
 Evaluation takes the best checkpoint of the latest run that matches. A run that was stopped or killed goes on
 with: firstlight fit --resume. Every setting of a config is a flag too
 (--trainer.max_epochs 3, --model.lr 0.1); flags win over configs, later configs over earlier ones.
 
-  firstlight VERB --help     all settings of a verb
+  firstlight VERB --help         what people set, with examples; --help=all: all settings
   firstlight fit --config mlp --print_config     the whole configuration, to look at or to keep
   firstlight --version
 """
 TRAINER_VERBS = ("fit", "validate", "test", "predict")
 QUICK_VERBS = ("configs", "runs", "tensorboard")
-VERBS = (*TRAINER_VERBS, *QUICK_VERBS, "reproduce", "new", "export")
+TORCH_VERBS = ("check", "describe", "reproduce", "completion", "export")  # each in a file of its name
+VERBS = (*TRAINER_VERBS, *QUICK_VERBS, *TORCH_VERBS, "new")
 
 
 def main(package: str | None = None) -> None:
@@ -86,22 +92,20 @@ def _dispatch(verb: str, rest: list[str]) -> None:
         from firstlight.cli import verbs  # noqa: PLC0415  # it needs yaml, and help needs nothing
 
         getattr(verbs, verb)(rest)
+    elif verb in TRAINER_VERBS and help_asked(rest) == "short":
+        print(short_help(verb), end="")
     elif verb in TRAINER_VERBS:
         with _imports():
             from firstlight.cli.command import run  # noqa: PLC0415  # it needs torch, and nothing else does
-        run(verb, rest)
-    elif verb == "reproduce":
+        run(verb, ["--help"] if help_asked(rest) else rest)
+    elif verb in TORCH_VERBS:
         with _imports():
-            from firstlight.cli.reproduce import reproduce  # noqa: PLC0415  # it needs torch too
-        reproduce(rest)
+            module = import_module(f"firstlight.cli.{verb}")
+        getattr(module, verb)(rest)
     elif verb == "new":
         from firstlight.cli.new import new  # noqa: PLC0415  # it needs yaml
 
         new(rest)
-    elif verb == "export":
-        from firstlight.cli.export import export  # noqa: PLC0415  # it needs yaml
-
-        export(rest)
     else:
         raise UsageError(f"no verb {verb!r}{suggestion(verb, VERBS, 'verbs')}")
 
@@ -109,6 +113,9 @@ def _dispatch(verb: str, rest: list[str]) -> None:
 @contextlib.contextmanager
 def _imports() -> Iterator[None]:
     """Import without collecting garbage: torch makes a great many objects, and they all stay."""
+    if "torch" in sys.modules:
+        yield
+        return
     gc.disable()
     try:
         yield

@@ -42,12 +42,13 @@ __all__ = ["run"]
 RUN_FOLDER = "FIRSTLIGHT_RUN_FOLDER"  # tells the processes that the first one starts which folder it claimed
 
 
-def run(verb: str, typed: list[str]) -> "Command":
+def run(verb: str, typed: list[str], kind: "type[Command] | None" = None) -> "Command":
     """Do what was typed.
 
     Args:
         verb: ``fit``, ``validate``, ``test`` or ``predict``.
         typed: What stands after it.
+        kind: What does it, if not :class:`Command` itself.
     """
     quiet()
     allow_imports()
@@ -55,7 +56,7 @@ def run(verb: str, typed: list[str]) -> "Command":
     signals.listen()
     request = Request.read(verb, typed)
     try:
-        return Command(request, signals)
+        return (kind or Command)(request, signals)
     except BaseException as error:
         if request.claimed:
             runs.discard_unused(request.claimed)
@@ -136,7 +137,7 @@ class Command(Arguments):
 
     def _logger(self) -> TensorBoardLogger | bool:
         if self.run_folder is None:
-            return False
+            return True  # with fast_dev_run the Trainer puts in its place one that does nothing
         folder = self.run_folder.folder
         # a killed run's curve may be ahead of its checkpoint: what comes again replaces it
         purge = self.checkpoint["global_step"] if self.request.run and self.checkpoint else None

@@ -17,7 +17,7 @@ from firstlight.cli.settings import LAYERS, Setting
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError, suggestion
 from firstlight.runs import short
 
-__all__ = ["explain", "explain_failure"]
+__all__ = ["classes", "explain", "explain_failure", "not_logged", "too_few_steps"]
 
 RANGES = {
     "PositiveInt": "a whole number above 0",
@@ -89,13 +89,13 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
     if re.search(r"`(train|val|test|predict)_dataloader` must be implemented", message):
         return UsageError("no data is named: choose a config with --config NAME, or name it with --data")
     found = re.search(r"'(\w+)' object has no attribute '(train|val|test)'$", message)
-    if found and found[1] in _classes("data"):
+    if found and found[1] in {kind.__name__ for kind in classes("data")}:
         return DataError(f"{found[1]} has no {found[2]}: setup is to fill train, val and test")
     for complaint, advice in UNFIT.items():
         if re.search(complaint, message):
             first = message.partition("\n")[0].partition(". ")[0]
             return UsageError(f"model and data do not fit each other: {first}{_own_line(error)}\n{advice}")
-    return None
+    return _refused_setting(message)
 
 
 def _own_line(error: BaseException) -> str:
@@ -106,6 +106,32 @@ def _own_line(error: BaseException) -> str:
         if path.is_relative_to(Path.cwd()) and not installed:
             return f" ({short(path)}, line {frame.lineno})"
     return ""
+
+
+def _refused_setting(message: str) -> UsageError | None:
+    """Return what a constructor, a callback or a schedule says of a setting that only it can judge."""
+    found = re.match(r"(?s)Does not validate against any of the Union.*?Errors:\n  - (.*?)\n  - ", message)
+    if found and (kind := re.search(r"class_path='([\w.]+)'", message)):
+        reason = re.sub(r"(?s)^Problem with given class_path '.*?':\s*", "", found[1]).partition("\n")[0]
+        return UsageError(f"{kind[1].rpartition('.')[2]}: {reason}")
+    if found := re.match(r"Early stopping conditioned on metric `(.+?)` which is not available.*?: (.*)", message):
+        return not_logged("trainer.callbacks: EarlyStopping.monitor", found[1], re.findall(r"`(.+?)`", found[2]))
+    if found := re.match(r"ReduceLROnPlateau conditioned on metric (.+) which .+ are: (\[.*\])", message):
+        return not_logged("lr_scheduler.monitor", found[1], re.findall(r"'(.+?)'", found[2]))
+    if found := re.match(r"Tried to step \d+ times. The specified number of total steps is (\d+)", message):
+        return too_few_steps(int(found[1]))
+    return None
+
+
+def not_logged(setting: str, score: str, logged: Iterable[str]) -> UsageError:
+    """Return the error about a score that is waited for in vain."""
+    return UsageError(f"{setting} is {score!r}, but the model logs {', '.join(logged) or 'nothing'}")
+
+
+def too_few_steps(total: int, steps: int | None = None) -> UsageError:
+    """Return the error about a schedule that ends before its run."""
+    run = "goes on" if steps is None else f"takes {steps}"
+    return UsageError(f"lr_scheduler.total_steps is {total}, but the run {run}: raise it, or end the run earlier")
 
 
 def _unknown_key(key: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:
@@ -129,7 +155,7 @@ def _unknown_key(key: str, parser: ArgumentParser, settings: Sequence[Setting]) 
 
 def _unknown_class(key: str, name: str, message: str, culprit: Setting | None) -> str:
     """Say that there is no such class, and which is nearest."""
-    known = sorted(_classes(key))
+    known = sorted(kind.__name__ for kind in classes(key))
     place = _place(culprit)
     short = name.rpartition(".")[2]
     if denied := re.search(r"Importing '([\w.]+)' is not allowed", message):
@@ -147,8 +173,8 @@ def _lacking(kind: type | None) -> str:
     return f"it has no {', '.join(methods)}" if methods else "choose a class below it"
 
 
-def _classes(key: str) -> Iterable[str]:
-    """Return the names of the classes that a key takes."""
+def classes(key: str) -> Iterable[type]:
+    """Return the classes that a key takes."""
     bases: dict[str, Any] = {
         "model": LightningModule,
         "data": LightningDataModule,
@@ -159,7 +185,7 @@ def _classes(key: str) -> Iterable[str]:
     }
     for kind in _subclasses(bases[key]) if key in bases else ():
         if not inspect.isabstract(kind) and not kind.__name__.startswith("_"):
-            yield kind.__name__
+            yield kind
 
 
 def _subclasses(base: type) -> Iterable[type]:

@@ -66,9 +66,13 @@ class Request:
             raise UsageError("--run belongs to validate, test and predict; to go on with a run: fit --resume RUN")
         if verb != "fit" and _value(flags, "--resume", LATEST):
             raise UsageError(f"--resume belongs to fit; to choose a run: {verb} --run RUN")
+        if _value(flags, "--resume", LATEST) and _value(flags, "--name", LATEST):
+            raise UsageError(
+                "--name names a new run; with --resume a run goes on in its own folder, under its own name"
+            )
         request = cls(verb, name or "default", root, flags=flags)
         by_name = False
-        if not any(flag in ("-h", "--help") or flag.startswith("--print_config") for flag in flags):
+        if not any(_asks(flag) for flag in flags):
             by_name = request._choose_start(name) if verb == "fit" else request._choose_weights(name)
         if by_name and own:
             names.remove(own[0])  # it said which run is meant; the run's own config says all that it did
@@ -134,6 +138,12 @@ class Request:
         return _value(self.flags, "--run") is None
 
 
+def _asks(flag: str) -> bool:
+    """Return whether a flag only asks for something to read, for which no run is needed."""
+    name = flag.partition("=")[0]
+    return name in ("-h", "--help", "--print_config") or (name.startswith("--") and name.endswith(".help"))
+
+
 def _existing(path: Any) -> Path:
     if not Path(path).is_file():
         raise UsageError(f"--ckpt_path: there is no checkpoint {path}")
@@ -150,8 +160,8 @@ def _split(typed: Sequence[str]) -> tuple[list[str], list[str]]:
             if name is None:
                 raise UsageError(f"{word} needs the name of a config")
             names.append(name)
-        elif word.startswith("--config="):
-            names.append(word.removeprefix("--config="))
+        elif word.startswith(("-c=", "--config=")):
+            names.append(word.partition("=")[2])
         else:
             flags.append(word)
     return names, flags

@@ -6,11 +6,13 @@ from importlib import import_module
 from typing import Any
 
 import jsonargparse
+import torch
+from jsonargparse.typing import register_type
 
 from firstlight import packages
 from firstlight.errors import UsageError
 
-__all__ = ["allow_imports", "instantiate_plainly", "quiet"]
+__all__ = ["allow_imports", "import_packages", "instantiate_plainly", "quiet"]
 
 ALLOWED = ("firstlight", "lightning.pytorch", "torch.optim", "torch.nn")
 
@@ -18,16 +20,26 @@ ALLOWED = ("firstlight", "lightning.pytorch", "torch.optim", "torch.nn")
 def allow_imports() -> None:
     """Let a config name classes of Lightning, torch and firstlight, and of packages that their owner added.
 
-    Packages of one's own are those in the environment variable FIRSTLIGHT_PACKAGES; where it is not set, all
-    that were installed with an entry point in the group ``firstlight.packages``. A config cannot add one:
-    importing a module runs it. Classes in a package, in its ``models`` and in its ``data`` can be named without
-    their module.
+    A config cannot add one: importing a module runs it.
+
+    Raises:
+        UsageError: If a package that was added cannot be imported.
+    """
+    # else a run's config.yaml holds no device that can be read again
+    register_type(torch.device, deserializer_exceptions=(RuntimeError, TypeError))
+    own = import_packages()
+    jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
+
+
+def import_packages() -> list[str]:
+    """Import the packages whose classes can be named without their module, and return those that are not ours.
+
+    Classes in a package, in its ``models`` and in its ``data`` can be named without their module.
 
     Raises:
         UsageError: If such a package cannot be imported.
     """
     own = packages.own()
-    jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *own])
     for package in ("firstlight", *sorted(own)):
         for name in (package, f"{package}.models", f"{package}.data"):
             try:
@@ -35,6 +47,7 @@ def allow_imports() -> None:
             except (ImportError, SyntaxError) as error:
                 if not (isinstance(error, ModuleNotFoundError) and error.name == name != package):
                     raise UsageError(f"{name} cannot be imported: {error}") from error
+    return sorted(own)
 
 
 def quiet() -> None:
@@ -48,8 +61,10 @@ def quiet() -> None:
     for message in (
         # scores are logged once an epoch, not every log_every_n_steps
         r"The number of training batches \(\d+\) is smaller than the logging interval",
+        # a config says so where a GPU would only wait
+        r"GPU available but not used",
         # that is what --optimizer is for
-        r".*`\w+\.configure_optimizers` will be overridden by `Command\.configure_optimizers`",
+        r".*`\w+\.configure_optimizers` will be overridden by `\w+\.configure_optimizers`",
         # a run that is only tested needs none of the callbacks that it was trained with
         r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
         r"You're loading a checkpoint outside the .fit. stage|.*loading a checkpoint outside the .fit. stage",

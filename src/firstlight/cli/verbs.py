@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from firstlight.errors import UsageError
 from firstlight.program import program
 from firstlight.runs import LOGS, Run, every, find
 
-__all__ = ["configs", "runs", "tensorboard"]
+__all__ = ["configs", "print_table", "runs", "tensorboard"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,13 +32,32 @@ class Parser(argparse.ArgumentParser):
 
 
 def configs(args: list[str]) -> None:
-    """List the configs and presets, a line each: the name, and what the config's first line says."""
-    Parser("configs", "List the configs and presets that --config takes by name.").parse_args(args)
-    names = known()
-    width = max(map(len, names))
-    for name in names:
-        first = find_config(name).read_text(encoding="utf-8").partition("\n")[0]
-        print(f"{name:{width}}  {first.removeprefix('#').strip()}")
+    """List the configs, with the score that each ends at, and the presets that go on top of any of them."""
+    parser = Parser("configs", "List the configs and presets that --config takes by name.")
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    rows = [_described(name) for name in known()]
+    if parser.parse_args(args).json:
+        print(json.dumps(rows, indent=2))
+        return
+    presets = [row for row in rows if row["config"].startswith("presets/")]
+    print_table([{key: row[key] for key in ("config", "ends at", "what it is")} for row in rows if row not in presets])
+    if presets:
+        print()
+        print_table([{"preset": row["config"], "what it changes": row["what it is"]} for row in presets])
+
+
+def _described(name: str) -> dict[str, str]:
+    """Return what the comment that a config opens with says of it."""
+    path = find_config(name)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    ends = re.search(r"^#.*\bEnds at ([\w/]+ [-+.\de]*\d)", text, re.MULTILINE)
+    what = re.match(r"#\s*(.*)", text)
+    return {
+        "config": name,
+        "ends at": ends[1] if ends else "",
+        "what it is": what[1] if what else "",
+        "file": str(path),
+    }
 
 
 def runs(args: list[str]) -> None:
@@ -60,7 +81,7 @@ def runs(args: list[str]) -> None:
     if options.json:
         print(json.dumps(rows, indent=2))
     elif rows:
-        _print_table(rows)
+        print_table(rows)
     else:
         print(f"no runs in {options.root / LOGS}: {program()} fit --config NAME makes one")
 
@@ -86,12 +107,14 @@ def _row(run: Run) -> dict[str, Any]:
     }
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    """Print rows under their keys, in columns as wide as they need to be."""
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print rows under their keys, in columns as wide as they need to be; no line is wider than a terminal."""
     cells = [[_text(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(list(rows[0]), *cells, strict=True)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for line in [list(rows[0]), *cells]:
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+        text = "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        print(text if len(text) <= room else f"{text[: room - 3]}...")
 
 
 def _print_difference(first: Run, second: Run, *, as_json: bool) -> None:
@@ -102,7 +125,7 @@ def _print_difference(first: Run, second: Run, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, indent=2))
     elif rows:
-        _print_table(rows)
+        print_table(rows)
     else:
         print("the same settings and the same scores")
 
