@@ -76,7 +76,7 @@ def test_configs_are_listed_with_the_score_they_end_at_and_presets_by_themselves
     )
     Path("configs/bare.yaml").write_text("model: MLP\n")
     mine, presets = (block.splitlines() for block in did("configs").split("\n\n"))
-    assert [line.split()[0] for line in mine] == ["config", *sorted([*CONFIGS, "mine", "bare"])]
+    assert [line.split()[0] for line in mine] == ["config", "bare", "mine", *CONFIGS]
     assert [line.split()[0] for line in presets] == ["preset", *(f"presets/{name.split('/')[-1]}" for name in PRESETS)]
     assert [re.split(r" {2,}", line) for line in mine if line.startswith(("mine", "bare", "neuron"))] == [
         ["bare"],

@@ -49,8 +49,8 @@ def test_project_goes_by_its_own_name_throughout(did):
 
 def test_all_of_the_template_is_written():
     paths = {path for path in new.TEMPLATE.rglob("*") if path.is_file()}
-    mine = {path for path in paths if not any(part.endswith(("__pycache__", "_cache")) for part in path.parts)}
-    assert {path.relative_to(new.TEMPLATE).as_posix() for path in mine} == set(new.FILES)
+    attic = {path for path in paths if not any(part.endswith(("__pycache__", "_cache")) for part in path.parts)}
+    assert {path.relative_to(new.TEMPLATE).as_posix() for path in attic} == set(new.FILES)
 
 
 def test_wheel_carries_all_that_is_written(tmp_path):
@@ -81,26 +81,26 @@ def test_name_that_a_package_cannot_have_is_refused_with_the_rule(name, complain
 
 
 def test_way_that_leads_up_is_refused(complaint):
-    expected = "new ../mine: go to the folder that is to hold the project first, or give its whole path"
-    assert complaint("new", "../mine") == (2, expected)
+    expected = "new ../attic: go to the folder that is to hold the project first, or give its whole path"
+    assert complaint("new", "../attic") == (2, expected)
 
 
 def test_folder_with_something_in_it_is_left_as_it_is(complaint, did):
-    Path("mine").mkdir()
-    Path("mine/notes").write_text("dear diary")
+    Path("attic").mkdir()
+    Path("attic/notes").write_text("dear diary")
     Path("yours").touch()
-    for name in ("mine", "yours"):
+    for name in ("attic", "yours"):
         expected = f"new {name}: there is something of that name already, and it is left as it is"
         assert complaint("new", name) == (2, expected)
-    assert files(".") == {"mine/notes", "yours"}
-    Path("mine/notes").unlink()
-    did("new", "mine")
-    assert len(files("mine")) == len(new.FILES)
+    assert files(".") == {"attic/notes", "yours"}
+    Path("attic/notes").unlink()
+    did("new", "attic")
+    assert len(files("attic")) == len(new.FILES)
 
 
 def test_nothing_is_left_of_a_project_that_could_not_be_written(complaint, monkeypatch):
     monkeypatch.setattr(new, "FILES", (*new.FILES, "missing"))
-    status, message = complaint("new", "work/mine")
+    status, message = complaint("new", "work/attic")
     assert (status, message.partition(":")[0]) == (1, "[Errno 2] No such file or directory")
     assert not list(Path().iterdir())
 
@@ -115,8 +115,8 @@ def test_firstlight_is_installed_from_where_it_came_from(did, monkeypatch):
     for number, (record, origin) in enumerate(origins.items()):
         installed = SimpleNamespace(read_text={"direct_url.json": record}.get)
         monkeypatch.setattr(new, "distribution", {"firstlight": installed}.get)
-        did("new", f"mine{number}")
-        assert f"\nFIRSTLIGHT ?= {origin}\n" in Path(f"mine{number}/Makefile").read_text()
+        did("new", f"attic{number}")
+        assert f"\nFIRSTLIGHT ?= {origin}\n" in Path(f"attic{number}/Makefile").read_text()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["runs"], ["runs", "--help"], ["test"]])
@@ -132,10 +132,8 @@ def test_command_of_a_project_goes_by_its_own_name(words, monkeypatch, capsys):
 
 
 def test_command_of_a_project_answers_without_torch(did):
-    did("new", "mine")
-    code = (
-        "import sys; sys.argv = ['mine', 'configs']; sys.path.insert(0, 'mine/src'); from mine.cli import main; main()"
-    )
+    did("new", "attic")
+    code = "import sys; sys.argv = ['attic', 'configs']; sys.path.insert(0, 'attic/src'); from attic.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"], capture_output=True, text=True, check=True
     )

@@ -270,7 +270,7 @@ class Elsewhere:
 
     global_rank, world_size, overfit_batches = 0, 1, 0
     limit_val_batches = limit_test_batches = limit_predict_batches = 1.0
-    lightning_module = LinearRegression(1)
+    lightning_module = LinearRegression(1).to("meta")
     strategy = SimpleNamespace(root_device=torch.device("meta"))
 
 

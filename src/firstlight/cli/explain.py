@@ -35,7 +35,9 @@ RANGES = {
 }
 
 UNFIT = {
-    "shapes cannot be multiplied|Target -?\\d+ is out of bounds|The size of tensor a": "set sizes in --model or --data",
+    "shapes cannot be multiplied|(Target|index) -?\\d+ is out of bounds|The size of tensor a": (
+        "set sizes in --model or --data"
+    ),
     "Using a target size": "outputs and targets are to be of one shape: (batch, 1) for a number each",
     "target tensor expected|expected target dtype": "class numbers are whole (torch.long), of shape (batch,)",
     "must have the same dtype": "inputs are to be floating-point, as weights are",
