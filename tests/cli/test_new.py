@@ -133,7 +133,8 @@ def test_command_of_a_project_goes_by_its_own_name(words, monkeypatch, capsys):
 
 def test_command_of_a_project_answers_without_torch(did):
     did("new", "attic")
-    code = "import sys; sys.argv = ['attic', 'configs']; sys.path.insert(0, 'attic/src')\nfrom attic.cli import main; main()"
+    code = "import sys; sys.argv = ['attic', 'configs']; sys.path.insert(0, 'attic/src')\n"
+    code += "from attic.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"], capture_output=True, text=True, check=True
     )
