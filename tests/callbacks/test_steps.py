@@ -1,3 +1,4 @@
+import json
 import random
 from pathlib import Path
 
@@ -83,3 +84,9 @@ def test_loss_that_is_infinite_ends_the_run_before_there_is_a_checkpoint(quick_t
     trainer = quick_trainer(max_epochs=9, log_every_n_steps=1, callbacks=[StepLoss(checkpoints)])
     with pytest.raises(NotFiniteError, match=r"the loss is inf at step \d\nno checkpoint was written yet\n"):
         trainer.fit(AutogradCubic(lr=1e15), Sine(num_points=30))
+
+
+@pytest.mark.parametrize(("every", "steps"), [(0, []), (1, [*range(8)]), (3, [2, 5])])
+def test_loss_of_a_step_is_logged_as_often_as_is_asked_for(every, steps, record):
+    _, kept = record(AutogradCubic, lambda: Sine(num_points=30, repeats=4), log_every_n_steps=every)
+    assert [step for step, row in json.loads(kept)[2] if row[0][0] == "loss/step"] == steps

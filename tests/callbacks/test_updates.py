@@ -1,8 +1,8 @@
-import json
+import random
 
+import numpy as np
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler, LearningRateMonitor
 
 from firstlight import (
     MLP,
@@ -17,142 +17,151 @@ from firstlight import (
     Neuron,
     PlantedNeuron,
     Sine,
+    SineEnsemble,
     SoftmaxRegression,
     TwoLayerNetwork,
+    models,
 )
-from firstlight.callbacks import SeveralUpdates, StepSeeds
 
 
-class Batches(Callback):
-    """Count the Trainer's steps."""
-
-    count = 0
-
-    def on_train_epoch_end(self, trainer, *_):
-        self.count = trainer.fit_loop.epoch_loop.batch_progress.total.completed
-
-
-@pytest.fixture
-def fit(quick_trainer):
-    """Return a function that trains, and returns the Trainer and how many steps it took."""
-
-    def run(model, data, updates=4, **arguments):
-        seeds, counter = StepSeeds(0), Batches()
-        callbacks = [*arguments.pop("callbacks", []), seeds, SeveralUpdates(updates, seeds), counter]
-        trainer = quick_trainer(**{"max_epochs": 2} | arguments, callbacks=callbacks)
-        torch.manual_seed(0)
-        trainer.fit(model(), data)
-        return trainer, counter.count
-
-    return run
-
-
-def outcome(trainer):
-    kept = [trainer.lightning_module.state_dict(), trainer.callback_metrics, trainer.optimizers[0].state_dict()]
-    return trainer.global_step, json.dumps(kept, default=torch.Tensor.tolist)
+def houses():
+    return Houses(num_examples=95)  # ten batches, the last one smaller
 
 
 WHOLE = {"num_points": 40, "repeats": 10}
 PAIRS = {
-    "manual": (lambda: ManualCubic(1e-4), lambda _: Sine(**WHOLE)),
-    "autograd": (lambda: AutogradCubic(1e-4), lambda _: Sine(num_points=40, batch_size=10, repeats=3)),
-    "legendre": (LegendreCubic, lambda _: Sine(**WHOLE)),
-    "dynamic": (DynamicPolynomial, lambda _: Sine(**WHOLE)),
-    "neuron": (Neuron, lambda _: PlantedNeuron(num_examples=90, batch_size=10)),
-    "two layers": (TwoLayerNetwork, lambda _: Sine(num_points=90, num_powers=3, scale_target=True, batch_size=10)),
-    "linear": (LinearRegression, lambda _: Houses(num_examples=90)),
-    "softmax": (SoftmaxRegression, lambda root: FashionMNIST(root, batch_size=5)),
-    "dropout": (lambda: MLP(hidden_dims=[8], dropout=0.5), lambda root: FashionMNIST(root, batch_size=5)),
-    "network": (NeuralNetwork, lambda root: FashionMNIST(root, batch_size=5)),
+    ManualCubic: (lambda: ManualCubic(1e-4), lambda _: Sine(**WHOLE)),
+    AutogradCubic: (lambda: AutogradCubic(1e-4), lambda _: Sine(num_points=40, batch_size=10, repeats=3)),
+    LegendreCubic: (LegendreCubic, lambda _: Sine(**WHOLE)),
+    DynamicPolynomial: (DynamicPolynomial, lambda _: Sine(**WHOLE)),
+    SineEnsemble: (lambda: SineEnsemble(3, 1e-4), lambda _: Sine(**WHOLE)),
+    Neuron: (Neuron, lambda _: PlantedNeuron(num_examples=90, batch_size=10)),
+    TwoLayerNetwork: (TwoLayerNetwork, lambda _: Sine(num_points=90, num_powers=3, scale_target=True, batch_size=10)),
+    LinearRegression: (LinearRegression, lambda _: Houses(num_examples=90)),
+    SoftmaxRegression: (SoftmaxRegression, lambda root: FashionMNIST(root, batch_size=5)),
+    MLP: (lambda: MLP(hidden_dims=[8], dropout=0.5, batch_norm=True), lambda root: FashionMNIST(root, batch_size=5)),
+    NeuralNetwork: (NeuralNetwork, lambda root: FashionMNIST(root, batch_size=5)),
 }
 
 
-@pytest.mark.parametrize("pair", PAIRS)
-def test_several_updates_at_a_time_are_the_same_run_to_the_bit(pair, fit, fashion_root):
-    model, data = PAIRS[pair]
-    single, many = fit(model, data(str(fashion_root)), updates=1)
-    grouped, few = fit(model, data(str(fashion_root)), updates=4)
-    assert outcome(grouped) == outcome(single)
+@pytest.mark.parametrize("name", models.__all__)
+def test_several_updates_at_a_time_are_the_same_run_to_the_bit(name, record, fashion_root):
+    model, data = PAIRS[getattr(models, name)]
+    many, single = record(model, lambda: data(str(fashion_root)), updates=1)
+    few, grouped = record(model, lambda: data(str(fashion_root)))
+    assert grouped == single
     assert few == 2 * -(-many // 8)  # a quarter in each of the two epochs, the last of them smaller
 
 
-class Looks(Callback):
-    def on_before_optimizer_step(self, *_):
-        pass
+class Drawing(LinearRegression):
+    def training_step(self, batch, batch_idx):
+        return super().training_step(batch, batch_idx) * np.random.rand() * random.random() * torch.rand(())
 
 
-class Own(LinearRegression):
-    def on_train_batch_end(self, *_):
-        pass
+class Counting(LinearRegression):
+    def training_step(self, batch, batch_idx):
+        loop, batches = self.trainer.fit_loop, self.trainer.num_training_batches
+        return super().training_step(batch, batch_idx) * (batch_idx + loop.batch_idx + loop.total_batch_idx) / batches
 
 
-class Stepwise(LinearRegression):
+class Logging(LinearRegression):
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.log("mine", loss, on_step=True, on_epoch=True)
+        return loss
+
+
+class Short(LinearRegression):
+    def training_step(self, batch):
+        return super().training_step(batch, 0)
+
+
+class Telling(LinearRegression):
+    def training_step(self, batch, batch_idx):
+        return {"loss": super().training_step(batch, batch_idx), "more": 1}
+
+
+class Skipping(LinearRegression):
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        return None if batch_idx % 3 == 0 else loss
+
+
+class Before(LinearRegression):
+    def on_before_batch_transfer(self, batch, dataloader_idx):
+        return batch[0] + torch.rand(()), batch[1]
+
+
+class After(LinearRegression):
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        return batch[0] + torch.rand(()), batch[1]
+
+
+class Newton(LinearRegression):
     def configure_optimizers(self):
-        optimizer = super().configure_optimizers()
-        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return torch.optim.LBFGS(self.parameters(), max_iter=3)
 
 
-class Estimating(LinearRegression):
+class Own(torch.optim.SGD):
+    @torch.no_grad()
+    def step(self, *, closure):
+        loss = closure()
+        for parameter in self.param_groups[0]["params"]:
+            parameter.sub_(parameter.grad, alpha=0.1)
+        return loss
+
+
+class Descending(LinearRegression):
     def configure_optimizers(self):
-        assert self.trainer.estimated_stepping_batches == 18
-        return super().configure_optimizers()
+        return Own(self.parameters(), lr=0.1)
 
 
+class Unchanging(LinearRegression):
+    def configure_optimizers(self):
+        return None
+
+
+class Nested(Houses):
+    def train_dataloader(self):
+        return {"houses": super().train_dataloader()}
+
+
+class Unnesting(LinearRegression):
+    def training_step(self, batch, batch_idx):
+        return super().training_step(batch["houses"], batch_idx)
+
+
+class Foreign(Houses):
+    def train_dataloader(self):
+        x, y = self.train
+        return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x.float(), y.float()), 10, shuffle=True)
+
+
+@pytest.mark.filterwarnings("ignore:.training_step. returned .None.")
+@pytest.mark.filterwarnings("ignore:.*It will use the implementation from `LightningModule` instance")
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*`LightningModule.configure_optimizers` returned `None`")
 @pytest.mark.parametrize(
-    ("model", "arguments", "steps"),
+    ("model", "data"),
     [
-        (LinearRegression, {}, 6),
-        (LinearRegression, {"gradient_clip_val": 0.5}, 18),
-        (LinearRegression, {"accumulate_grad_batches": 2}, 18),
-        (LinearRegression, {"limit_train_batches": 5}, 10),
-        (LinearRegression, {"limit_train_batches": 1}, 2),
-        (LinearRegression, {"limit_train_batches": 0.5}, 8),
-        (LinearRegression, {"overfit_batches": 2}, 4),
-        (LinearRegression, {"max_steps": 7, "max_epochs": -1}, 7),
-        (LinearRegression, {"val_check_interval": 2}, 18),
-        (LinearRegression, {"val_check_interval": 0.5}, 18),
-        (LinearRegression, {"val_check_interval": 5, "check_val_every_n_epoch": None}, 18),
-        (LinearRegression, {"precision": "bf16-mixed"}, 6),
-        (LinearRegression, {"precision": "64-true"}, 6),
-        (LinearRegression, {"callbacks": [Looks()]}, 18),
-        (LinearRegression, {"callbacks": [GradientAccumulationScheduler({1: 2})]}, 18),
-        (LinearRegression, {"callbacks": [LearningRateMonitor("step")], "logger": True, "log_every_n_steps": 1}, 18),
-        (Own, {}, 18),
-        (Stepwise, {}, 18),
-        (Estimating, {}, 18),
+        (Drawing, houses),
+        (Counting, houses),
+        (Logging, houses),
+        (Short, houses),
+        (Telling, houses),
+        (Skipping, houses),
+        (Before, houses),
+        (After, lambda: Sine(num_points=20, num_powers=2, repeats=10)),
+        (Newton, houses),
+        (Descending, houses),
+        (Unchanging, houses),
+        (Unnesting, lambda: Nested(num_examples=95)),
+        (LinearRegression, lambda: Foreign(num_examples=95)),
     ],
 )
-def test_whatever_looks_at_single_steps_sees_every_one(model, arguments, steps, fit):
-    _, count = fit(model, Houses(num_examples=90), **arguments)
-    assert count == steps
-
-
-def test_what_a_step_logs_is_logged_of_every_update(fit):
-    class Logging(LinearRegression):
-        def training_step(self, batch, batch_idx):
-            loss = super().training_step(batch, batch_idx)
-            self.log("mine", loss, on_step=False, on_epoch=True, batch_size=len(batch[0]))
-            return loss
-
-    trainer, _ = fit(Logging, Houses(num_examples=90))
-    assert trainer.callback_metrics["mine"] == pytest.approx(trainer.callback_metrics["loss/train"].item(), rel=1e-6)
-
-
-def test_a_step_may_return_more_than_its_loss(fit):
-    class Telling(LinearRegression):
-        def training_step(self, batch, batch_idx):
-            return {"loss": super().training_step(batch, batch_idx), "more": 1}
-
-    told, _ = fit(Telling, Houses(num_examples=90))
-    plain, _ = fit(LinearRegression, Houses(num_examples=90))
-    assert outcome(told) == outcome(plain)
-
-
-def test_an_optimizer_that_takes_the_loss_again_and_again_can(fit):
-    class Newton(LinearRegression):
-        def configure_optimizers(self):
-            return torch.optim.LBFGS(self.parameters(), max_iter=3)
-
-    (one, _), (several, _) = (fit(Newton, Houses(num_examples=90), updates=updates) for updates in (1, 4))
-    assert outcome(one) == outcome(several)
+@pytest.mark.parametrize("every", [1, 3])
+def test_models_of_ones_own_see_and_log_the_same(model, data, every, record):
+    _, single = record(model, data, updates=1, log_every_n_steps=every)
+    count, grouped = record(model, data, log_every_n_steps=every)
+    assert grouped == single
+    assert count == 6

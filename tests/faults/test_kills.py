@@ -1,7 +1,7 @@
 """A run that is killed and resumed ends in the very bits of one that was never stopped."""
 
 import pytest
-from harness import firstlight, the_run, tiny
+from harness import firstlight, last_step, left_behind, the_run, tiny
 
 CASES = {
     # the config and its flags, and the steps at which the run is killed
@@ -104,3 +104,26 @@ def test_longer_run_goes_the_way_of_one_that_was_planned_longer(unbroken, tmp_pa
     assert firstlight(folder, *flags).status == 0
     assert firstlight(folder, "fit", "--resume", "--trainer.max_epochs=5").status == 0
     assert differences(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("--updates_per_batch=1", "--updates_per_batch=7"),
+        ("--updates_per_batch=7", "--updates_per_batch=1"),
+        ("--updates_per_batch=7", "--updates_per_batch=3"),
+        ("--updates_per_batch=7", "--trainer.gradient_clip_val=1e9"),
+        ("--updates_per_batch=7", "--trainer.max_steps=24"),
+    ],
+)
+def test_run_goes_on_to_the_same_bits_with_other_numbers_of_updates_at_a_time(before, after, unbroken, tmp_path):
+    flags = [*tiny("dynamic_polynomial"), "--trainer.log_every_n_steps=1", "--checkpoint.every_n_steps=5"]
+    differences = unbroken(flags)
+    folder = tmp_path / "killed"
+    assert firstlight(folder, *flags, before, fault={"do": "SIGKILL", "step": 14}).status == -9
+    assert last_step(folder) == 10  # two into the second epoch
+    resumed = firstlight(folder, "fit", "--resume", after)
+    assert resumed.status == 0, resumed.text
+    assert differences(folder) == []
+    curve = left_behind(folder)["curves"]["loss/step"]
+    assert [step for step, _ in curve] == [*range(24)]

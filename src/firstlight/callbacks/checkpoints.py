@@ -112,6 +112,10 @@ class Checkpoints(Checkpoint):
         if not (trainer.is_last_batch or _validation_follows(trainer, batch_idx)):
             self._save_if_due(trainer)
 
+    def has_border(self, step: int) -> bool:
+        """Return whether the run has to stand at a border after so many steps."""
+        return bool(self.signals.number or (self.every_n_steps and step % self.every_n_steps == 0))
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``best.ckpt`` if the score is the best so far."""
         if trainer.sanity_checking or trainer.state.fn != "fit":

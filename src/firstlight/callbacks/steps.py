@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from firstlight.callbacks.checkpoints import Checkpoints
-from firstlight.data.batches import Batches, key_seed
+from firstlight.data.batches import key_seed
 from firstlight.errors import NotFiniteError
 
 __all__ = ["StepLoss", "StepSeeds"]
@@ -32,27 +32,24 @@ class StepSeeds(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._epoch: int | None = None
-        self._start = self._state = 0
+        self._start = 0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed torch, NumPy and Python."""
-        epoch, loader = trainer.current_epoch, trainer.train_dataloader
+        self.seed_step(trainer, batch_idx)
+
+    def seed_step(self, trainer: Trainer, batch_idx: int, *, torch_alone: bool = False) -> None:
+        """Seed all generators, or torch's alone: the others take longer than a small model's update."""
+        epoch = trainer.current_epoch
         if epoch != self._epoch:
             self._epoch, self._start = epoch, key_seed(self.seed, trainer.global_rank, epoch)
-        number = loader.first if isinstance(loader, Batches) else batch_idx
-        self._seed_torch(self._start + number * GOLDEN)
-        random.seed(self._state >> 32)
-        np.random.seed(self._state >> 32)
-
-    def next(self) -> None:
-        """Seed torch for the next mini-batch, where several go together."""
-        self._seed_torch(self._state + GOLDEN)
-
-    def _seed_torch(self, seed: int) -> None:
-        self._state = seed % 2**64
-        torch.default_generator.manual_seed(self._state)  # torch.manual_seed does the same, a hundred times slower
+        seed = (self._start + batch_idx * GOLDEN) % 2**64
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed does the same, a hundred times slower
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.manual_seed(self._state)
+            torch.cuda.manual_seed(seed)
+        if not torch_alone:
+            random.seed(seed >> 32)
+            np.random.seed(seed >> 32)
 
 
 class StepLoss(Callback):
@@ -76,12 +73,12 @@ class StepLoss(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look at the loss, now and then: looking waits for the device."""
-        step, before, every = trainer.global_step, self._step, max(trainer.log_every_n_steps, 1)  # type: ignore[attr-defined]
+        step, before, every = trainer.global_step, self._step, trainer.log_every_n_steps  # type: ignore[attr-defined]
         self._step = step
-        due = step // every > before // every
+        due = every > 0 and step // every > before // every
         if not due and not trainer.is_last_batch:
             return
-        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if loss is None:
             return  # the model skipped the batch
         value = float(trainer.strategy.reduce(loss.detach(), reduce_op="mean")) * trainer.accumulate_grad_batches

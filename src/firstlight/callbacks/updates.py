@@ -1,15 +1,18 @@
 """Several updates in one step of the Trainer: the same run, with fewer trips through its machinery."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler, ProgressBar
-from lightning.pytorch.utilities.model_helpers import is_overridden
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
+from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 
 from firstlight.callbacks.checkpoints import Checkpoints
 from firstlight.callbacks.steps import StepLoss, StepSeeds
-from firstlight.data.batches import Batches, InMemory
 
 __all__ = ["SeveralUpdates"]
 
@@ -24,72 +27,141 @@ HOOKS = (
 """Where a callback or a model looks at single batches or updates."""
 
 UPDATE_HOOKS = ("optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping", "lr_scheduler_step")
+TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
 class SeveralUpdates(Callback):
     """Take several updates in each step of the Trainer.
 
-    A step of the Trainer costs half a millisecond however small the model is. With this callback the
-    Trainer's batch is the last of a group of mini-batches, and the updates for those before it are taken
-    in a plain loop. Weights, scores and ``global_step`` come out the same to the bit; only what counts the
-    Trainer's batches (a progress bar) sees fewer of them. Where a setting of the Trainer, a schedule, a callback
-    or the model looks at single batches or updates, they are taken one at a time.
+    A step of the Trainer costs half a millisecond however small the model is. With this callback, where the
+    Trainer fetches a batch, the updates for a few batches are taken in a plain loop, and the Trainer gets the one
+    after them. Weights, scores, curves, counters and checkpoints come out the same to the bit; only a progress bar
+    moves in larger steps. Where a setting of the Trainer, a schedule, a callback or the model looks at single batches
+    or updates, they are taken one at a time.
 
     Args:
         updates: Updates in a step of the Trainer, at most.
-        seeds: What seeds the random numbers of each update.
     """
 
-    def __init__(self, updates: int, seeds: StepSeeds) -> None:
+    def __init__(self, updates: int) -> None:
         self.updates = updates
-        self.seeds = seeds
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Ask the data for groups, before it is asked for batches."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        if isinstance(data, InMemory):
-            data.group = 1 if _one_at_a_time(trainer, pl_module) else self.updates
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count a position inside an epoch in today's groups; the run may have been stopped with others."""
-        loader, batches = trainer.train_dataloader, trainer.fit_loop.epoch_loop.batch_progress
-        if isinstance(loader, Batches) and trainer.fit_loop.restarted_mid_epoch and not batches.is_last_batch:
-            given = batches.current.ready
-            for count in ("ready", "started", "processed", "completed"):
-                behind = given - getattr(batches.current, count)
-                setattr(batches.current, count, loader.position // loader.group - behind)
+        """Step between the Trainer and its batches."""
+        fetcher = trainer.fit_loop._data_fetcher
+        if self.updates == 1 or not isinstance(fetcher, _PrefetchDataFetcher) or _one_at_a_time(trainer, pl_module):
+            return
+        if fetcher.length is not None:  # else it fetches ahead itself
+            trainer.fit_loop._data_fetcher = _Updating(fetcher, trainer, self.updates)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Take the updates that come before the Trainer's own."""
-        loader, loop = trainer.train_dataloader, trainer.fit_loop.epoch_loop
-        if isinstance(loader, Batches) and loader.group > 1:
-            self._take_leading(trainer, pl_module, loader, batch_idx)
-        loop._batches_that_stepped = trainer.global_step  # the x axis of what is logged; Lightning's can be one off
+        """Set the x axis of what is logged; Lightning's can be one off after a resume."""
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
-    def _take_leading(self, trainer: Trainer, pl_module: LightningModule, loader: Batches, batch_idx: int) -> None:
-        strategy, optimizer = trainer.strategy, trainer.optimizers[0]
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        steps = trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step
+
+class _Updating(_PrefetchDataFetcher):
+    """Fetch batches, take the updates for some of them, and give the Trainer the next.
+
+    What a step of the Trainer does to a batch is done to these too, in the same order.
+    """
+
+    def __init__(self, fetcher: _DataFetcher, trainer: Trainer, updates: int) -> None:
+        super().__init__()
+        vars(self).update(vars(fetcher))  # it may have begun to iterate
+        self.trainer, self.model, self.updates = trainer, trainer.lightning_module, updates
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        self.seeds = [callback for callback in callbacks if isinstance(callback, StepSeeds)]
+        self.losses = [callback for callback in callbacks if isinstance(callback, StepLoss)]
+        self.checkpoints = [callback for callback in callbacks if isinstance(callback, Checkpoints)]
+        data: LightningDataModule | None = trainer.datamodule  # type: ignore[attr-defined]
+        self.is_changed = _has_own(TRANSFER_HOOKS, self.model, LightningModule) or (
+            data is not None and _has_own(TRANSFER_HOOKS, data, LightningDataModule)
+        )
+        # the documented models and data draw from torch alone
+        self.torch_alone = all(type(part).__module__.startswith("firstlight.") for part in (self.model, data))
+        self.takes_index = is_param_in_hook_signature(self.model.training_step, "batch_idx", min_args=2)
+        self.fetched_batch: Any = None
+        self.batch: Any = None
+        self.output: Any = None
+
+    def __next__(self) -> Any:
+        fetched = super().__next__()
+        first, hook = self.trainer.global_step, self.model._current_fx_name
+        self.model._current_fx_name = "training_step"  # whose logs these are
+        try:
+            for step in range(first, first + self.updates - 1):
+                if self.done or not self._is_free(step + 1):
+                    break
+                self._update(fetched[0], step)
+                fetched = super().__next__()
+        finally:
+            self.model._current_fx_name = hook
+        return fetched
+
+    def _is_free(self, step: int) -> bool:
+        """Return whether the Trainer need not be there at the end of a step; callbacks may change that in mid-run."""
+        trainer = self.trainer
+        return not (
+            trainer.should_stop
+            or trainer.accumulate_grad_batches > 1
+            or trainer.gradient_clip_val
+            or trainer.max_steps != -1
+            or any(checkpoints.has_border(step) for checkpoints in self.checkpoints)
+        )
+
+    def _update(self, fetched_batch: Any, step: int) -> None:
+        """Take the update for a batch, after so many steps."""
+        trainer, model, loop = self.trainer, self.model, self.trainer.fit_loop.epoch_loop
+        progress, logs, results = loop.batch_progress, trainer._logger_connector, loop._results
+        batch, index = self._transfer(fetched_batch), progress.current.ready
+        progress.increment_ready()
+        loop._batches_that_stepped = step
+        logs._first_loop_iter = logs._first_loop_iter is None
+        results.batch, results.batch_size = batch, None
+        for seeds in self.seeds:
+            seeds.seed_step(trainer, index, torch_alone=self.torch_alone)
+        progress.increment_started()
+        self._step((batch, index) if self.takes_index else (batch,))
+        progress.increment_processed()
+        progress.increment_completed()
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (step + 1) % every == 0:
+            for losses in self.losses:
+                losses.on_train_batch_end(trainer, model, self.output, batch, index)
+            logs.on_batch_end()
+            logs.update_train_step_metrics()
+
+    def _transfer(self, fetched_batch: Any) -> Any:
+        if self.is_changed or fetched_batch is not self.fetched_batch:  # the same again, where it is the whole split
+            self.fetched_batch = batch = self.trainer.precision_plugin.convert_input(fetched_batch)
+            if self.is_changed:
+                batch = self.model._on_before_batch_transfer(batch)
+            self.batch = self.trainer.strategy.batch_to_device(batch)
+        return self.batch
+
+    def _step(self, arguments: tuple[Any, ...]) -> None:
+        optimizer = self.trainer.strategy.optimizers[0]
+        progress = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer
 
         def closure() -> Any:
-            output = strategy.training_step(mini_batch, batch_idx)
-            loss = output["loss"] if isinstance(output, Mapping) else output
-            for parameter in parameters:
-                parameter.grad = None  # what zero_grad does, in a twentieth of the time
+            if not torch.is_grad_enabled():  # most optimizers see to that themselves
+                with torch.enable_grad():
+                    return closure()
+            self.output = self.trainer.strategy.training_step(*arguments)
+            loss = self.output["loss"] if isinstance(self.output, Mapping) else self.output
+            progress.zero_grad.increment_ready()
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    parameter.grad = None  # what zero_grad does, in a twentieth of the time
+            progress.zero_grad.increment_started()
+            progress.zero_grad.increment_completed()
             if loss is not None:
-                pl_module.backward(loss)
+                self.model.backward(loss)
             return loss
 
-        hook, pl_module._current_fx_name = pl_module._current_fx_name, "training_step"  # whose logs these are
-        before = None
-        for split in loader.leading():
-            if split is not before:  # the same one again, where a batch is the whole split
-                before, mini_batch = split, strategy.batch_to_device(split)
-            steps.increment_ready()
-            optimizer.step(closure)
-            steps.increment_completed()
-            self.seeds.next()
-        pl_module._current_fx_name = hook
+        progress.step.increment_ready()
+        optimizer.step(closure=closure)
+        progress.step.increment_completed()
 
 
 def _one_at_a_time(trainer: Trainer, pl_module: LightningModule) -> bool:
@@ -97,17 +169,18 @@ def _one_at_a_time(trainer: Trainer, pl_module: LightningModule) -> bool:
     mine = (SeveralUpdates, StepSeeds, StepLoss, Checkpoints, ProgressBar)
     watchers = [callback for callback in trainer.callbacks if not isinstance(callback, mine)]  # type: ignore[attr-defined]
     return bool(
-        trainer.world_size > 1
+        not isinstance(trainer.strategy, SingleDeviceStrategy)
         or not pl_module.automatic_optimization
-        or trainer.gradient_clip_val
-        or trainer.accumulate_grad_batches > 1
-        or any(isinstance(callback, GradientAccumulationScheduler) for callback in watchers)
-        or trainer.max_steps != -1
-        or not (isinstance(trainer.limit_train_batches, float) and trainer.limit_train_batches == 1)
-        or not (isinstance(trainer.val_check_interval, float) and trainer.val_check_interval == 1)
+        or trainer.val_check_batch != trainer.num_training_batches  # validation comes in mid-epoch
         or trainer.check_val_every_n_epoch is None
         or any(config.interval == "step" for config in trainer.lr_scheduler_configs)
         or getattr(trainer.precision_plugin, "scaler", None) is not None
-        or any(is_overridden(hook, pl_module) for hook in (*HOOKS, *UPDATE_HOOKS))
-        or any(is_overridden(hook, callback) for callback in watchers for hook in HOOKS)
+        or not isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]
+        or _has_own((*HOOKS, *UPDATE_HOOKS), pl_module, LightningModule)
+        or any(_has_own((*HOOKS, "on_exception"), callback, Callback) for callback in watchers)
     )
+
+
+def _has_own(hooks: Iterable[str], part: object, base: type) -> bool:
+    """Return whether a part of a run has hooks that are not those of its base class."""
+    return any(hook in vars(part) or getattr(type(part), hook) is not getattr(base, hook) for hook in hooks)

@@ -152,7 +152,7 @@ class Trial(Command):
         planned, loader = self.planned, self.trainer.train_dataloader
         if not isinstance(loader, Batches) or planned.max_epochs in (None, -1):
             return max(planned.max_steps, 0)
-        batches, limit = loader.batches_per_epoch, planned.limit_train_batches
+        batches, limit = len(loader), planned.limit_train_batches
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         steps = planned.max_epochs * math.ceil(batches / planned.accumulate_grad_batches)
         return steps if planned.max_steps == -1 else min(steps, planned.max_steps)

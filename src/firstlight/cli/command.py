@@ -123,9 +123,8 @@ class Command(Arguments):
         if settings.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in given):
             mine.append(progress_bar())
         if self.fitting:
-            seeds = StepSeeds(settings.seed_everything)
-            mine += [seeds, SeveralUpdates(settings.updates_per_batch, seeds), StepLoss(checkpoints)]
-            mine += [TypedOptimizer(), PlateauSchedules()]
+            mine += [StepSeeds(settings.seed_everything), SeveralUpdates(settings.updates_per_batch)]
+            mine += [StepLoss(checkpoints), TypedOptimizer(), PlateauSchedules()]
         self.signals.wait = settings.trainer.enable_checkpointing is not False
         if self.signals.wait:
             mine.append(checkpoints)  # where there is none, Lightning adds one of its own

@@ -36,8 +36,6 @@ class Batches:
         seed: Seed of the order.
         rank: Number of this process, from 0.
         world_size: Number of processes.
-        group: Batches that go together: an iteration gives the last of each group and leaves the ones
-            before it to :meth:`leading`. Whoever does not know of groups must leave it at 1.
         prepare: What is done to a batch before it is handed out; None hands out the rows as they are.
 
     Raises:
@@ -54,7 +52,6 @@ class Batches:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
-        group: int = 1,
         prepare: Callable[[Split], Split] | None = None,
     ) -> None:
         self.split = split
@@ -67,11 +64,9 @@ class Batches:
         self.shuffle, self.passes = shuffle, passes
         self.seed = seed
         self.rank, self.world_size = rank, world_size
-        self.group = group
         self.prepare = prepare or (lambda batch: batch)
         self.epoch = 0
-        self.position = 0  # batches of this epoch already handed out
-        self._leading: list[Tensor | None] = []
+        self._given = 0  # batches of this epoch already handed out
         self._whole: Split | None = None
         self._resume: tuple[int, int] | None = None  # the epoch and the batch to go on from
         self.batch_sampler = SimpleNamespace(sampler=self)  # where Lightning looks for set_epoch
@@ -83,46 +78,27 @@ class Batches:
         left_over = self.num_examples - (count - 1) * self.batch_size
         return count - 1 if count > 1 and left_over < self.world_size else count
 
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches in one epoch."""
-        return self.passes * self.batches_per_pass
-
     def __len__(self) -> int:
-        return math.ceil(self.batches_per_epoch / self.group)
+        return self.passes * self.batches_per_pass
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration gives."""
         if epoch != self.epoch:
-            self.position = 0
+            self._given = 0
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[Split]:
         # a generator: Lightning asks for the iterator before it says which epoch it is for
         start = self._resume[1] if self._resume and self._resume[0] == self.epoch else 0
         self._resume = None  # a position counts in its own epoch, once
-        end = self.batches_per_epoch
-        group: list[Tensor | None] = []
-        for number in range(start, end):
-            which, batch = divmod(number, self.batches_per_pass)
+        batches_per_pass = self.batches_per_pass
+        for number in range(start, self.passes * batches_per_pass):
+            which, batch = divmod(number, batches_per_pass)
             if batch == 0 or number == start:
                 shares = self._shares(self.epoch * self.passes + which)
-            group.append(shares[batch])
-            if (number + 1) % self.group == 0 or number + 1 == end:
-                *self._leading, last = group
-                group = []
-                self.position = number + 1
-                yield self._take(last)
-        self.position = 0
-
-    @property
-    def first(self) -> int:
-        """Number, within the epoch, of the first batch of the present group."""
-        return self.position - 1 - len(self._leading)
-
-    def leading(self) -> Iterator[Split]:
-        """Give the batches of the present group that come before the one an iteration gave."""
-        return map(self._take, self._leading)
+            self._given = number + 1
+            yield self._take(shares[batch])
+        self._given = 0
 
     def _shares(self, pass_number: int) -> Sequence[Tensor | None]:
         """Return the indices of this process's share of each batch; None stands for the whole split."""
@@ -150,11 +126,11 @@ class Batches:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position: the epoch and the batches of it already given."""
-        return {"epoch": self.epoch, "batch": self.position}
+        return {"epoch": self.epoch, "batch": self._given}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a position, when its epoch comes."""
-        self.epoch, self.position = self._resume = state["epoch"], state["batch"]
+        self.epoch, self._given = self._resume = state["epoch"], state["batch"]
 
 
 def generator(*key: int) -> torch.Generator:
@@ -185,8 +161,6 @@ class InMemory(LightningDataModule, ABC):
     """Names of the classes, where targets are classes."""
     device_resident: Literal["auto"] | bool = "auto"
     """Whether splits are moved to the model's device once, and not batch by batch; auto: if there is room."""
-    group = 1
-    """Training batches that go together, for a model whose updates are taken several at a time."""
 
     train: Split
     val: Split
@@ -210,7 +184,7 @@ class InMemory(LightningDataModule, ABC):
         """Give the training split in a new order every pass."""
         # the same few batches again and again, if that is asked for
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
-        return self._batches(self.train, shuffle=not overfit, passes=self.passes, group=self.group)
+        return self._batches(self.train, shuffle=not overfit, passes=self.passes)
 
     def val_dataloader(self) -> Batches:
         """Give the validation split, in order."""

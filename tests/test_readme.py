@@ -1,0 +1,150 @@
+import re
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from firstlight.cli import VERBS
+from firstlight.cli.configs import known
+
+ROOT = Path(__file__).parents[1]
+README = "README.md"
+TRANSLATIONS = ["README.es.md", "README.zh-CN.md"]
+ALL = [README, *TRANSLATIONS]
+
+# What README.md's sections come to in the state that was translated. Where one has changed, translate
+# the change first, and then write here what the test finds.
+TRANSLATED = {
+}
+
+TABLE_OF_SPEED = r"<!-- make bench writes this table -->.*<!-- until here -->"  # in README.md only
+BLOCK = re.compile(r"^```.*?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"(?:[\w-]+/)+|[\w-]+\.py\b", re.ASCII)
+NUMBER = r"\d+(?:[.,]\d+)*(?:e-\d+)?"
+
+
+def read(readme):
+    """Return a README without what a program writes into it."""
+    return re.sub(TABLE_OF_SPEED, "", (ROOT / readme).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def tree(readme):
+    """Return the lines of the block that shows where everything is."""
+    return next(block for block in BLOCK.findall(read(readme)) if block.startswith("src/")).splitlines()
+
+
+def commands(readme):
+    """Return the lines of all other blocks, without the comments."""
+    blocks = [block for block in BLOCK.findall(read(readme)) if not block.startswith("src/")]
+    return [re.sub(r" {2,}#.*", "", line) for block in blocks for line in block.splitlines()]
+
+
+def prose(readme):
+    return BLOCK.sub("", read(readme))
+
+
+def words(text):
+    """Return what is marked as code in a text, in order."""
+    return [" ".join(word.split()) for word in re.findall(r"`([^`]+)`", text)]
+
+
+def models(readme):
+    """Return the cells of the table of models, row by row."""
+    return [line.strip("| ").split(" | ") for line in prose(readme).splitlines() if line.startswith("| `")]
+
+
+def links(readme):
+    return re.findall(r"\]\(([^)]+)\)", prose(readme))
+
+
+def test_translations_are_of_the_readme_as_it_is():
+    sections = [section.partition("\n") for section in re.split("^##? ", read(README), flags=re.MULTILINE)[1:]]
+    assert {title: f"{crc32(' '.join(text.split()).encode()):08x}" for title, _, text in sections} == TRANSLATED
+
+
+@pytest.mark.parametrize("readme", TRANSLATIONS)
+def test_translation_has_the_same_commands(readme):
+    assert commands(readme) == commands(README)
+
+
+@pytest.mark.parametrize("readme", TRANSLATIONS)
+def test_translation_marks_the_same_words_as_code(readme):
+    assert set(words(prose(readme))) == set(words(prose(README)))
+
+
+@pytest.mark.parametrize("readme", TRANSLATIONS)
+def test_translation_has_the_same_models_configs_and_scores(readme):
+    def facts(row):
+        return [(words(cell), re.findall(NUMBER, cell)) for cell in row]
+
+    assert [facts(row) for row in models(readme)] == [facts(row) for row in models(README)]
+
+
+@pytest.mark.parametrize("readme", TRANSLATIONS)
+def test_translation_has_the_same_numbers(readme):
+    assert sorted(re.findall(NUMBER, prose(readme))) == sorted(re.findall(NUMBER, prose(README)))
+
+
+@pytest.mark.parametrize("readme", TRANSLATIONS)
+def test_translation_names_the_same_files_in_each_line_of_the_tree(readme):
+    assert [FILE.findall(line) for line in tree(readme)] == [FILE.findall(line) for line in tree(README)]
+
+
+@pytest.mark.parametrize("readme", ALL)
+def test_readme_links_to_its_translations_and_otherwise_to_what_all_link_to(readme):
+    assert [link for link in links(readme) if link in ALL] == [name for name in ALL if name != readme]
+    shared = [link for link in links(README) if link not in ALL]
+    assert [link for link in links(readme) if link.partition("#")[0] not in ALL] == shared
+
+
+@pytest.mark.parametrize("readme", ALL)
+def test_every_file_that_is_linked_to_exists(readme):
+    files = [link.partition("#")[0] for link in links(readme) if "://" not in link]
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+@pytest.mark.parametrize("readme", TRANSLATIONS)
+def test_translation_sends_its_reader_to_the_table_of_speed(readme):
+    assert f"{README}#speed" in links(readme)
+    assert re.search(r"^## Speed$.*" + TABLE_OF_SPEED, (ROOT / README).read_text(), re.MULTILINE | re.DOTALL)
+    assert "<!--" not in read(readme)
+
+
+def test_every_file_in_the_tree_exists():
+    missing, folder = [], ROOT
+    for line in tree(README):
+        first, *others = FILE.findall(line)
+        place = folder if line.startswith(" ") else ROOT
+        folder = folder if line.startswith(" ") else ROOT / first
+        missing += [first] * (not (place / first).exists())
+        missing += [name for name in others if not ((place / name).exists() or (place / first / name).exists())]
+    assert missing == []
+
+
+@pytest.mark.parametrize("readme", ALL)
+def test_every_preset_is_in_the_tree(readme):
+    (line,) = (line for line in tree(readme) if "presets/" in line)
+    named = re.split("[:：]", line)[-1].split()  # noqa: RUF001  # the colon of Chinese
+    assert {f"presets/{name}" for name in named} == {name for name in known() if "/" in name}
+
+
+@pytest.mark.parametrize("readme", ALL)
+def test_every_config_has_a_row_among_the_models(readme):
+    assert sorted(words(row[2])[0] for row in models(readme)) == sorted(name for name in known() if "/" not in name)
+
+
+@pytest.mark.parametrize("readme", ALL)
+def test_every_verb_is_one_of_the_command_line(readme):
+    code = "\n".join([*commands(readme), *tree(readme), *words(prose(readme))])
+    verbs = re.findall(r"(?<!from )\bfirstlight ([a-z]\w*)", code, re.ASCII)
+    assert set(verbs) - {*VERBS} == set()
+    assert {"fit", "test", "new"} <= set(verbs)
+
+
+@pytest.mark.parametrize("readme", ALL)
+def test_every_config_that_is_named_is_known(readme):
+    code = "\n".join([*commands(readme), *words(prose(readme)), *re.findall(r"CONFIG=\w+", read(readme), re.ASCII)])
+    named = re.findall(r"(?:--config[ =]|CONFIG=)([\w./-]+)", code)
+    examples = {"NAME", "my_config.yaml"}  # what stands for a name, or for a file of the reader's own
+    assert set(named) - {*known()} - examples == set()
+    assert {"mlp", "presets/overfit"} <= set(named)
