@@ -25,6 +25,7 @@ from firstlight.callbacks import (
     StopSignals,
     TypedOptimizer,
     progress_bar,
+    tensorboard,
 )
 from firstlight.checkpoints import LocalCheckpoints
 from firstlight.cli.explain import explain_failure
@@ -122,7 +123,7 @@ class Command(Arguments):
         if self.fitting:
             seeds = StepSeeds(settings.seed_everything)
             mine += [seeds, SeveralUpdates(settings.updates_per_batch, seeds), StepLoss(checkpoints)]
-            mine += [TypedOptimizer(), PlateauSchedules()]
+            mine += [TypedOptimizer(), PlateauSchedules(), *tensorboard(seeds.seed, settings.pictures)]
         self.signals.wait = settings.trainer.enable_checkpointing is not False
         if self.signals.wait:
             mine.append(checkpoints)  # where there is none, Lightning adds one of its own
