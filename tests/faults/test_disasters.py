@@ -76,4 +76,4 @@ def test_runs_that_start_together_end_in_folders_of_their_own(tmp_path):
         "version_0",
         "version_1",
     ]
-    assert len(list(tmp_path.glob("lightning_logs/*/*/events*"))) == 2
+    assert len(list(tmp_path.glob("lightning_logs/*/*/events.out.tfevents.[1-9]*"))) == 2

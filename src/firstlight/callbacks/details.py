@@ -1,6 +1,7 @@
 """What only some want to see, and what takes time: the model's graph, its step size, histograms."""
 
 import warnings
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
@@ -14,10 +15,7 @@ __all__ = ["Details"]
 
 
 class Details(Callback):
-    """Log the model's graph, and after each epoch the step size and histograms of weights and gradients.
-
-    Gradients are those of the epoch's last step.
-    """
+    """Log the model's graph, and of each epoch's last step its size and histograms of weights and gradients."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the graph, as one validation example runs through it."""
@@ -35,16 +33,12 @@ class Details(Callback):
             except Exception as error:  # a model may hold what cannot be traced
                 warnings.warn(f"the model's graph is left out: {type(error).__name__}: {error}", stacklevel=1)
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what the epoch before came to."""
-        if trainer.current_epoch:
-            self._log(trainer, pl_module)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what the last epoch came to."""
-        self._log(trainer, pl_module)
-
-    def _log(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log what the last step of an epoch did; gradients are gone once it is validated."""
+        if not trainer.is_last_batch:
+            return
         step = max(trainer.global_step - 1, 0)
         rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
         for board in boards(trainer):

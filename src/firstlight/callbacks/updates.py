@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler,
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from firstlight.callbacks.checkpoints import Checkpoints
+from firstlight.callbacks.details import Details
 from firstlight.callbacks.steps import StepLoss, StepSeeds
 from firstlight.data.batches import Batches, InMemory
 
@@ -94,7 +95,7 @@ class SeveralUpdates(Callback):
 
 def _one_at_a_time(trainer: Trainer, pl_module: LightningModule) -> bool:
     """Return whether anything looks at single batches or updates."""
-    mine = (SeveralUpdates, StepSeeds, StepLoss, Checkpoints, ProgressBar)
+    mine = (SeveralUpdates, StepSeeds, StepLoss, Checkpoints, Details, ProgressBar)
     watchers = [callback for callback in trainer.callbacks if not isinstance(callback, mine)]  # type: ignore[attr-defined]
     return bool(
         trainer.world_size > 1
