@@ -5,7 +5,7 @@ CONFIG ?= autograd_cubic
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup fit test faults check bench tensorboard clean
+.PHONY: help setup fit test faults check bench notebooks tensorboard clean
 
 help:
 	@echo "make setup         set up .venv from requirements.lock"
@@ -14,6 +14,7 @@ help:
 	@echo "make faults        kill, stop and damage real runs, the whole matrix"
 	@echo "make check         lint, format and types"
 	@echo "make bench         measure speed"
+	@echo "make notebooks     run the notebooks and store what they show"
 	@echo "make tensorboard   look at the curves in a browser"
 	@echo "make clean         remove .venv and what tools left behind; runs stay"
 
@@ -44,6 +45,9 @@ check: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.growth
+
+notebooks: setup
+	$(BIN)/python -m notebooks $(ARGS)
 
 tensorboard: setup
 	$(BIN)/firstlight tensorboard

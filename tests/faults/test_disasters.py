@@ -80,7 +80,7 @@ def test_runs_that_start_together_end_in_folders_of_their_own(tmp_path):
         "version_0",
         "version_1",
     ]
-    assert len(list(tmp_path.glob("lightning_logs/*/*/events*"))) == 2
+    assert len(list(tmp_path.glob("lightning_logs/*/*/events.out.tfevents.[1-9]*"))) == 2
 
 
 def test_run_that_is_being_trained_is_left_alone_and_its_killed_one_is_not(tmp_path):

@@ -1,7 +1,10 @@
-"""What happens around training: checkpoints, signals, progress, predictions."""
+"""What happens around training: checkpoints, signals, progress, predictions, TensorBoard."""
 
 from firstlight.callbacks.checkpoints import Checkpoints
+from firstlight.callbacks.dashboard import Dashboard, tensorboard
+from firstlight.callbacks.details import Details
 from firstlight.callbacks.optimizer import PlateauSchedules, TypedOptimizer
+from firstlight.callbacks.pictures import Pictures
 from firstlight.callbacks.predictions import Predictions
 from firstlight.callbacks.progress import EpochLines, progress_bar
 from firstlight.callbacks.steps import StepLoss, StepSeeds
@@ -10,7 +13,10 @@ from firstlight.callbacks.updates import SeveralUpdates
 
 __all__ = [
     "Checkpoints",
+    "Dashboard",
+    "Details",
     "EpochLines",
+    "Pictures",
     "PlateauSchedules",
     "Predictions",
     "SeveralUpdates",
@@ -20,4 +26,5 @@ __all__ = [
     "Stopped",
     "TypedOptimizer",
     "progress_bar",
+    "tensorboard",
 ]

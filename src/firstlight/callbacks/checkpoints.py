@@ -117,7 +117,7 @@ class Checkpoints(Checkpoint):
         return bool(self.signals.number or (self.every_n_steps and step % self.every_n_steps == 0))
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write ``best.ckpt`` if the score is the best so far."""
+        """Write ``best.ckpt``, and log the score, if it is the best so far."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         if self.monitor not in trainer.callback_metrics:
@@ -130,6 +130,8 @@ class Checkpoints(Checkpoint):
         if not math.isnan(score) and (best is None or (score > best if self.mode == "max" else score < best)):
             self.best_score, self.best_epoch = score, trainer.current_epoch
             self._is_best = True
+            for logger in trainer.loggers:  # loss/val gives loss/best
+                logger.log_metrics({f"{self.monitor.removesuffix('/val')}/best": score}, trainer.global_step - 1)
         if trainer.is_last_batch:
             return  # the epoch ends here, and both files can hold the same
         if self._is_best:

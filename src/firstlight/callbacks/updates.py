@@ -12,6 +12,8 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 
 from firstlight.callbacks.checkpoints import Checkpoints
+from firstlight.callbacks.details import Details
+from firstlight.callbacks.pictures import Pictures
 from firstlight.callbacks.steps import StepLoss, StepSeeds
 
 __all__ = ["SeveralUpdates"]
@@ -166,7 +168,7 @@ class _Updating(_PrefetchDataFetcher):
 
 def _one_at_a_time(trainer: Trainer, pl_module: LightningModule) -> bool:
     """Return whether anything looks at single batches or updates."""
-    mine = (SeveralUpdates, StepSeeds, StepLoss, Checkpoints, ProgressBar)
+    mine = (SeveralUpdates, StepSeeds, StepLoss, Checkpoints, Pictures, Details, ProgressBar)
     watchers = [callback for callback in trainer.callbacks if not isinstance(callback, mine)]  # type: ignore[attr-defined]
     return bool(
         not isinstance(trainer.strategy, SingleDeviceStrategy)

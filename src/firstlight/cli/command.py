@@ -26,6 +26,7 @@ from firstlight.callbacks import (
     StopSignals,
     TypedOptimizer,
     progress_bar,
+    tensorboard,
 )
 from firstlight.checkpoints import LocalCheckpoints
 from firstlight.cli.explain import explain_failure
@@ -125,6 +126,7 @@ class Command(Arguments):
         if self.fitting:
             mine += [StepSeeds(settings.seed_everything), SeveralUpdates(settings.updates_per_batch)]
             mine += [StepLoss(checkpoints), TypedOptimizer(), PlateauSchedules()]
+            mine += tensorboard(settings.seed_everything, settings.pictures)
         self.signals.wait = settings.trainer.enable_checkpointing is not False
         if self.signals.wait:
             mine.append(checkpoints)  # where there is none, Lightning adds one of its own

@@ -2,7 +2,7 @@
 
 import secrets
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 from jsonargparse import Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -109,6 +109,13 @@ class Arguments(LightningCLI):
             default=1,
             help="fit: updates in one step of the Trainer, for speed: the result is the same to the bit. Always one at "
             "a time where a setting, a schedule or a callback looks at single batches or updates.",
+        )
+        parser.add_argument(
+            "--pictures",
+            type=Literal["none", "few", "all"],
+            default="few",
+            help="fit: what TensorBoard shows besides curves: pictures of what was learned; or also the model's graph, "
+            "its step size, and histograms of weights and gradients.",
         )
         parser.add_class_arguments(Checkpoints, "checkpoint", skip={"folder", "signals"})
 

@@ -88,9 +88,16 @@ def runs(args: list[str]) -> None:
 
 def tensorboard(args: list[str]) -> None:
     """Open TensorBoard's server over the runs, on this machine's own address only."""
+    parser = Parser(
+        "tensorboard", "Open TensorBoard over the runs; what is not below goes to TensorBoard (--port 6007)."
+    )
+    parser.add_argument("--logdir", type=Path, default=Path(LOGS), help=f"folder that holds the runs (default: {LOGS})")
+    options, others = parser.parse_known_args(args)
+    if not options.logdir.is_dir():
+        raise UsageError(f"no folder {options.logdir}: firstlight fit --config NAME makes {LOGS} where it is run")
     from tensorboard import main as program  # noqa: PLC0415  # slow to import
 
-    sys.argv = ["tensorboard", *([] if any(arg.startswith("--logdir") for arg in args) else ["--logdir", LOGS]), *args]
+    sys.argv = ["tensorboard", "--logdir", str(options.logdir), *others]
     program.run_main()
 
 

@@ -184,7 +184,7 @@ class InMemory(LightningDataModule, ABC):
         """Give the training split in a new order every pass."""
         # the same few batches again and again, if that is asked for
         overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
-        return self._batches(self.train, shuffle=not overfit, passes=self.passes)
+        return self.batches(self.train, shuffle=not overfit, passes=self.passes)
 
     def val_dataloader(self) -> Batches:
         """Give the validation split, in order."""
@@ -200,9 +200,10 @@ class InMemory(LightningDataModule, ABC):
 
     def _evaluated(self, split: Split, limit: str) -> Batches:
         limited = self.trainer is not None and getattr(self.trainer, limit) != 1.0
-        return self._batches(split, times=1 if limited else 4)
+        return self.batches(split, times=1 if limited else 4)
 
-    def _batches(self, split: Split, *, times: int = 1, **options: Any) -> Batches:
+    def batches(self, split: Split, *, times: int = 1, **options: Any) -> Batches:
+        """Give a split in batches as a model takes them, ``times`` as large as in training."""
         check_split(self, split)
         trainer = self.trainer
         model = trainer.lightning_module if trainer else torch.empty(0)  # which has torch's defaults

@@ -1,0 +1,74 @@
+"""What a run leaves for TensorBoard, and the verb that opens it."""
+
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+SMALL = ("--config", "autograd_cubic", "--data.num_points=30", "--data.repeats=2")
+RUN = "lightning_logs/autograd_cubic/version_0"
+
+
+def tags():
+    return {kind: found for kind, found in EventAccumulator(RUN).Reload().Tags().items() if found}
+
+
+def learning_rate():
+    content = EventAccumulator(RUN).Reload().PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    return HParamsPluginData.FromString(content).session_start_info.hparams["lr"].number_value
+
+
+def test_every_run_has_charts_a_row_and_pictures_without_a_setting(did):
+    did("fit", *SMALL, "--trainer.max_epochs=1")
+    assert tags()["images"] == ["fit", "coefficients"]
+    assert {"loss/train", "loss/val", "loss/best"} <= {*tags()["scalars"]}
+    assert tags()["tensors"] == ["custom_scalars__config__"]
+    assert learning_rate() == 1e-6
+    assert not {"graph", "histograms"} & {*tags()}
+
+
+def test_more_or_less_is_drawn_if_that_is_asked_for(did):
+    did("fit", *SMALL, "--trainer.max_epochs=1", "--pictures=none", "--name=bare")
+    did("fit", *SMALL, "--trainer.max_epochs=1", "--pictures", "all")
+    assert {"graph", "histograms", "images"} <= {*tags()}
+    assert (
+        "images" not in EventAccumulator("lightning_logs/bare/version_0").Reload().Tags()
+        or not (EventAccumulator("lightning_logs/bare/version_0").Reload().Tags()["images"])
+    )
+
+
+def test_row_of_a_resumed_run_has_the_step_size_that_was_typed_last(did):
+    did("fit", *SMALL, "--trainer.max_epochs=1")
+    did("fit", "--resume", "--trainer.max_epochs=2", "--model.lr=2e-6")
+    assert learning_rate() == 2e-6
+    best = EventAccumulator(RUN).Reload().Scalars("loss/best")
+    assert [point.step for point in best] == [1, 3]
+    assert best[1].value < best[0].value
+
+
+def test_choice_of_pictures_is_one_of_three(complaint):
+    status, message = complaint("fit", *SMALL, "--pictures=many")
+    assert status == 2
+    assert "pictures" in message
+
+
+def test_tensorboard_says_where_there_is_nothing_to_show(complaint):
+    assert complaint("tensorboard") == (
+        2,
+        "no folder lightning_logs: firstlight fit --config NAME makes lightning_logs where it is run",
+    )
+    assert complaint("tensorboard", "--logdir", "elsewhere")[1].startswith("no folder elsewhere: ")
+
+
+@pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated")
+def test_tensorboard_opens_over_the_runs_and_gets_all_other_arguments(did, monkeypatch):
+    from tensorboard import main as program
+
+    opened = []
+    monkeypatch.setattr(program, "run_main", lambda: opened.append(__import__("sys").argv[1:]))
+    Path("lightning_logs").mkdir()
+    Path("mine").mkdir()
+    did("tensorboard", "--port", "7007")
+    did("tensorboard", "--logdir=mine", "--port=7007")
+    assert opened == [["--logdir", "lightning_logs", "--port", "7007"], ["--logdir", "mine", "--port=7007"]]
