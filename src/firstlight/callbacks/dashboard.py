@@ -77,10 +77,9 @@ class Dashboard(Callback):
             board.experiment.add_custom_scalars({"training and validation": charts})
 
     def _enter(self, trainer: Trainer, *, ended: bool) -> None:
+        row = hyperparameters(trainer) | {"seed_everything": self.seed}
         for board in boards(trainer):
-            _write_row(
-                Path(board.log_dir, TABLE), hyperparameters(trainer) | {"seed_everything": self.seed}, ended=ended
-            )
+            _write_row(Path(board.log_dir, TABLE), row, ended=ended)
 
 
 def hyperparameters(trainer: Trainer) -> dict[str, float | str]:
@@ -119,7 +118,8 @@ def _write_row(path: Path, row: dict[str, float | str], *, ended: bool) -> None:
     from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415
     from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415
 
-    _, start, end = hparams(row, {})  # type: ignore[no-untyped-call]  # the first would hold columns for all runs, and TensorBoard takes any run's
+    # the first would hold columns for all runs, and TensorBoard takes any run's
+    _, start, end = hparams(row, {})  # type: ignore[no-untyped-call]
     file = io.BytesIO()
     records = RecordWriter(file)
     records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
