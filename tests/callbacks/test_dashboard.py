@@ -72,7 +72,7 @@ def entry(events):
     contents = events.PluginTagToContent("hparams")
     assert "_hparams_/experiment" not in contents  # one run's columns would be all that is shown of any
     start = HParamsPluginData.FromString(contents["_hparams_/session_start_info"]).session_start_info
-    values = {name: value.number_value or value.string_value for name, value in start.hparams.items()}
+    values = {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
     return values, "_hparams_/session_end_info" in contents
 
 
@@ -114,7 +114,7 @@ def test_row_of_a_run_has_flat_readable_hyperparameters_and_no_noise(fit, events
             "noise": 0.01,
             "batch_size": 4,
             "repeats": 1,
-            "seed": "",  # zero
+            "seed": 0,
             "optimizer": "SGD",
             "max_epochs": 2,
             "seed_everything": 7,

@@ -263,7 +263,7 @@ def test_path_of_the_coefficients_has_every_early_step_and_goes_to_least_squares
 
 
 def test_confusion_matrix_and_mistakes_are_those_of_the_validation_data(fit, given, fashion_root):
-    data, model = FashionMNIST(str(fashion_root), val_fraction=0.5, batch_size=7), MLP(hidden_dims=[8], dropout=0.9)
+    data, model = FashionMNIST(str(fashion_root), val_fraction=0.9, batch_size=7), MLP(hidden_dims=[8], dropout=0.9)
     fit(model, data, max_epochs=2)
     images, truth = data.val
     probability, guess = model.eval()(images / 255).softmax(dim=1).max(dim=1)
@@ -277,8 +277,8 @@ def test_confusion_matrix_and_mistakes_are_those_of_the_validation_data(fit, giv
     wrong = [(names[t], f"{names[g]}? {p:.2f}") for p, t, g in wrong if t != g]
     shown, captions, title = given["mistakes"]
     assert captions == wrong[:36]
-    assert len(shown) == len(captions)
-    assert title.startswith(f"MLP: the {len(wrong)} surest of {len(wrong)} mistakes")
+    assert len(shown) == len(captions) == 36
+    assert title.startswith(f"MLP: the 36 surest of {len(wrong)} mistakes")
 
 
 def test_learned_weights_are_compared_with_the_planted_ones(fit, given):
@@ -300,3 +300,17 @@ def test_details_are_the_graph_the_step_size_and_histograms(fit, tmp_path):
         (2, pytest.approx(5e-6)),
         (5, pytest.approx(5e-6)),
     ]
+
+
+def test_pictures_show_data_as_it_is_validated(fit, given):
+    class Augmented(Blobs):
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            x, y = batch
+            return (torch.zeros_like(x), y) if self.trainer.training else (x, y)
+
+    model, data = Own(), Augmented(12)
+    fit(model, data)
+    counts, _, _ = given["confusion_matrix"]
+    guess = model.eval()(data.val[0]).argmax(dim=1)
+    assert counts.sum(dim=0).tolist() == guess.bincount(minlength=3).tolist()
+    assert counts.sum(dim=0).tolist() != [0, 0, 30]

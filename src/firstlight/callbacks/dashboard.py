@@ -77,10 +77,9 @@ class Dashboard(Callback):
             board.experiment.add_custom_scalars({"training and validation": charts})
 
     def _enter(self, trainer: Trainer, *, ended: bool) -> None:
+        row = hyperparameters(trainer) | {"seed_everything": self.seed}
         for board in boards(trainer):
-            _write_row(
-                Path(board.log_dir, TABLE), hyperparameters(trainer) | {"seed_everything": self.seed}, ended=ended
-            )
+            _write_row(Path(board.log_dir, TABLE), row, ended=ended)
 
 
 def hyperparameters(trainer: Trainer) -> dict[str, float | str]:

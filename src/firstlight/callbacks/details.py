@@ -22,16 +22,13 @@ class Details(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         for board in boards(trainer) if isinstance(data, InMemory) else []:
             inputs = next(Moment(trainer, pl_module, data, "start", {}).inputs(data.val[0][:1], data.val[1][:1]))
-            try:
-                with (
-                    isolate_rng(include_cuda=inputs.is_cuda),
-                    evaluating(trainer, pl_module),
-                    warnings.catch_warnings(),
-                ):
-                    warnings.simplefilter("ignore")  # tracing warns of itself, and of all that a trace may miss
-                    board.experiment.add_graph(pl_module, inputs)
-            except Exception as error:  # a model may hold what cannot be traced
-                warnings.warn(f"the model's graph is left out: {type(error).__name__}: {error}", stacklevel=1)
+            with isolate_rng(include_cuda=inputs.is_cuda):
+                try:
+                    with evaluating(trainer, pl_module), warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # tracing warns of itself, and of all that a trace may miss
+                        board.experiment.add_graph(pl_module, inputs)
+                except Exception as error:  # a model may hold what cannot be traced
+                    warnings.warn(f"the model's graph is left out: {type(error).__name__}: {error}", stacklevel=1)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PICTURES", "Moment", "Picture", "evaluating", "suitable"]
 
-MOST_POINTS = 500
+MOST_POINTS = 500  # of a curve, about one a pixel
 MOST_UNITS = 64
 MOST_MISTAKES = 36
 
@@ -156,7 +156,7 @@ def _draw_coefficients(moment: Moment) -> "Figure":
 def _draw_planted(moment: Moment) -> "Figure":
     model, data = moment.model, moment.data
     parts = (model.weights, model.bias) if isinstance(model, Neuron) else (model.linear.weight, model.linear.bias)
-    learned = torch.cat([part.detach().flatten().cpu() for part in parts])
+    learned = torch.cat([part.detach().flatten().cpu().double() for part in parts])
     planted = torch.cat([data.weights, data.bias[None]])
     names = [f"weight {number}" for number in range(1, len(data.weights) + 1)]
     return plots.planted_weights(learned, planted, [*names, "bias"], moment.title("learned and planted weights"))

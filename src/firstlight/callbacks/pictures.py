@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -70,7 +71,6 @@ class Pictures(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw what came out."""
         self._look(trainer, pl_module, _when(trainer, trainer.current_epoch), draw=True)
-
         self._forget()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -105,7 +105,7 @@ class Pictures(Callback):
         if picture.note:
             notes[step] = picture.note(moment)
         if picture.follow:
-            notes[step] = picture.follow(moment.model).detach().cpu().clone()
+            notes[step] = _copy(picture.follow(moment.model))
         figure = picture.draw(moment) if draw else None
         for board in boards(moment.trainer) if figure else []:
             board.experiment.add_figure(picture.tag, figure, max(step - 1, 0))  # steps count from 0, as the curves' do
@@ -120,7 +120,7 @@ class Pictures(Callback):
             nonlocal step, due
             step += 1
             if step >= due:
-                notes[step] = follow(pl_module).detach().cpu().clone()
+                notes[step] = _copy(follow(pl_module))
                 due = max(step + 1, step * 11 // 10)
 
         return trainer.optimizers[0].register_step_post_hook(after_step)
@@ -128,3 +128,7 @@ class Pictures(Callback):
 
 def _when(trainer: Trainer, epochs: int) -> str:
     return f"epoch {epochs:,}, step {trainer.global_step:,}"
+
+
+def _copy(weights: Tensor) -> Tensor:
+    return weights.detach().to("cpu", torch.float, copy=True)
