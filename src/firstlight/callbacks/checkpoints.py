@@ -8,6 +8,7 @@ import torch
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loops.loop import _Loop
 
 from firstlight.callbacks.stopping import Stopped, StopSignals
 from firstlight.errors import NotFiniteError, UsageError
@@ -74,6 +75,9 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write a first ``last.ckpt``: a folder that cannot be written shows now, not after an epoch's work."""
+        if trainer.fit_loop.restarted_on_epoch_end:  # with max_steps Lightning would end that epoch a second time
+            _Loop.restarting.fset(trainer.fit_loop, False)  # type: ignore[attr-defined]
+            trainer.fit_loop.reset()
         self._step = trainer.global_step
         if self._wanted(trainer) and not self.last.exists():
             self._save(trainer, self.last)
