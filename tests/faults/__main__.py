@@ -41,6 +41,7 @@ VARIANTS = {
     "saved every step": "dynamic_polynomial --checkpoint.every_n_steps=1",
     "5 batches an epoch": f"dynamic_polynomial {EVERY3} --trainer.limit_train_batches=5",
     "a number of steps": f"dynamic_polynomial {EVERY3} --trainer.max_steps=20",
+    "in double precision": f"mlp {EVERY3} --trainer.precision=64-true",
     "in bfloat16": f"mlp {EVERY3} --config=presets/bf16",
 }
 
