@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 from tests.conftest import write_fashion_mnist
@@ -39,6 +40,8 @@ VARIANTS = {
     "saved every 4 steps": "dynamic_polynomial --checkpoint.every_n_steps=4",
     "saved every step": "dynamic_polynomial --checkpoint.every_n_steps=1",
     "5 batches an epoch": f"dynamic_polynomial {EVERY3} --trainer.limit_train_batches=5",
+    "a number of steps": f"dynamic_polynomial {EVERY3} --trainer.max_steps=20",
+    "in double precision": f"mlp {EVERY3} --trainer.precision=64-true",
     "in bfloat16": f"mlp {EVERY3} --config=presets/bf16",
 }
 
@@ -64,7 +67,7 @@ class Place:
             self.references[key] = left_behind(folder)
         return self.references[key]
 
-    def resumed(self, flags, *faults, statuses=KILLED, **how):
+    def resumed(self, flags, *faults, statuses=KILLED, then=(), **how):
         """Return in what a run that goes on after faults differs from an unbroken one; nothing if in nothing."""
         reference = self.unbroken(flags, **how)
         folder = self.fresh()
@@ -73,7 +76,7 @@ class Place:
             ended = firstlight(folder, *words, fault=fault, **how)
             if ended.status not in statuses:
                 return f"exit {ended.status}: {ended.text[-300:]}"
-            words = ["fit", "--resume"]
+            words = ["fit", "--resume", *then]
         ended = firstlight(folder, *words, **how)
         if ended.status:
             return f"resume: exit {ended.status}: {ended.text[-300:]}"
@@ -124,6 +127,18 @@ def kills(place):
         yield "killed twice", place.resumed(flags, *twice)
         for where in ("validation", "epoch"):
             yield f"killed in {where}", place.resumed(flags, {"do": "SIGKILL", "where": where})
+
+
+def regroupings(place):
+    """Runs are killed twice, and go on with another number of updates at a time, or one at a time for a setting."""
+    numbers = [f"--updates_per_batch={number}" for number in (1, 2, 3, 7, 100)]
+    for config in ("manual_cubic", "dynamic_polynomial", "mlp", "linear_regression"):
+        flags = [*tiny(config, "../fashion"), "--trainer.log_every_n_steps=1", "--checkpoint.every_n_steps=4"]
+        last = place.unbroken(flags)["last"]["global_step"]
+        settings = [*numbers, f"--trainer.max_steps={last}", "--trainer.gradient_clip_val=1e9", "--trainer.min_steps=3"]
+        for number, (before, after) in enumerate(product(numbers, settings)):
+            faults = [{"do": "SIGKILL", "step": step} for step in (5 * number % last, last - 2)]
+            yield f"regrouped: {config}", place.resumed([*flags, before], *faults, then=[after])
 
 
 def processes(place):
@@ -222,7 +237,7 @@ def disasters(place):
         yield "two at once", "" if good else "".join(end.text[-300:] for end in ends)
 
 
-GROUPS = (kills, processes, signals, saving, damage, disasters)
+GROUPS = (kills, regroupings, processes, signals, saving, damage, disasters)
 
 
 def main():

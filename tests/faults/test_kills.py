@@ -25,6 +25,8 @@ CASES = {
         ["dynamic_polynomial", "--checkpoint.every_n_steps=2", "--trainer.val_check_interval=0.5"],
         [5],
     ),
+    "double precision": (["mlp", "--checkpoint.every_n_steps=3", "--trainer.precision=64-true"], [8]),
+    "a number of steps": (["linear_regression", "--checkpoint.every_n_steps=3", "--trainer.max_steps=20"], [8, 13]),
     "step size that falls with the score": (
         [
             "mlp",

@@ -8,6 +8,7 @@ import torch
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, StochasticWeightAveraging
+from lightning.pytorch.loops.loop import _Loop
 
 from firstlight.callbacks.stopping import Stopped, StopSignals
 from firstlight.checkpoints import load_checkpoint, save_checkpoint
@@ -79,6 +80,9 @@ class Checkpoints(Checkpoint):
         A folder that cannot be written, or hyperparameters that cannot be read again, show now, not after
         an epoch's work.
         """
+        if trainer.fit_loop.restarted_on_epoch_end:  # with max_steps Lightning would end that epoch a second time
+            _Loop.restarting.fset(trainer.fit_loop, False)  # type: ignore[attr-defined]
+            trainer.fit_loop.reset()
         self._step = trainer.global_step
         if self._wanted(trainer) and not self.last.exists():
             self._save(trainer, self.last)

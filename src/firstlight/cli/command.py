@@ -155,6 +155,8 @@ class Command(Arguments):
         path = self.request.checkpoint
         settings = self.config_init[self.request.verb]
         settings.ckpt_path = str(path) if path else None
+        if path:  # its doubles would be rounded, in a model that is made double only after it took them
+            self.trainer.precision_plugin.convert_module(self.model)
         if settings.lr_scheduler and not settings.optimizer:
             self.schedule_own_optimizer(settings.lr_scheduler)
         if not self.trainer.is_global_zero:

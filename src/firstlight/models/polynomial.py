@@ -110,6 +110,7 @@ class ManualCubic(Cubic):
             # accumulation and half precision hand in a multiple of the loss: the chain rule's first factor
             gradient = gradient * torch.autograd.grad(loss, loss_by_hand)[0]
         gradient = self.trainer.strategy.reduce(gradient, reduce_op="sum")
+        gradient = gradient.to(self.coefficients.dtype)  # mixed precision has less
         before = self.coefficients.grad
         self.coefficients.grad = gradient if before is None else before + gradient
 
