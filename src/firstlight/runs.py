@@ -93,12 +93,15 @@ def discard_unused(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def held(run: Run) -> Iterator[None]:
-    """Keep others from training in a run's folder; a process that ends, however it does, lets go of it.
+def held(run: Run | None) -> Iterator[None]:
+    """Keep others from training in a run's folder, if there is one; a process that ends lets go of it.
 
     Raises:
         UsageError: If another process is training there.
     """
+    if run is None:
+        yield
+        return
     folder = os.open(run.folder, os.O_RDONLY)
     try:
         if not _lock(folder):

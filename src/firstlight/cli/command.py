@@ -1,6 +1,5 @@
 """``fit``, ``validate``, ``test`` and ``predict``: a Trainer, with a run's folder and its checkpoints."""
 
-import contextlib
 import json
 import os
 import re
@@ -142,13 +141,8 @@ class Command(Arguments):
         folder = self.run_folder.folder
         # a killed run's curve may be ahead of its checkpoint: what comes again replaces it
         purge = self.checkpoint["global_step"] if self.request.run and self.checkpoint else None
-        return TensorBoardLogger(
-            folder.parents[1],
-            name=folder.parent.name,
-            version=folder.name,
-            default_hp_metric=False,
-            purge_step=purge,
-        )
+        name, version = folder.parent.name, folder.name
+        return TensorBoardLogger(folder.parents[1], name, version, default_hp_metric=False, purge_step=purge)
 
     def after_instantiate_classes(self) -> None:
         """Start from the chosen checkpoint, and say what is going to happen."""
@@ -166,23 +160,21 @@ class Command(Arguments):
             where = f" in {self.run_folder}" if self.run_folder else ""
             print(f"{type(self.model).__name__}, {count:,} parameters, on {self.trainer.accelerator.name()}{where}")
         if self.checkpoint and path:
-            print(
-                f"weights: {short(path)}, epoch {self.checkpoint['epoch'] + 1}, step {self.checkpoint['global_step']}"
-            )
+            epochs, step = self.checkpoint["epoch"] + 1, self.checkpoint["global_step"]
+            print(f"weights: {short(path)}, epoch {epochs}, step {step}")
         elif not self.fitting:
             print("weights: untrained, as asked for (--ckpt_path none)")
 
     def fit(self, **kwargs: Any) -> None:
         """Train, and keep the run's receipt."""
         folder = self.run_folder if self.trainer.is_global_zero else None
-        with runs.held(folder) if folder else contextlib.nullcontext():
+        with runs.held(folder):
             self._fit(folder, **kwargs)
 
     def _fit(self, folder: Run | None, **kwargs: Any) -> None:
-        before = receipts.read(folder) if folder else {}
+        before, status = receipts.read(folder) if folder else {}, "failed"
         if folder:
             receipts.start(folder, self.config["fit"].seed_everything, self.trainer.accelerator.name())
-        status = "failed"
         try:
             self.trainer.fit(**kwargs)
             status = "finished"
@@ -254,6 +246,4 @@ class Command(Arguments):
 
 
 def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list) else [value]
+    return list(value) if isinstance(value, list) else [value] if value is not None else []
