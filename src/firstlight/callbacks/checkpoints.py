@@ -80,9 +80,11 @@ class Checkpoints(Checkpoint):
         A folder that cannot be written, or hyperparameters that cannot be read again, show now, not after
         an epoch's work.
         """
-        if trainer.fit_loop.restarted_on_epoch_end:  # with max_steps Lightning would end that epoch a second time
-            _Loop.restarting.fset(trainer.fit_loop, False)  # type: ignore[attr-defined]
-            trainer.fit_loop.reset()
+        loop = trainer.fit_loop
+        if loop.restarted_on_epoch_end and loop.epoch_loop.batch_progress.is_last_batch:
+            # with max_steps Lightning would end that epoch a second time
+            _Loop.restarting.fset(loop, False)  # type: ignore[attr-defined]
+            loop.reset()
         self._step = trainer.global_step
         if self._wanted(trainer) and not self.last.exists():
             self._save(trainer, self.last)
