@@ -31,18 +31,22 @@ class StepSeeds(Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._epoch: int | None = None
-        self._start = 0
+        self._start = 0  # seed of the epoch
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin, perhaps in the middle of an epoch."""
+        self.on_train_epoch_start(trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin an epoch."""
+        self._start = key_seed(self.seed, trainer.global_rank, trainer.current_epoch)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed torch, NumPy and Python."""
-        self.seed_step(trainer, batch_idx)
+        self.seed_step(batch_idx)
 
-    def seed_step(self, trainer: Trainer, batch_idx: int, *, torch_alone: bool = False) -> None:
+    def seed_step(self, batch_idx: int, *, torch_alone: bool = False) -> None:
         """Seed all generators, or torch's alone: the others take longer than a small model's update."""
-        epoch = trainer.current_epoch
-        if epoch != self._epoch:
-            self._epoch, self._start = epoch, key_seed(self.seed, trainer.global_rank, epoch)
         seed = (self._start + batch_idx * GOLDEN) % 2**64
         torch.default_generator.manual_seed(seed)  # torch.manual_seed does the same, a hundred times slower
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]

@@ -10,6 +10,7 @@ from lightning.pytorch.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
+from torch import Tensor
 
 from firstlight.callbacks.checkpoints import Checkpoints
 from firstlight.callbacks.details import Details
@@ -71,6 +72,14 @@ class _Updating(_PrefetchDataFetcher):
         super().__init__()
         vars(self).update(vars(fetcher))  # it may have begun to iterate
         self.trainer, self.model, self.updates = trainer, trainer.lightning_module, updates
+        # looked up once: to look up at every update would take as long as a small model's update
+        self.precision, self.logs = trainer.precision_plugin, trainer._logger_connector
+        self.loop = loop = trainer.fit_loop.epoch_loop
+        self.results, self.progress = loop._results, loop.batch_progress
+        self.zero_progress = loop.automatic_optimization.optim_progress.optimizer.zero_grad
+        self.step_progress = loop.automatic_optimization.optim_progress.optimizer.step
+        self.optimizer = trainer.strategy.optimizers[0]
+        self.every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         self.seeds = [callback for callback in callbacks if isinstance(callback, StepSeeds)]
         self.losses = [callback for callback in callbacks if isinstance(callback, StepLoss)]
@@ -82,88 +91,79 @@ class _Updating(_PrefetchDataFetcher):
         # the documented models and data draw from torch alone
         self.torch_alone = all(type(part).__module__.startswith("firstlight.") for part in (self.model, data))
         self.takes_index = is_param_in_hook_signature(self.model.training_step, "batch_idx", min_args=2)
+        self.parameters: list[Tensor] = []
         self.fetched_batch: Any = None
         self.batch: Any = None
+        self.arguments: tuple[Any, ...] = ()
         self.output: Any = None
 
     def __next__(self) -> Any:
         fetched = super().__next__()
-        first, hook = self.trainer.global_step, self.model._current_fx_name
-        self.model._current_fx_name = "training_step"  # whose logs these are
+        trainer, model = self.trainer, self.model
+        if trainer.accumulate_grad_batches > 1 or trainer.gradient_clip_val or trainer.max_steps != -1:
+            return fetched  # a callback may have set them in mid-run
+        first, hook = trainer.global_step, model._current_fx_name
+        self.parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        model._current_fx_name = "training_step"  # whose logs these are
         try:
             for step in range(first, first + self.updates - 1):
-                if self.done or not self._is_free(step + 1):
+                if self.done or trainer.should_stop or self._is_border(step + 1):
                     break
                 self._update(fetched[0], step)
                 fetched = super().__next__()
         finally:
-            self.model._current_fx_name = hook
+            model._current_fx_name = hook
         return fetched
 
-    def _is_free(self, step: int) -> bool:
-        """Return whether the Trainer need not be there at the end of a step; callbacks may change that in mid-run."""
-        trainer = self.trainer
-        return not (
-            trainer.should_stop
-            or trainer.accumulate_grad_batches > 1
-            or trainer.gradient_clip_val
-            or trainer.max_steps != -1
-            or any(checkpoints.has_border(step) for checkpoints in self.checkpoints)
-        )
+    def _is_border(self, step: int) -> bool:
+        return any(checkpoints.has_border(step) for checkpoints in self.checkpoints)
 
     def _update(self, fetched_batch: Any, step: int) -> None:
         """Take the update for a batch, after so many steps."""
-        trainer, model, loop = self.trainer, self.model, self.trainer.fit_loop.epoch_loop
-        progress, logs, results = loop.batch_progress, trainer._logger_connector, loop._results
-        batch, index = self._transfer(fetched_batch), progress.current.ready
+        logs, loop, progress = self.logs, self.loop, self.progress
+        if self.is_changed or fetched_batch is not self.fetched_batch:  # the same again, where it is the whole split
+            self._transfer(fetched_batch)
+        batch, index = self.batch, progress.current.ready
         progress.increment_ready()
         loop._batches_that_stepped = step
         logs._first_loop_iter = logs._first_loop_iter is None
-        results.batch, results.batch_size = batch, None
+        self.results.batch, self.results.batch_size = batch, None
         for seeds in self.seeds:
-            seeds.seed_step(trainer, index, torch_alone=self.torch_alone)
+            seeds.seed_step(index, torch_alone=self.torch_alone)
         progress.increment_started()
-        self._step((batch, index) if self.takes_index else (batch,))
+        self.arguments = (batch, index) if self.takes_index else (batch,)
+        self.step_progress.increment_ready()
+        self.optimizer.step(closure=self._loss_and_gradient)
+        self.step_progress.increment_completed()
         progress.increment_processed()
         progress.increment_completed()
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and (step + 1) % every == 0:
+        if self.every and (step + 1) % self.every == 0:
             for losses in self.losses:
-                losses.on_train_batch_end(trainer, model, self.output, batch, index)
+                losses.on_train_batch_end(self.trainer, self.model, self.output, batch, index)
             logs.on_batch_end()
             logs.update_train_step_metrics()
 
-    def _transfer(self, fetched_batch: Any) -> Any:
-        if self.is_changed or fetched_batch is not self.fetched_batch:  # the same again, where it is the whole split
-            self.fetched_batch = batch = self.trainer.precision_plugin.convert_input(fetched_batch)
-            if self.is_changed:
-                batch = self.model._on_before_batch_transfer(batch)
-            self.batch = self.trainer.strategy.batch_to_device(batch)
-        return self.batch
+    def _transfer(self, fetched_batch: Any) -> None:
+        self.fetched_batch = batch = self.trainer.precision_plugin.convert_input(fetched_batch)
+        if self.is_changed:
+            batch = self.model._on_before_batch_transfer(batch)
+        self.batch = self.trainer.strategy.batch_to_device(batch)
 
-    def _step(self, arguments: tuple[Any, ...]) -> None:
-        optimizer = self.trainer.strategy.optimizers[0]
-        progress = self.trainer.fit_loop.epoch_loop.automatic_optimization.optim_progress.optimizer
-
-        def closure() -> Any:
-            if not torch.is_grad_enabled():  # most optimizers see to that themselves
-                with torch.enable_grad():
-                    return closure()
-            self.output = self.trainer.strategy.training_step(*arguments)
-            loss = self.output["loss"] if isinstance(self.output, Mapping) else self.output
-            progress.zero_grad.increment_ready()
-            for group in optimizer.param_groups:
-                for parameter in group["params"]:
-                    parameter.grad = None  # what zero_grad does, in a twentieth of the time
-            progress.zero_grad.increment_started()
-            progress.zero_grad.increment_completed()
-            if loss is not None:
-                self.model.backward(loss)
-            return loss
-
-        progress.step.increment_ready()
-        optimizer.step(closure=closure)
-        progress.step.increment_completed()
+    def _loss_and_gradient(self) -> Any:
+        if not torch.is_grad_enabled():  # most optimizers see to that themselves
+            with torch.enable_grad():
+                return self._loss_and_gradient()
+        with self.precision.train_step_context():
+            self.output = self.model.training_step(*self.arguments)
+        loss = self.output["loss"] if isinstance(self.output, Mapping) else self.output
+        self.zero_progress.increment_ready()
+        self.zero_progress.increment_started()
+        for parameter in self.parameters:
+            parameter.grad = None  # what zero_grad does, in a twentieth of the time
+        self.zero_progress.increment_completed()
+        if loss is not None:
+            self.model.backward(loss)
+        return loss
 
 
 def _one_at_a_time(trainer: Trainer, pl_module: LightningModule) -> bool:

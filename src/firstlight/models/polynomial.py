@@ -93,12 +93,12 @@ class ManualCubic(Cubic):
         """Return the loss, and keep the gradient for :meth:`backward`."""
         x, y = batch
         if x is not self.x:  # the whole curve is the same in every step
-            self.x, self.powers = x, torch.cat([x**0, x, x**2, x**3], dim=1)  # (batch, 4)
+            self.x, self.powers = x, torch.cat([x**0, x, x**2, x**3], dim=1).T.contiguous()  # (4, batch)
         with torch.no_grad():
-            prediction = self.powers @ self.coefficients  # (batch,)
+            prediction = self.coefficients @ self.powers  # (batch,)
             residual = prediction - y[:, 0]
             loss = residual @ residual
-            gradient = 2 * residual @ self.powers  # (4,)
+            gradient = 2 * (self.powers @ residual)  # (4,)
         self.update_scores(self.train_scores, loss, prediction, y)
         self.by_hand = loss.requires_grad_(), gradient
         return loss
