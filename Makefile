@@ -5,12 +5,13 @@ CONFIG ?= autograd_cubic
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup fit test faults check bench notebooks tensorboard clean
+.PHONY: help setup fit test slow faults check bench notebooks tensorboard clean
 
 help:
 	@echo "make setup         set up .venv from requirements.lock"
 	@echo "make fit           train a model: CONFIG=$(CONFIG), and ARGS='--trainer.max_epochs 3' if wanted"
 	@echo "make test          run the tests"
+	@echo "make slow          run those that are left out of them: notebooks, exports, projects, more kills"
 	@echo "make faults        kill, stop and damage real runs, the whole matrix"
 	@echo "make check         lint, format and types"
 	@echo "make bench         measure speed"
@@ -33,6 +34,9 @@ fit: setup
 
 test: setup
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+slow: setup
+	$(BIN)/pytest -n 2 --dist worksteal -m slow $(ARGS)
 
 faults: setup
 	$(BIN)/python -m tests.faults

@@ -98,8 +98,13 @@ def run_safetensors(path):
     return package.load(path).model
 
 
+QUICK = "LegendreCubic", "MLP"
+
+
 @pytest.mark.parametrize("form", ["onnx", "torch_export", "safetensors"])
-@pytest.mark.parametrize("name", models.__all__)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models.__all__]
+)
 def test_file_computes_what_the_model_does_at_any_batch_size(name, form, firstlight, trained, needs):
     needs(form)
     checkpoint = trained(name)

@@ -68,6 +68,7 @@ def test_config_says_what_a_checkpoint_does_not(did):
     assert trained.data.num_points == 50
 
 
+@pytest.mark.slow
 def test_another_project_loads_a_run_with_nothing_but_the_package(did, tmp_path):
     did("fit", *CUBIC)
     expected = load().model(torch.ones(1, 1)).item()

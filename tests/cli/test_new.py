@@ -20,6 +20,7 @@ def files(folder):
     return {str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_project_passes_its_own_tests_and_checks_and_can_be_installed(did):
     did("new", "my-research")
     for tool in ("pytest -p no:cacheprovider", "ruff check .", "ruff format --check .", "hatchling build -t wheel"):

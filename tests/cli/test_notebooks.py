@@ -42,6 +42,7 @@ def config_of(words):
     return (REPOSITORY / "configs" / f"{words.split()[0]}.yaml").read_text()
 
 
+@pytest.mark.slow
 @each_notebook
 def test_notebook_gives_the_numbers_of_the_command_line_to_the_bit(path, did, fashion_root, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")

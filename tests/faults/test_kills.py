@@ -47,7 +47,12 @@ def flags_of(case):
     return [*tiny(config, images="../fashion"), *flags]
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = "dropout, one cycle, average", "gradients by hand, accumulated"
+
+
+@pytest.mark.parametrize(
+    "case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+)
 def test_killed_run_goes_on_to_the_same_bits(case, unbroken, tmp_path):
     flags = flags_of(case)
     differences = unbroken(flags)

@@ -85,6 +85,7 @@ def test_second_signal_ends_the_run_at_once(tmp_path):
     assert last_step(tmp_path) == 0
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_when_one_is_told(tmp_path):
     flags = [*tiny("manual_cubic"), "--config", "presets/ddp"]
     ended = firstlight(tmp_path, *flags, real=True, fault={"do": "SIGTERM", "step": 5, "rank": 1})
