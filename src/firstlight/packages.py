@@ -58,12 +58,17 @@ def find_class(name: str, base: type[Kind], file: str) -> type[Kind]:
     return kind
 
 
-def require(purpose: str, *names: str) -> None:
+def require(purpose: str, *names: str, extra: str = "export") -> None:
     """Refuse a purpose that needs packages which are not installed.
+
+    Args:
+        purpose: What they are needed for.
+        names: The packages.
+        extra: What firstlight calls them together.
 
     Raises:
         FirstlightError: If one of them is missing.
     """
     missing = [name for name in names if find_spec(name) is None]
     if missing:
-        raise FirstlightError(f'{purpose} needs {", ".join(missing)}: pip install "firstlight[export]"')
+        raise FirstlightError(f'{purpose} needs {", ".join(missing)}: pip install "firstlight[{extra}]"')

@@ -11,16 +11,21 @@ from lightning.pytorch.callbacks import Callback
 from firstlight.program import program
 from firstlight.runs import Run
 
-__all__ = ["SIGNALS", "StopSignals", "Stopped"]
+__all__ = ["SIGNALS", "Ended", "StopSignals", "Stopped"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
-class Stopped(SystemExit):
-    """The end of a run by a signal; the exit status is 128 and the signal's number."""
+class Ended(SystemExit):
+    """The end of a run before its time, at a border; ``status`` is what its receipt says."""
 
+    status = "stopped"
     step = 0
     run: Run | None = None
+
+
+class Stopped(Ended):
+    """The end of a run by a signal; the exit status is 128 and the signal's number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)

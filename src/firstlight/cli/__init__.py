@@ -28,6 +28,7 @@ Train, test and look at the documented models.
   test         score test data:          firstlight test --run mlp/version_0
   predict      write predictions:        firstlight predict --config mlp
   runs         list the runs, or compare two:   firstlight runs diff mlp/version_0 mlp/version_1
+  sweep        search settings, on any number of machines:       firstlight sweep --config mlp --sweep mlp
   reproduce    run a run again: are the scores the same to the bit?
   export       write a model file:       firstlight export mlp --format onnx
   tensorboard  show the curves of all runs in a browser
@@ -47,7 +48,7 @@ with: firstlight fit --resume. Every setting of a config is a flag too
 """
 TRAINER_VERBS = ("fit", "validate", "test", "predict")
 QUICK_VERBS = ("configs", "runs", "tensorboard")
-TORCH_VERBS = ("check", "describe", "reproduce", "completion", "export")  # each in a file of its name
+TORCH_VERBS = ("check", "describe", "reproduce", "completion", "export", "sweep")  # each in a file of its name
 VERBS = (*TRAINER_VERBS, *QUICK_VERBS, *TORCH_VERBS, "new")
 
 

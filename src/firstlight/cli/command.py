@@ -16,12 +16,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from firstlight import receipts, runs
 from firstlight.callbacks import (
+    Ended,
     PlateauSchedules,
     Predictions,
     SeveralUpdates,
     StepLoss,
     StepSeeds,
-    Stopped,
     StopSignals,
     TypedOptimizer,
     progress_bar,
@@ -178,9 +178,9 @@ class Command(Arguments):
         try:
             self.trainer.fit(**kwargs)
             status = "finished"
-        except Stopped as stopped:
-            status = "stopped"
-            stopped.step, stopped.run = self.trainer.global_step, folder
+        except Ended as ended:
+            status = ended.status
+            ended.step, ended.run = self.trainer.global_step, folder
             raise
         except RuntimeError as error:
             if self.trainer.world_size == 1 or not re.search(r"(?i)closed by peer|reset by peer|nccl", str(error)):

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["find_config", "folders", "known"]
+__all__ = ["find_config", "find_sweep", "folders", "known"]
 
 PACKAGE = Path(__file__).resolve().parent.parent
+SWEEPS = "sweeps"
+"""The folder among the configs whose files are no configs: they say what to search."""
 
 
 def folders() -> list[Path]:
@@ -22,6 +24,7 @@ def known() -> list[str]:
         path.relative_to(folder).with_suffix("").as_posix()
         for folder in folders()
         for path in sorted(folder.rglob("*.yaml"))
+        if path.parent.name != SWEEPS
     )
     return sorted(dict.fromkeys(names), key=lambda name: "/" in name)
 
@@ -43,3 +46,17 @@ def find_config(name: str) -> Path:
         if candidate.is_file():
             return candidate
     raise UsageError(f"--config {name}: no such file, and no config of that name{suggestion(name, known(), 'configs')}")
+
+
+def find_sweep(name: str) -> Path:
+    """Return the file that ``--sweep name`` means: a path, or the name of a file in ``configs/sweeps``.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    candidates = [Path(name), *(folder / SWEEPS / f"{name}.yaml" for folder in folders())]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    names = sorted({path.stem for folder in folders() for path in (folder / SWEEPS).glob("*.yaml")})
+    raise UsageError(f"--sweep {name}: no such file, and no sweep of that name{suggestion(name, names, 'sweeps')}")

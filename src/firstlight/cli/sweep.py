@@ -1,0 +1,142 @@
+"""``firstlight sweep``: many runs that differ in what is searched, on any number of machines."""
+
+import contextlib
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstlight.cli.configs import find_sweep
+from firstlight.cli.help import help_asked
+from firstlight.cli.request import Request
+from firstlight.cli.verbs import Parser, print_table
+from firstlight.errors import FirstlightError, UsageError
+from firstlight.packages import require
+from firstlight.program import program
+from firstlight.runs import LOGS, short
+from firstlight.sweeps import children
+from firstlight.sweeps.plan import Plan, flags_of
+
+if TYPE_CHECKING:
+    from firstlight.sweeps.study import Study
+
+__all__ = ["sweep"]
+
+REFUSED = ("--resume", "--run", "--print_config", "--trainer.fast_dev_run")
+"""Flags of ``fit`` that ask for something else than a new run that is kept."""
+
+HELP = """\
+usage: firstlight sweep --config NAME --sweep FILE [--trials N] [--storage PLACE] [--name NAME] [--KEY VALUE ...]
+
+Train many runs that differ in what is searched, and rank them by their best validation score.
+
+  --sweep mlp                     what is searched: a file, or configs/sweeps/mlp.yaml
+  --trials 40                     how many configurations, if not as many as the file says; raise it to go on
+  --storage FILE                  where the trials are kept, if not in the sweep's folder: a file on a shared disk,
+  --storage postgresql://u@h/db   or a database. The same command, started anywhere, works on the same sweep
+  --name wide                     what the sweep is called, if not like its config: mlp_sweep
+  --trainer.max_epochs 20         any setting of fit; it holds for all runs
+
+The file:
+
+  trials: 20
+  search:
+    model.lr: {low: 0.01, high: 1.0, log: true}            numbers; each factor of ten gets as many trials
+    data.batch_size: {low: 32, high: 512}                  whole numbers, as both ends are
+    model.hidden_dims: {choices: [[256], [512, 128]]}      anything
+  repeats:                                                 a configuration's runs; its score is their mean
+    seed_everything: [0, 1, 2]
+  pruner: median                                           ends trials that do worse than the median; or none
+
+Each run is an ordinary one, in lightning_logs/NAME. What was killed or stopped goes on with the same command.
+"""
+
+
+def sweep(args: list[str]) -> None:
+    """Work on a sweep until all its trials are finished, and say what came out.
+
+    Raises:
+        UsageError: If something is wrong with the sweep file or the configuration.
+        FirstlightError: If Optuna is not installed, or what keeps the trials cannot be reached.
+    """
+    if help_asked(args):
+        print(HELP.replace("firstlight", program()), end="")
+        return
+    parser = Parser("sweep", "")
+    for flag in ("--sweep", "--storage", "--name"):
+        parser.add_argument(flag)
+    parser.add_argument("--trials", type=int)
+    options, flags = parser.parse_known_args(args)
+    require("sweep", "optuna", extra="sweep")
+    if options.sweep is None:
+        raise UsageError("--sweep says what is searched: the name of a file, or of one in configs/sweeps")
+    for word in flags:
+        if (flag := word.partition("=")[0]) in REFUSED:
+            raise UsageError(f"{flag} is not for a sweep, which trains new runs and keeps them")
+    request = Request.read("fit", [*flags, *(["--name", options.name] if options.name else [])])
+    name = options.name or f"{request.name}_sweep"
+    typed = {setting.key for setting in request.settings if not setting.place}
+    plan = Plan.read(find_sweep(options.sweep), options.trials, typed)
+    children.warm_up()
+    with _plain_failures():
+        study = _begin(plan, flags, options.storage or str(request.root / LOGS / name / "sweep.journal"), name)
+        print(f"{name}: {plan.trials} trials, {len(plan.repeats)} runs each, by {study.monitor}")
+        from firstlight.sweeps.worker import Worker  # noqa: PLC0415  # it needs Optuna, an extra
+
+        worker = Worker(study, [*flags, "--name", name], request.root, name)
+        try:
+            worker.work()
+        finally:
+            study.keeper.close()
+        _report(study, name, request.root)
+    if worker.stopped:
+        left = study.unfinished()
+        how = f"; the same command goes on with the {left} trials that are left" if left else ""
+        print(f"stopped by {signal.Signals(worker.stopped).name}{how}", file=sys.stderr)
+        sys.exit(128 + worker.stopped)
+
+
+@contextlib.contextmanager
+def _plain_failures() -> Iterator[None]:
+    """Say in a line what a database has to complain about."""
+    from optuna.exceptions import StorageInternalError  # noqa: PLC0415  # an extra
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError) as error:
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]
+        message = f"--storage failed: {reason}\nnothing that was finished is lost; the same command goes on"
+        raise FirstlightError(message) from error
+
+
+def _begin(plan: Plan, flags: list[str], storage: str, name: str) -> "Study":
+    """Look at the configuration, and return the sweep's trials."""
+    facts = children.call("look", [*flags, *flags_of({s.key: s.value for s in plan.settings})], plan.settings)
+    import optuna  # noqa: PLC0415  # an extra
+
+    from firstlight.sweeps.locks import keeper  # noqa: PLC0415
+    from firstlight.sweeps.study import Study  # noqa: PLC0415
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # a trial that was begun twice reports the same scores twice
+    warnings.filterwarnings("ignore", "The reported value is ignored because this", UserWarning)
+    seed = facts["seed"] if plan.seed is None else plan.seed
+    return Study(keeper(storage), name, plan, facts["monitor"], facts["mode"], seed)
+
+
+def _report(study: "Study", name: str, root: Path) -> None:
+    """Print and write what came out."""
+    from firstlight.sweeps import results  # noqa: PLC0415  # it needs Optuna, an extra
+
+    table = results.rows(study)
+    if not table:
+        return
+    print()
+    alone = all(row["std"] is None for row in table)
+    print_table([{key: value for key, value in row.items() if not (alone and key == "std")} for row in table])
+    print()
+    for path in results.write(study, name, root):
+        print(f"{path.stem.replace('_', ' ') + ':':24}{short(path)}")

@@ -1,0 +1,110 @@
+"""What the processes of a sweep do: look at its configuration, train one run, draw pictures."""
+
+import io
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, ClassVar
+
+from jsonargparse import Namespace
+from lightning.pytorch.callbacks import Callback
+
+from firstlight.callbacks import Ended, Pruning, StopSignals
+from firstlight.cli.command import Command, run
+from firstlight.cli.request import Request
+from firstlight.cli.settings import Setting
+from firstlight.files import write_whole
+from firstlight.sweeps import pictures
+
+__all__ = ["draw", "fit", "look"]
+
+
+class Look(Command):
+    """One batch of training and of validation, to see that the configuration is one."""
+
+    settings: ClassVar[list[Setting]] = []
+
+    def __init__(self, request: Request, signals: StopSignals) -> None:
+        request.settings += self.settings
+        super().__init__(request, signals)
+
+
+def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, Any]:
+    """Return what a sweep has to know of its configuration.
+
+    Args:
+        _: The process that asks.
+        flags: As for ``fit``.
+        settings: What the sweep file sets in them, with its places.
+
+    Raises:
+        FirstlightError: If the configuration is none that can be trained.
+    """
+    Look.settings = settings
+    command = run("fit", [*flags, "--trainer.fast_dev_run=true"], Look)
+    settings_of_all = command.config["fit"]
+    checkpoints = command.config_init["fit"].checkpoint
+    return {"monitor": checkpoints.monitor, "mode": checkpoints.mode, "seed": settings_of_all.seed_everything}
+
+
+class SweepRun(Command):
+    """An ordinary run that says where it is, and how it goes."""
+
+    parent: ClassVar[Connection]
+
+    def before_instantiate_classes(self) -> None:
+        """Say which folder it is."""
+        super().before_instantiate_classes()
+        if self.run_folder:
+            self._ask("run", self.run_folder.name)
+
+    def _callbacks(self, settings: Namespace, given: list[Callback]) -> list[Callback]:
+        pruning = Pruning(settings.checkpoint, lambda epoch, score: bool(self._ask("score", epoch, score)))
+        return [*super()._callbacks(settings, given), pruning]
+
+    def _ask(self, *message: Any) -> Any:
+        self.parent.send(message)
+        return self.parent.recv()
+
+
+def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:
+    """Train a run; return how it ended and its best score.
+
+    Args:
+        parent: The process that is told of the run's folder and of its scores, and says whether it is to end.
+        flags: As for ``fit``.
+
+    Raises:
+        FirstlightError: If the run failed.
+    """
+    SweepRun.parent = parent
+    sys.argv = [sys.argv[0], "fit", *flags]  # for the receipt, and for processes that it starts to train with
+    print(f"firstlight fit {' '.join(flags)}", flush=True)
+    try:
+        command = run("fit", flags, SweepRun)
+    except Ended as ended:
+        print(ended)
+        return ended.status, None
+    return "finished", command.config_init["fit"].checkpoint.best_score
+
+
+def draw(_: Connection, folder: Path, trials: list[dict[str, Any]], study: dict[str, Any]) -> None:
+    """Write the pictures of a sweep.
+
+    Args:
+        _: The process that asks.
+        folder: Where to.
+        trials: What was chosen and the score, by name; the best first.
+        study: ``name``, ``score``, ``axes`` and ``importances``.
+    """
+    title = f"{study['name']}: {len(trials)} trials, by {study['score']}"
+    figures = {
+        "parallel_coordinates.png": pictures.parallel_coordinates(trials, study["axes"], study["score"], title),
+        "importances.png": pictures.importances(
+            study["importances"], f"{study['name']}: what {study['score']} depends on"
+        ),
+    }
+    for name, figure in figures.items():
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=150)
+        write_whole(folder / name, content.getvalue())
