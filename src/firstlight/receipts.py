@@ -59,7 +59,7 @@ def update(run: Run, **fields: Any) -> None:
 
 
 def status(run: Run) -> str:
-    """Return how a run stands: ``running``, ``finished``, ``stopped``, ``pruned``, ``failed`` or silently ``killed``."""
+    """Return how a run stands: ``running``, ``finished``, ``stopped``, ``pruned``, ``failed``, or else ``killed``."""
     receipt = read(run)
     state = str(receipt.get("status", "unknown"))
     if state == "running" and receipt.get("host") == socket.gethostname() and not is_held(run):

@@ -88,9 +88,9 @@ def sweep(args: list[str]) -> None:
         worker = Worker(study, [*flags, "--name", name], request.root, name)
         try:
             worker.work()
+            _report(study, name, request.root)
         finally:
             study.keeper.close()
-        _report(study, name, request.root)
     if worker.stopped:
         left = study.unfinished()
         how = f"; the same command goes on with the {left} trials that are left" if left else ""
@@ -134,9 +134,17 @@ def _report(study: "Study", name: str, root: Path) -> None:
     table = results.rows(study)
     if not table:
         return
-    print()
     alone = all(row["std"] is None for row in table)
-    print_table([{key: value for key, value in row.items() if not (alone and key == "std")} for row in table])
+    shown = [{key: value for key, value in row.items() if not (alone and key == "std")} for row in table]
     print()
-    for path in results.write(study, name, root):
-        print(f"{path.stem.replace('_', ' ') + ':':24}{short(path)}")
+    print_table([row | {"runs": row["runs"].replace(f"{name}/", "")} for row in shown])
+    print()
+    with study.keeper.alone():  # several workers may come here at once
+        files = results.write(study, name, root)
+    for what, path in files.items():
+        print(f"{what + ':':13}{short(path)}")
+    if "best" in files:
+        print(f"{'next:':13}{program()} test --run {table[0]['runs'].partition(' ')[0]}")
+    elif all(row["status"] == "failed" for row in table):
+        reason = next(trial.user_attrs.get("error") for trial in study.ranked())
+        raise FirstlightError(f"all {len(table)} trials failed, the first of them: {reason}")

@@ -88,23 +88,23 @@ def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:
     return "finished", command.config_init["fit"].checkpoint.best_score
 
 
-def draw(_: Connection, folder: Path, trials: list[dict[str, Any]], study: dict[str, Any]) -> None:
+def draw(_: Connection, files: dict[str, Path], trials: list[dict[str, Any]], about: dict[str, Any]) -> None:
     """Write the pictures of a sweep.
 
     Args:
         _: The process that asks.
-        folder: Where to.
+        files: Where to write ``trials`` and ``importances``.
         trials: What was chosen and the score, by name; the best first.
-        study: ``name``, ``score``, ``axes`` and ``importances``.
+        about: ``name``, ``score``, ``axes`` and ``importances`` of the sweep.
     """
-    title = f"{study['name']}: {len(trials)} trials, by {study['score']}"
+    name, score = about["name"], about["score"]
     figures = {
-        "parallel_coordinates.png": pictures.parallel_coordinates(trials, study["axes"], study["score"], title),
-        "importances.png": pictures.importances(
-            study["importances"], f"{study['name']}: what {study['score']} depends on"
+        "trials": pictures.parallel_coordinates(
+            trials, about["axes"], score, f"{name}: {len(trials)} trials, by {score}"
         ),
+        "importances": pictures.importances(about["importances"], f"{name}: what {score} depends on"),
     }
-    for name, figure in figures.items():
+    for what, figure in figures.items():
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=150)
-        write_whole(folder / name, content.getvalue())
+        write_whole(files[what], content.getvalue())

@@ -35,23 +35,21 @@ def _row(study: Study, trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def write(study: Study, name: str, root: Path) -> list[Path]:
-    """Write what came out into the sweep's folder, and return the files."""
+def write(study: Study, name: str, root: Path) -> dict[str, Path]:
+    """Write what came out into the sweep's folder, and return the files by what they are."""
     folder = root / LOGS / name
     table = rows(study)
     reasons = {trial.number: trial.user_attrs.get("error") for trial in study.ranked()}
     text = io.StringIO()
-    if table:
-        writer = csv.DictWriter(text, [*table[0], "error"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(row | {"error": reasons[row["trial"]]} for row in table)
-    files = {"sweep.csv": text.getvalue().encode()}
+    writer = csv.DictWriter(text, [*table[0], "error"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row | {"error": reasons[row["trial"]]} for row in table)
+    files = {"table": folder / "sweep.csv"}
+    write_whole(files["table"], text.getvalue().encode())
     if best := _best(study, name, root):
-        files["best.yaml"] = best.encode()
-    for file, content in files.items():
-        write_whole(folder / file, content)
-    drawn = _draw(study, name, table, folder)
-    return [folder / file for file in (*files, *drawn)]
+        files["best"] = folder / "best.yaml"
+        write_whole(files["best"], best.encode())
+    return files | _draw(study, name, table, folder)
 
 
 def _best(study: Study, name: str, root: Path) -> str | None:
@@ -70,13 +68,14 @@ def _best(study: Study, name: str, root: Path) -> str | None:
     ) + config.read_text(encoding="utf-8")
 
 
-def _draw(study: Study, name: str, table: list[dict[str, Any]], folder: Path) -> list[str]:
+def _draw(study: Study, name: str, table: list[dict[str, Any]], folder: Path) -> dict[str, Path]:
     """Draw what can be seen in several trials of something that was searched."""
     finished = [row for row in table if row["status"] == "finished"]
     shares = study.importances() if study.plan.search else {}
     if not shares:
-        return []
+        return {}
+    files = {"trials": folder / "parallel_coordinates.png", "importances": folder / "importances.png"}
     axes = {key: dict(vars(values)) for key, values in study.plan.search.items()}
     about = {"name": name, "score": study.monitor, "axes": axes, "importances": shares}
-    children.call("draw", folder, finished, about)
-    return ["parallel_coordinates.png", "importances.png"]
+    children.call("draw", files, finished, about)
+    return files
