@@ -28,29 +28,30 @@ REFUSED = ("--resume", "--run", "--print_config", "--trainer.fast_dev_run")
 """Flags of ``fit`` that ask for something else than a new run that is kept."""
 
 HELP = """\
-usage: firstlight sweep --config NAME --sweep FILE [--trials N] [--storage PLACE] [--name NAME] [--KEY VALUE ...]
+usage: firstlight sweep --config NAME --sweep FILE [--trials N] [--storage PLACE] [--KEY VALUE ...]
 
 Train many runs that differ in what is searched, and rank them by their best validation score.
 
-  --sweep mlp                     what is searched: a file, or configs/sweeps/mlp.yaml
-  --trials 40                     how many configurations, if not as many as the file says; raise it to go on
-  --storage FILE                  where the trials are kept, if not in the sweep's folder: a file on a shared disk,
-  --storage postgresql://u@h/db   or a database. The same command, started anywhere, works on the same sweep
-  --name wide                     what the sweep is called, if not like its config: mlp_sweep
-  --trainer.max_epochs 20         any setting of fit; it holds for all runs
+  --sweep mlp               what is searched: a file, or configs/sweeps/mlp.yaml
+  --trials 40               how many configurations, if not as many as the file says; raise it to go on
+  --storage FILE            where trials are kept, if not in the sweep's folder: a file on a shared disk
+  --storage postgresql://user@host/database      or a database
+  --name wide               what the sweep is called, if not like its config: mlp_sweep
+  --trainer.max_epochs 20   any setting of fit; it holds for all runs
 
 The file:
 
   trials: 20
   search:
-    model.lr: {low: 0.01, high: 1.0, log: true}            numbers; each factor of ten gets as many trials
-    data.batch_size: {low: 32, high: 512}                  whole numbers, as both ends are
-    model.hidden_dims: {choices: [[256], [512, 128]]}      anything
-  repeats:                                                 a configuration's runs; its score is their mean
+    model.lr: {low: 0.01, high: 1.0, log: true}          numbers; each factor of ten gets as many trials
+    data.batch_size: {low: 32, high: 512}                whole numbers, as both ends are
+    model.hidden_dims: {choices: [[256], [512, 128]]}    anything
+  repeats:                                               the runs of each configuration; its score is their mean
     seed_everything: [0, 1, 2]
-  pruner: median                                           ends trials that do worse than the median; or none
+  pruner: median                                         end trials that are worse than the median; or none
 
-Each run is an ordinary one, in lightning_logs/NAME. What was killed or stopped goes on with the same command.
+Each run is an ordinary one, in lightning_logs/NAME. The same command, started again or on several machines, goes on
+with what is left.
 """
 
 
@@ -82,7 +83,9 @@ def sweep(args: list[str]) -> None:
     children.warm_up()
     with _plain_failures():
         study = _begin(plan, flags, options.storage or str(request.root / LOGS / name / "sweep.journal"), name)
-        print(f"{name}: {plan.trials} trials, {len(plan.repeats)} runs each, by {study.monitor}")
+        repeated = f" of {len(plan.repeats)} runs each" if len(plan.repeats) > 1 else ""
+        most = ", all that there are" if study.planned < plan.trials else ""
+        print(f"{name}: {study.planned} trials{repeated}{most}, by {study.monitor}", flush=True)
         from firstlight.sweeps.worker import Worker  # noqa: PLC0415  # it needs Optuna, an extra
 
         worker = Worker(study, [*flags, "--name", name], request.root, name)

@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,11 @@ class Range:
         """Whether only whole numbers are meant."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
+    @property
+    def every(self) -> Sequence[int] | None:
+        """All values, if they can be counted."""
+        return range(int(self.low), int(self.high) + 1) if self.whole else None
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -49,6 +55,11 @@ class Choices:
 
     values: tuple[str, ...]
 
+    @property
+    def every(self) -> Sequence[str]:
+        """All values."""
+        return self.values
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -57,7 +68,7 @@ class Plan:
     Args:
         search: What is searched, by dotted key.
         repeats: Values by dotted key, for each run of a configuration.
-        trials: How many configurations are tried.
+        trials: How many configurations are tried; no more than there are.
         pruner: Whether trials that do worse than the ``median`` are ended early, or ``none``.
         seed: Seed of the choice of values; None takes that of the config.
         settings: The first value of each key, with its place in the file, for messages.
@@ -121,6 +132,15 @@ class Plan:
         combined = itertools.product(*repeated.values())
         repeats = [dict(zip(repeated, values, strict=True)) for values in combined]
         return cls(search, repeats, trials, pruner, seed, settings)
+
+    @property
+    def everything(self) -> list[dict[str, Any]] | None:
+        """All configurations, if there are no more than trials: then each is tried once."""
+        every = [values.every for values in self.search.values()]
+        if not self.search or None in every or math.prod(map(len, every)) > self.trials:  # type: ignore[arg-type]
+            return None
+        combined = itertools.product(*every)  # type: ignore[arg-type]
+        return [dict(zip(self.search, values, strict=True)) for values in combined]
 
     @property
     def described(self) -> dict[str, Any]:

@@ -65,20 +65,22 @@ class Study:
                     f"the sweep {name} was begun with another {key}: {begun[key]}, not {meant[key]}\n"
                     "what is not alike cannot be compared: begin another sweep with --name"
                 )
+        self._everything = plan.everything
+        self.planned = plan.trials if self._everything is None else len(self._everything)
         self._distributions = {key: _distribution(values) for key, values in plan.search.items()}
         self._id = keeper.storage.get_study_id_from_name(name)
 
     def claim(self) -> Trial | None:
         """Return a trial that is now this worker's, with its values; None if none waits."""
         with self.keeper.alone():
-            for _ in range(self.plan.trials - len(self.trials())):
-                self.study.enqueue_trial({})
+            for values in self._missing():
+                self.study.enqueue_trial(values)
             for trial in self.trials(TrialState.RUNNING):
                 worker = trial.user_attrs.get("worker")
                 if worker is None or not (worker == self.keeper.worker or self.keeper.lives(worker)):
                     self._put_back(trial.number)
             waiting = self.trials(TrialState.WAITING)
-            if not waiting or waiting[0].number >= self.plan.trials:
+            if not waiting or waiting[0].number >= self.planned:
                 return None
             # of the seed and the number: workers that all began with one seed would all choose the same
             seed = random.Random(f"{self.seed} {waiting[0].number}").getrandbits(32)  # noqa: S311
@@ -86,6 +88,15 @@ class Study:
             claimed = self.study.ask(self._distributions)  # it takes the first that waits
             claimed.set_user_attr("worker", self.keeper.worker)
             return claimed
+
+    def _missing(self) -> list[dict[str, Any]]:
+        """Return what is fixed for each trial that the queue lacks: nothing, unless everything is to be tried."""
+        trials = self.trials()
+        missing = max(self.planned - len(trials), 0)
+        if self._everything is None:
+            return [{}] * missing
+        tried = [trial.params or trial.system_attrs.get("fixed_params") for trial in trials]
+        return [values for values in self._everything if values not in tried][:missing]
 
     def put_back(self, trial: Trial) -> None:
         """Let another worker, or this one at another time, do a trial from its start."""
@@ -120,8 +131,8 @@ class Study:
 
     def unfinished(self) -> int:
         """Return how many trials of those that were asked for are not finished."""
-        planned = [trial for trial in self.trials() if trial.number < self.plan.trials]
-        return self.plan.trials - sum(trial.state.is_finished() for trial in planned)
+        planned = [trial for trial in self.trials() if trial.number < self.planned]
+        return self.planned - sum(trial.state.is_finished() for trial in planned)
 
     def ranked(self) -> list[FrozenTrial]:
         """Return the finished trials, the best first, then those that were pruned, then those that failed."""

@@ -1,0 +1,212 @@
+"""A sweep ranks what it tried, leaves ordinary runs behind, and does only what is missing."""
+
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip("optuna", reason="optuna is the extra sweep")
+
+FOLDER = Path("lightning_logs/linear_regression_sweep")
+SWEEP = (
+    *("sweep", "--config", "linear_regression", "--sweep", "mine.yaml"),
+    *("--data.num_examples=80", "--pictures=none", "--trainer.max_epochs=2"),
+)
+
+
+def write(text):
+    Path("mine.yaml").write_text(text)
+
+
+def table():
+    return list(csv.DictReader((FOLDER / "sweep.csv").read_text().splitlines()))
+
+
+def folders():
+    return sorted(path.name for path in FOLDER.glob("version_*"))
+
+
+def receipt(run):
+    return json.loads((FOLDER.parent / run / "run.json").read_text())
+
+
+RANGES = "search:\n  model.lr: {low: 1e-3, high: 0.1, log: true}\n  data.batch_size: {low: 5, high: 20}\n"
+
+
+def test_trials_are_ranked_by_the_scores_of_their_runs_and_the_best_comes_out_again_to_the_bit(did):
+    write(f"trials: 2\n{RANGES}")
+    out = did(*SWEEP)
+    rows = table()
+    scores = [float(row["loss/val"]) for row in rows]
+    assert scores == sorted(scores)
+    assert {row["trial"] for row in rows} == {"0", "1"}
+    for row, score in zip(rows, scores, strict=True):
+        best = receipt(row["runs"])["best"]
+        config = yaml.safe_load((FOLDER.parent / row["runs"] / "config.yaml").read_text())
+        assert (best["name"], best["score"]) == ("loss/val", score)
+        assert config["model"]["init_args"]["lr"] == float(row["model.lr"])
+        assert config["data"]["init_args"]["batch_size"] == int(row["data.batch_size"])
+        assert 0.001 <= float(row["model.lr"]) <= 0.1
+        assert 5 <= int(row["data.batch_size"]) <= 20
+    shown = re.findall(r"^(\d) +finished +(\S+)", out, re.MULTILINE)
+    assert shown == [(row["trial"], f"{score:.5g}") for row, score in zip(rows, scores, strict=True)]
+    assert f"next:        firstlight test --run {rows[0]['runs']}\n" in out
+    for picture in ("parallel_coordinates", "importances"):
+        assert (FOLDER / f"{picture}.png").read_bytes()[:4] == b"\x89PNG"
+
+    did("fit", "--config", FOLDER / "best.yaml")
+    assert receipt("best/version_0")["scores"] == receipt(rows[0]["runs"])["scores"]
+    assert receipt("best/version_0")["best"] == receipt(rows[0]["runs"])["best"]
+
+
+@pytest.mark.slow
+def test_sweep_that_is_done_has_nothing_left_to_do_and_goes_on_when_more_is_asked_for(did):
+    write(f"trials: 3\n{RANGES}")
+    did(*SWEEP)
+    rows, before = table(), folders()
+    assert "trial 0:" not in did(*SWEEP)
+    assert (table(), folders()) == (rows, before)
+    out = did(*SWEEP, "--trials=4")
+    assert re.findall(r"^trial (\d):", out, re.MULTILINE) == ["3"]
+    assert len(folders()) == len(before) + 1
+
+    write(f"trials: 4\n{RANGES}")  # from the start: a trial's values are those of its number
+    did(*SWEEP, "--name", "again")
+    again = list(csv.DictReader((FOLDER.parent / "again/sweep.csv").read_text().splitlines()))
+    values = [[row[key] for key in ("trial", "loss/val", "model.lr", "data.batch_size")] for row in table()]
+    assert values == [[row[key] for key in ("trial", "loss/val", "model.lr", "data.batch_size")] for row in again]
+
+
+@pytest.mark.slow
+def test_runs_of_a_sweep_are_ordinary_runs(did):
+    write("repeats: {seed_everything: [3, 4]}\n")
+    did(*SWEEP)
+    assert did("runs", FOLDER.name).count(" finished ") == 2
+    assert "reproduced: the 2 scores of" in did("reproduce", f"{FOLDER.name}/version_1")
+    assert did("test", "--run", f"{FOLDER.name}/version_1").startswith(
+        "weights: lightning_logs/linear_regression_sweep"
+    )
+    assert receipt(f"{FOLDER.name}/version_1")["commands"][0][1:3] == ["fit", "--config"]
+
+
+def test_trial_that_fails_is_recorded_and_every_configuration_tried_once_where_there_are_few(did):
+    write("search: {model.lr: {choices: [0.05, -1, 1e+30]}}\n")
+    out = did(*SWEEP)
+    assert "linear_regression_sweep: 3 trials, all that there are, by loss/val\n" in out
+    rows = {row["model.lr"]: row for row in table()}
+    assert {value: row["trial"] for value, row in rows.items()} == {"0.05": "0", "-1": "1", "1e+30": "2"}
+    assert [row["status"] for row in table()] == ["finished", "failed", "failed"]
+    assert rows["0.05"]["status"] == "finished"
+    assert rows["-1"]["error"] == "model.lr is '-1': expected a number above 0"
+    assert rows["1e+30"]["error"].startswith("the loss is nan at step ")
+    assert "trial 1: failed: model.lr is '-1'" in out
+
+
+def test_score_of_a_configuration_is_the_mean_over_its_repeats(did):
+    write("repeats: {seed_everything: [1, 2, 3]}\n")
+    out = did(*SWEEP)
+    (row,) = table()
+    scores = [receipt(run)["best"]["score"] for run in row["runs"].split()]
+    seeds = [receipt(run)["seed"] for run in row["runs"].split()]
+    mean = sum(scores) / 3
+    deviation = (sum((score - mean) ** 2 for score in scores) / 2) ** 0.5
+    assert seeds == [1, 2, 3]
+    assert len(set(scores)) == 3
+    assert float(row["loss/val"]) == pytest.approx(mean, rel=1e-12)
+    assert float(row["std"]) == pytest.approx(deviation, rel=1e-9)
+    assert f"trial 0: loss/val {mean:.5g} +- {deviation:.2g}" in out
+    assert not list(FOLDER.glob("*.png"))
+
+
+WRONG = {
+    "": "mine.yaml is empty",
+    "search: [": "mine.yaml, line 1: expected the node content, but found '<stream end>'",
+    "serch: {}\n": "serch (mine.yaml, line 1): a sweep file has no such key; did you mean 'search'?",
+    "model.lr: {low: 1, high: 2}\n": "model.lr (mine.yaml, line 1): a sweep file has no such key; "
+    "what is searched stands below search:",
+    "trials: 3\n": "mine.yaml has neither search nor repeats: there is nothing to run more than once",
+    "trials: none\nrepeats: {seed_everything: [1]}": "trials is 'none' (mine.yaml, line 1): "
+    "expected a whole number above 0",
+    "trials: 3\nrepeats: {seed_everything: [1]}": "trials is 3, but nothing is searched (mine.yaml): "
+    "all would be the same",
+    "search:\n  model.lr: 0.1\n": "model.lr is 0.1 (mine.yaml, line 2)\n"
+    "expected {low: 0.01, high: 1.0}, with log: true if wanted, or {choices: [A, B]}",
+    "search:\n  model.lr: {lo: 0.1, high: 1}\n": "model.lr (mine.yaml, line 2) has no 'lo'; did you mean 'low'?\n"
+    "expected {low: 0.01, high: 1.0}, with log: true if wanted, or {choices: [A, B]}",
+    "search:\n  model.lr: {low: 1, high: 0.1}\n": "model.lr (mine.yaml, line 2): "
+    "low is 1, which is not below high, 0.1",
+    "search:\n  model.lr: {low: 0, high: 1, log: true}\n": "model.lr (mine.yaml, line 2): low is 0: "
+    "on a log scale it has to be above 0",
+    "search:\n  model.lr: {choices: 0.1}\n": "model.lr (mine.yaml, line 2): "
+    "expected a list of values, like [0, 1, 2], got 0.1",
+    "search:\n  model.lr: {choices: [0.1, 0.1]}\n": "model.lr (mine.yaml, line 2): 0.1 is there more than once",
+    "search:\n  trainer.max_epochs: {low: 1, high: 3}\n": "--trainer.max_epochs is typed, "
+    "and the sweep file sets it too (mine.yaml, line 2): leave one of them out",
+    "pruner: medain\nrepeats: {seed_everything: [1]}": "pruner is 'medain' (mine.yaml, line 1): "
+    "expected one of median, none",
+    "search:\n  model.lr: {low: 0.1, high: 1}\n  model.lrr: {low: 0.1, high: 1}\n": "model.lrr (mine.yaml, line 3): "
+    "model (LinearRegression) has no setting 'lrr'; did you mean 'model.lr'?",
+    "search:\n  model.lr: {low: -1, high: 1}\n": "model.lr is '-1' (mine.yaml, line 2): expected a number above 0",
+    "repeats:\n  data.folds: [1, 2]\n": None,  # its settings may become more
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_mistake_in_a_sweep_file_is_answered_in_a_line_before_anything_is_run(text, complaint):
+    write(text)
+    status, message = complaint(*SWEEP)
+    assert status == 2
+    assert message == (WRONG[text] or message)
+    assert not Path("lightning_logs").exists()
+
+
+def test_mistake_in_what_is_typed_is_answered_in_a_line(complaint):
+    write("repeats: {seed_everything: [1]}")
+    assert complaint("sweep", "--config", "mlp", "--sweep", "mpl") == (
+        2,
+        "--sweep mpl: no such file, and no sweep of that name; did you mean 'mlp'?",
+    )
+    assert complaint("sweep", "--config", "mlp") == (
+        2,
+        "--sweep says what is searched: the name of a file, or of one in configs/sweeps",
+    )
+    assert complaint(*SWEEP, "--resume") == (2, "--resume is not for a sweep, which trains new runs and keeps them")
+    assert complaint(*SWEEP, "--trials=many") == (
+        2,
+        "firstlight sweep: argument --trials: invalid int value: 'many'",
+    )
+    assert complaint(*SWEEP, "--storage", "mysql://me:secret@here/db") == (
+        2,
+        "--storage mysql://...: expected a file, or postgresql://user@host/database",
+    )
+
+
+@pytest.mark.slow
+def test_sweep_with_another_search_is_another_sweep(did, complaint):
+    write("trials: 1\nsearch: {model.lr: {choices: [0.05]}}\n")
+    did(*SWEEP)
+    write("trials: 2\nsearch: {model.lr: {choices: [0.05, 0.1]}}\n")
+    status, message = complaint(*SWEEP)
+    assert status == 2
+    assert message.startswith("the sweep linear_regression_sweep was begun with another search: {'model.lr': [")
+    did(*SWEEP, "--name", "other")
+    assert len(list(Path("lightning_logs/other").glob("version_*"))) == 2
+
+
+def test_missing_package_is_one_line_that_says_what_to_install(complaint, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert complaint(*SWEEP) == (1, 'sweep needs optuna: pip install "firstlight[sweep]"')
+
+
+def test_help_shows_the_form_of_a_sweep_file(did):
+    out = did("sweep", "--help")
+    assert max(map(len, out.splitlines())) <= 120
+    text = out.partition("The file:\n\n")[2].partition("\n\n")[0]
+    lines = [re.sub(r" {3,}.*", "", line[2:]) for line in text.splitlines()]
+    content = yaml.safe_load("\n".join(lines))
+    assert list(content) == ["trials", "search", "repeats", "pruner"]
+    assert content["search"]["model.hidden_dims"] == {"choices": [[256], [512, 128]]}
