@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from firstlight.callbacks.checkpoints import Checkpoints
-from firstlight.data.batches import key_seed
+from firstlight.data.seeds import key_seed
 from firstlight.errors import NotFiniteError
 
 __all__ = ["StepLoss", "StepSeeds"]
