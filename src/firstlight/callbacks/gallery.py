@@ -131,9 +131,11 @@ def suitable(model: LightningModule, data: object) -> list[Picture]:
     ]
 
 
-def _curve(data: Sine) -> Split:
+def _curve(data: Sine, most: int = MOST_POINTS) -> Split:
     x, y = data.train
-    order = x[:, 0].argsort()[:: -(-len(x) // MOST_POINTS)]  # a fold's points are not in order
+    every = -(-len(x) // most)
+    x, y = x[::every], y[::every]
+    order = x[:, 0].argsort()  # a fold's points are in none
     return x[order], y[order]
 
 
@@ -147,7 +149,7 @@ def _draw_fit(moment: Moment) -> "Figure":
 
 
 def _draw_coefficients(moment: Moment) -> "Figure":
-    x, y = moment.data.train
+    x, y = _curve(moment.data, 20 * MOST_POINTS)
     path = moment.notes["coefficients"]
     best = torch.linalg.lstsq(x ** torch.arange(4), y).solution[:, 0]
     title = moment.title("a + b x + c x² + d x³")

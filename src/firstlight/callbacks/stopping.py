@@ -21,6 +21,7 @@ class Stopped(SystemExit):
 
     step = 0
     run: Run | None = None
+    is_requeued = False
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -29,6 +30,8 @@ class Stopped(SystemExit):
     def __str__(self) -> str:
         if self.run is None or not self.run.last.exists():
             return f"stopped by {self.signal.name}"
+        if self.is_requeued:
+            return f"stopped by {self.signal.name} after step {self.step}; its job is queued again and will go on"
         how = f"{program()} fit --resume {self.run.name}"
         return f"stopped by {self.signal.name} after step {self.step}; go on with: {how}"
 

@@ -222,16 +222,20 @@ class InMemory(LightningDataModule, ABC):
         trainer = self.trainer
         model = trainer.lightning_module if trainer else torch.empty(0)  # which has torch's defaults
         dtype, device = cast("torch.dtype", model.dtype), model.device
-        x, y = (part.to(dtype) if part.is_floating_point() else part for part in split)
-        if self._is_resident(x.nbytes + y.nbytes, device):
-            x, y = x.to(device), y.to(device)
+        if self._is_resident(sum(part.nbytes for part in split), device):
+            split = split[0].to(device), split[1].to(device)
+
+        def prepare(batch: Split) -> Split:
+            x, y = (part.to(device, dtype if part.is_floating_point() else None) for part in batch)
+            return self.convert((x, y), dtype)
+
         return Batches(
-            (x, y),
-            times * self.batch_size if self.batch_size else len(x),
+            split,
+            times * self.batch_size if self.batch_size else len(split[0]),
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
-            prepare=lambda batch: self.convert((batch[0].to(device), batch[1].to(device)), dtype),
+            prepare=prepare,
             **options,
         )
 
