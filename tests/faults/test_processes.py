@@ -3,7 +3,10 @@
 import os
 import re
 import signal
+import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,3 +124,66 @@ def test_another_slurm_job_begins_a_run_of_its_own(slurm, tmp_path, fashion_root
         assert firstlight(tmp_path / "job", *FLAGS, **{**environment, "SLURM_JOB_ID": job}).status == 0
     assert len(list(Path(tmp_path, "job").glob("lightning_logs/mlp/version_*"))) == 2
     assert not told.exists()
+
+
+SHARDED = ["--config", "presets/fsdp", "--trainer.accelerator=cpu"]
+MOMENTUM = ["--optimizer=SGD", "--optimizer.lr=0.1", "--optimizer.momentum=0.9"]
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_sharded_run_is_the_run_of_one_process_and_either_goes_on_with_it(after, tmp_path, fashion_root):
+    assert firstlight(tmp_path / "alone", *FLAGS, *MOMENTUM).status == 0
+    killed = {"do": "SIGKILL", "step": 7, "rank": "all"}
+    together(tmp_path / "killed", *FLAGS, *MOMENTUM, *SHARDED, fault=killed)
+    assert last_step(tmp_path / "killed") == 6
+    how = ["--trainer.strategy=auto"] if after == 1 else []
+    for ended in together(tmp_path / "killed", "fit", "--resume", *how, processes=after):
+        assert ended.status == 0, ended.text
+    assert close(tmp_path / "alone", tmp_path / "killed")
+
+
+def test_model_with_parameters_in_no_layer_is_not_sharded(tmp_path):
+    first, _ = together(tmp_path / "cubic", *tiny("autograd_cubic"), *SHARDED)
+    assert first.status == 2
+    assert "error: AutogradCubic.coefficients is in no layer, so it cannot be sharded: use ddp" in first.text
+
+
+@pytest.mark.slow
+def test_two_nodes_of_torchrun_make_one_run(alone, tmp_path):
+    folder = tmp_path / "nodes"
+    folder.mkdir()
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        where = ["--master-addr=127.0.0.1", f"--master-port={door.getsockname()[1]}"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", *where]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    nodes = [
+        subprocess.Popen(
+            [*torchrun, f"--node-rank={rank}", "-m", "firstlight", *FLAGS],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    texts = [node.communicate(timeout=90)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], texts
+    assert "epoch 3/3" in texts[0]
+    assert texts[1] == ""
+    assert close(alone, folder)
+
+
+@pytest.mark.slow
+def test_preset_for_two_processes_makes_one_run_that_ends_when_one_of_them_is_killed(alone, tmp_path):
+    ended = firstlight(tmp_path / "two", *FLAGS, "--config", "presets/ddp", real=True)
+    assert ended.status == 0, ended.text
+    assert ended.text.count("epoch 3/3") == 1
+    assert close(alone, tmp_path / "two")
+    fault = {"do": "SIGKILL", "step": 7, "rank": 1}
+    ended = firstlight(tmp_path / "killed", *FLAGS, "--config", "presets/ddp", real=True, fault=fault)
+    assert ended.status not in (0, None)
+    assert last_step(tmp_path / "killed") == 6
+    assert firstlight(tmp_path / "killed", "fit", "--resume", real=True).status == 0
+    assert close(alone, tmp_path / "killed")

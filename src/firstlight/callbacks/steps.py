@@ -33,6 +33,10 @@ class StepSeeds(Callback):
         self.seed = seed
         self._start = 0  # seed of the epoch
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the first process's seed: where a seed is drawn, each process drew one."""
+        self.seed = trainer.strategy.broadcast(self.seed)
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin, perhaps in the middle of an epoch."""
         self.on_train_epoch_start(trainer, pl_module)
