@@ -1,7 +1,7 @@
-"""Strategies of the Trainer that Lightning leaves to be written."""
+"""A strategy that Lightning leaves to be written; importing it makes it ``trainer.strategy: sharded``."""
 
 from lightning.pytorch import LightningModule
-from lightning.pytorch.strategies import ModelParallelStrategy
+from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
@@ -23,7 +23,7 @@ class Sharded(ModelParallelStrategy):
     def connect(self, model: LightningModule) -> None:
         """Take a model over, and see to it that it will be shared out."""
         super().connect(model)
-        model.configure_model = lambda: self._shard(model)
+        model.configure_model = lambda: self._shard(model)  # type: ignore[method-assign]
 
     def setup_environment(self) -> None:
         """Meet the other processes."""
@@ -45,3 +45,7 @@ class Sharded(ModelParallelStrategy):
         for child in model.children():  # not the model itself: it would become of another class
             if any(True for _ in child.parameters()):
                 fully_shard(child, mesh=mesh)
+
+
+if "sharded" not in StrategyRegistry:
+    StrategyRegistry.register("sharded", Sharded, description=(Sharded.__doc__ or "").partition("\n")[0])
