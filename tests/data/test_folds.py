@@ -58,9 +58,16 @@ def test_test_data_stays_apart(made):
     assert rows(folded.test) == rows(data.test)
 
 
-@pytest.mark.parametrize(("fold", "num_folds"), [(5, 5), (0, 1), (2, 2)])
-def test_fold_that_is_none_is_refused(fold, num_folds):
-    with pytest.raises(ValueError, match=f"fold {fold} of {num_folds}: there must be at least 2 folds"):
+@pytest.mark.parametrize(
+    ("fold", "num_folds", "message"),
+    [
+        (5, 5, "fold is 5: 5 folds are numbered from 0 to 4"),
+        (2, 2, "fold is 2: 2 folds are numbered from 0 to 1"),
+        (0, 1, "num_folds is 1: there must be at least 2"),
+    ],
+)
+def test_fold_that_is_none_is_refused(fold, num_folds, message):
+    with pytest.raises(ValueError, match=message):
         Houses(fold=fold, num_folds=num_folds)
 
 

@@ -167,8 +167,10 @@ class InMemory(LightningDataModule, ABC):
         num_folds: PositiveInt = 5,
     ) -> None:
         super().__init__()
-        if fold is not None and not fold < num_folds > 1:
-            raise ValueError(f"fold {fold} of {num_folds}: there must be at least 2 folds, numbered from 0")
+        if fold is not None and num_folds < 2:
+            raise ValueError(f"num_folds is {num_folds}: there must be at least 2")
+        if fold is not None and fold >= num_folds:
+            raise ValueError(f"fold is {fold}: {num_folds} folds are numbered from 0 to {num_folds - 1}")
         self.batch_size = batch_size
         self.passes = passes
         self.seed = seed
