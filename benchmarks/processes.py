@@ -19,7 +19,7 @@ def python(*args: str, **env: str) -> str:
     threads = {
         "OMP_NUM_THREADS": "1",
         "FIRSTLIGHT_PACKAGES": "benchmarks.clock,benchmarks.data",
-        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONPATH": f"{REPOSITORY}/src:{REPOSITORY}",
     }
     with tempfile.TemporaryDirectory() as folder:
         started = {"FIRSTLIGHT_BENCH_STARTED": str(time.time())}

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau, StepLR
 from firstlight import FashionMNIST, Houses, PlantedNeuron, Sine, models
 from firstlight.callbacks import SeveralUpdates, StepSeeds
 from firstlight.callbacks.steps import GOLDEN
-from firstlight.data.batches import key_seed
+from firstlight.data.seeds import key_seed
 
 CURVE = {"num_points": 35, "batch_size": 10, "repeats": 2}  # eight batches, some of them smaller
 PAIRS = {

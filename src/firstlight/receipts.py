@@ -13,10 +13,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from firstlight import processes
 from firstlight.files import write_whole
-from firstlight.runs import Run, is_held
+from firstlight.runs import Run, every, is_held
 
-__all__ = ["read", "status", "update"]
+__all__ = ["of_job", "read", "status", "update"]
 
 
 def read(run: Run) -> dict[str, Any]:
@@ -26,6 +27,12 @@ def read(run: Run) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def of_job(root: Path, name: str, job: str | None) -> Run | None:
+    """Return the latest run of a name that a SLURM job began, if it left something to go on from."""
+    begun = [run for run in every(root, name) if job and read(run).get("job") == job and run.last.is_file()]
+    return begun[-1] if begun else None
 
 
 def start(run: Run, seed: int, device: str) -> None:
@@ -41,6 +48,7 @@ def start(run: Run, seed: int, device: str) -> None:
         device=device,
         host=socket.gethostname(),
         pid=os.getpid(),
+        job=processes.job(),
         start=receipt.get("start") or _now(),
         end=None,
         status="running",

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from firstlight.data.batches import Split
+from firstlight.data.splits import Split
 
 __all__ = ["Classification", "Regression", "Task"]
 

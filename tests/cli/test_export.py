@@ -118,7 +118,7 @@ def test_file_computes_what_the_model_does_at_any_batch_size(name, form, firstli
     data.prepare_data()
     data.setup("fit")
     x = data.train_dataloader().split[0][:7]
-    x = data.convert((x, None), torch.float)[0]  # other inputs than those that it was checked with
+    x = data.convert((x, None), torch.float)[0].float()  # other inputs than those that it was checked with
     run = {"onnx": run_onnx, "torch_export": run_torch_export, "safetensors": run_safetensors}[form](f"model.{form}")
     with torch.no_grad():
         expected = model(x)

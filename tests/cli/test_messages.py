@@ -13,7 +13,7 @@ TYPED = {
     "--model.lrr=0.1": "model.lrr: model (AutogradCubic) has no setting 'lrr'; did you mean 'model.lr'?",
     "--model.init_args.lrr=0.1": "model.lrr: model (AutogradCubic) has no setting 'lrr'; did you mean 'model.lr'?",
     "--data.colour=red": "data.colour: data (Sine) has no setting 'colour'; "
-    "settings: batch_size, num_points, num_powers, repeats, scale_target, seed",
+    "settings: batch_size, fold, num_folds, num_points, num_powers, repeats, scale_target, seed",
     "--trainer.max_epoch=3": "trainer.max_epoch: trainer has no setting 'max_epoch'; "
     "did you mean 'trainer.max_epochs'?",
     "--model.lr=abc": "model.lr is 'abc': expected a number above 0",

@@ -127,6 +127,8 @@ def test_documented_arguments_are_the_defaults_and_remembered():
         "val_fraction": 0.1,
         "repeats": 1,
         "seed": 0,
+        "fold": None,
+        "num_folds": 5,
         "device_resident": "auto",
     }
 

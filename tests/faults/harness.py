@@ -9,6 +9,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ from firstlight.cli.configs import find_config
 HERE = Path(__file__).parent
 VARIABLE = "FIRSTLIGHT_FAULT"
 FORKING = command.__name__ and hasattr(os, "fork") and not torch.cuda.is_available()  # threads of a GPU do not fork
-ALWAYS = {"OMP_NUM_THREADS": "1", "LOCAL_RANK": None, "FIRSTLIGHT_RUN_FOLDER": None}
+ALWAYS = {"OMP_NUM_THREADS": "1", "LOCAL_RANK": None, "NODE_RANK": None}
 SMALL = {
     "Sine": ("--data.num_points=40", "--data.batch_size=10", "--data.repeats=2"),
     "PlantedNeuron": ("--data.num_examples=40", "--data.batch_size=10", "--data.repeats=2"),
@@ -166,6 +167,25 @@ def firstlight(folder, *args, **how):
     """Run ``firstlight`` with arguments in a folder, to its end."""
     folder.mkdir(exist_ok=True)
     return start(folder, *args, **how)()
+
+
+def together(folder, *args, processes=2, **how):
+    """Run ``firstlight`` in several processes, started as torchrun starts them; return how each ended."""
+    folder.mkdir(exist_ok=True)
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        port = door.getsockname()[1]
+    shared = {
+        "TORCHELASTIC_RUN_ID": "test",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+        "GROUP_RANK": "0",
+    }
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+    started = [start(folder, *args, **shared, **rank, **how) for rank in ranks]
+    return [process() for process in started]
 
 
 def _become(folder, args, changes, paths, log):

@@ -71,6 +71,7 @@ class Checkpoints(Checkpoint):
         if isinstance(pl_module, Task):
             self.monitor, self.mode = self.monitor or pl_module.monitor, self.mode or pl_module.mode
         self.monitor, self.mode = self.monitor or "loss/val", self.mode or "min"
+        self.folder = trainer.strategy.broadcast(self.folder)  # only the first process knows that of a new run
         if self.folder is None:
             self.folder = Path(trainer.log_dir or trainer.default_root_dir, "checkpoints")
 

@@ -95,6 +95,8 @@ def hyperparameters(trainer: Trainer) -> dict[str, float | str]:
     for schedule in trainer.lr_scheduler_configs[:1]:
         found["lr_scheduler"] = type(schedule.scheduler).__name__
     found["max_epochs"] = trainer.max_epochs
+    if found.get("fold") is None:
+        found.pop("num_folds", None)  # of no meaning
     return {
         name: value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
         for name, value in sorted(found.items())

@@ -14,7 +14,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from firstlight import plots
-from firstlight.data.batches import InMemory, Split
+from firstlight.data.batches import InMemory
+from firstlight.data.splits import Split
 from firstlight.data.synthetic import Planted, Sine
 from firstlight.models import (
     MLP,
@@ -130,10 +131,12 @@ def suitable(model: LightningModule, data: object) -> list[Picture]:
     ]
 
 
-def _curve(data: Sine) -> Split:
-    every = -(-len(data.train[0]) // MOST_POINTS)
+def _curve(data: Sine, most: int = MOST_POINTS) -> Split:
     x, y = data.train
-    return x[::every], y[::every]
+    every = -(-len(x) // most)
+    x, y = x[::every], y[::every]
+    order = x[:, 0].argsort()  # a fold's points are in none
+    return x[order], y[order]
 
 
 def _predict_curve(moment: Moment) -> Tensor:
@@ -146,7 +149,7 @@ def _draw_fit(moment: Moment) -> "Figure":
 
 
 def _draw_coefficients(moment: Moment) -> "Figure":
-    x, y = moment.data.train
+    x, y = _curve(moment.data, 20 * MOST_POINTS)
     path = moment.notes["coefficients"]
     best = torch.linalg.lstsq(x ** torch.arange(4), y).solution[:, 0]
     title = moment.title("a + b x + c x² + d x³")

@@ -22,10 +22,10 @@ class Predictions(Callback):
     has names. A column of shape ``(batch, n)`` becomes ``n`` columns.
 
     Args:
-        path: The file to write.
+        path: The file to write; None where another process writes it, or nothing is to be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -55,7 +55,7 @@ class Predictions(Callback):
         """Write the file, from the first process, and say where it is."""
         table = {name: torch.cat(parts) for name, parts in self.table.items()}
         tables = _gather(table)
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or self.path is None:
             return
         table = {name: torch.cat([part[name] for part in tables]) for name in table}
         data = trainer.datamodule  # type: ignore[attr-defined]

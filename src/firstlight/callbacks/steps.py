@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from firstlight.callbacks.checkpoints import Checkpoints
-from firstlight.data.batches import key_seed
+from firstlight.data.seeds import key_seed
 from firstlight.errors import NotFiniteError
 
 __all__ = ["StepLoss", "StepSeeds"]
@@ -32,6 +32,10 @@ class StepSeeds(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._start = 0  # seed of the epoch
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the first process's seed: where a seed is drawn, each process drew one."""
+        self.seed = trainer.strategy.broadcast(self.seed)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin, perhaps in the middle of an epoch."""

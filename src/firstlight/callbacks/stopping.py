@@ -22,6 +22,7 @@ class Ended(SystemExit):
     status = "stopped"
     step = 0
     run: Run | None = None
+    is_requeued = False
 
 
 class Stopped(Ended):
@@ -34,6 +35,8 @@ class Stopped(Ended):
     def __str__(self) -> str:
         if self.run is None or not self.run.last.exists():
             return f"stopped by {self.signal.name}"
+        if self.is_requeued:
+            return f"stopped by {self.signal.name} after step {self.step}; its job is queued again and will go on"
         how = f"{program()} fit --resume {self.run.name}"
         return f"stopped by {self.signal.name} after step {self.step}; go on with: {how}"
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 from firstlight import __version__
 from firstlight.cli.help import help_asked, short_help
 from firstlight.errors import FirstlightError, UsageError, suggestion
+from firstlight.processes import was_started_by_first
 from firstlight.program import PACKAGES, program
 
 __all__ = ["main"]
@@ -140,7 +141,7 @@ def _exit(status: str | int | None) -> NoReturn:
     Where several processes stop together, the first would be killed by its own watch over the others
     if one of them ended before it, and its exit status would be lost.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")) > 0:
+    if was_started_by_first():
         parent, deadline = os.getppid(), time.monotonic() + 20
         while os.getppid() == parent and time.monotonic() < deadline:
             time.sleep(0.02)

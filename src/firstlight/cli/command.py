@@ -3,8 +3,8 @@
 import json
 import os
 import re
+import signal
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
@@ -14,7 +14,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from firstlight import receipts, runs
+from firstlight import processes, receipts, runs
 from firstlight.callbacks import (
     Ended,
     PlateauSchedules,
@@ -38,8 +38,6 @@ from firstlight.program import program
 from firstlight.runs import Run, short
 
 __all__ = ["run"]
-
-RUN_FOLDER = "FIRSTLIGHT_RUN_FOLDER"  # tells the processes that the first one starts which folder it claimed
 
 
 def run(verb: str, typed: list[str], kind: "type[Command] | None" = None) -> "Command":
@@ -87,13 +85,12 @@ class Command(Arguments):
         for kind in (LightningModule, LightningDataModule):
             self.parser.add_instantiator(instantiate_plainly, kind, subclasses=True)
 
-    def _claim(self) -> Run:
-        """Return the folder of the new run: made by the first process, told to those that it starts."""
-        if int(os.environ.get("LOCAL_RANK", "0")) > 0 and RUN_FOLDER in os.environ:
-            return Run(Path(os.environ[RUN_FOLDER]))
-        self.request.claimed = claimed = runs.claim(self.request.root, self.request.name)
-        os.environ[RUN_FOLDER] = str(claimed.folder.absolute())
-        return claimed
+    def _claim(self) -> Run | None:
+        """Make the folder of the new run; the first process does, and the others hear of it when all have met."""
+        if not processes.is_first():
+            return None
+        self.request.claimed = runs.claim(self.request.root, self.request.name)
+        return self.request.claimed
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the Trainer with the run's logger and callbacks."""
@@ -103,6 +100,7 @@ class Command(Arguments):
         if logger in (None, True):
             logger = self._logger() if self.fitting else False
         kwargs["callbacks"] = given + self._callbacks(settings, given)
+        kwargs |= processes.layout()
         kwargs["plugins"] = [*_as_list(settings.trainer.plugins), LocalCheckpoints()]
         try:
             trainer = super().instantiate_trainer(logger=logger, **kwargs)
@@ -131,13 +129,13 @@ class Command(Arguments):
             mine.append(checkpoints)  # where there is none, Lightning adds one of its own
         if self.run_folder:
             checkpoints.folder = self.run_folder.checkpoints
-            if self.request.verb == "predict":
-                mine.append(Predictions(self.run_folder.folder / "predictions.csv"))
+        if self.request.verb == "predict":
+            mine.append(Predictions(self.run_folder.folder / "predictions.csv" if self.run_folder else None))
         return mine
 
     def _logger(self) -> TensorBoardLogger | bool:
-        if self.run_folder is None:
-            return True  # with fast_dev_run the Trainer puts in its place one that does nothing
+        if self.run_folder is None:  # a run that logs nothing, or a process that does not
+            return TensorBoardLogger(self.request.root, self.request.name, 0)
         folder = self.run_folder.folder
         # a killed run's curve may be ahead of its checkpoint: what comes again replaces it
         purge = self.checkpoint["global_step"] if self.request.run and self.checkpoint else None
@@ -168,8 +166,12 @@ class Command(Arguments):
     def fit(self, **kwargs: Any) -> None:
         """Train, and keep the run's receipt."""
         folder = self.run_folder if self.trainer.is_global_zero else None
-        with runs.held(folder):
-            self._fit(folder, **kwargs)
+        try:
+            with runs.held(folder):
+                self._fit(folder, **kwargs)
+        except Stopped as stopped:
+            stopped.is_requeued = bool(folder) and stopped.signal == signal.SIGUSR1 and processes.requeue()
+            raise
 
     def _fit(self, folder: Run | None, **kwargs: Any) -> None:
         before, status = receipts.read(folder) if folder else {}, "failed"

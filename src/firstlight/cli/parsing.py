@@ -137,6 +137,8 @@ class Arguments(LightningCLI):
     @staticmethod
     def configure_optimizers(lightning_module: LightningModule, optimizer: Any, lr_scheduler: Any = None) -> Any:
         """Step a schedule as it is meant: one that is laid out in steps after each step, any other after each epoch."""
+        for group in optimizer.param_groups:  # one; a strategy may have put others in place of its parameters
+            group["params"] = list(lightning_module.parameters())
         if isinstance(lr_scheduler, OneCycleLR | CyclicLR):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"}}
         return LightningCLI.configure_optimizers(lightning_module, optimizer, lr_scheduler)

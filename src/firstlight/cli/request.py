@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from firstlight import runs
+from firstlight import processes, receipts, runs
 from firstlight.cli.configs import find_config
 from firstlight.cli.settings import Setting, read_settings
 from firstlight.errors import CheckpointError, UsageError
@@ -110,8 +110,9 @@ class Request:
     def _choose_start(self, name: str | None) -> bool:
         """Find what a fit goes on from; return whether the config's name chose it."""
         resume, path = _value(self.flags, "--resume", default=LATEST), _value(self.flags, "--ckpt_path")
-        if resume:
-            self.run = runs.find(self.root, name if resume == LATEST else resume)
+        requeued = receipts.of_job(self.root, self.name, processes.job()) if processes.was_requeued() else None
+        if resume or requeued:
+            self.run = requeued or runs.find(self.root, name if resume == LATEST else resume)
             self.checkpoint = _existing(
                 {"best": self.run.best, "last": self.run.last, None: self.run.last}.get(path, path)
             )

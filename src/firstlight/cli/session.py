@@ -40,6 +40,7 @@ def import_packages() -> list[str]:
         UsageError: If such a package cannot be imported.
     """
     own = packages.own()
+    import_module("firstlight.strategies")  # it gives the Trainer a strategy by name
     for package in ("firstlight", *sorted(own)):
         for name in (package, f"{package}.models", f"{package}.data"):
             try:

@@ -1,6 +1,5 @@
 """Mini-batches of data that fits in memory: a split is a few tensors, a batch is an index into them."""
 
-import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -8,16 +7,14 @@ from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, cast
 
 import torch
-from jsonargparse.typing import PositiveInt
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from firstlight.data.splits import check_split
+from firstlight.data.seeds import generator
+from firstlight.data.splits import Split, check_split, hold_out
 
-__all__ = ["Batches", "InMemory", "Split"]
-
-Split = tuple[Tensor, Tensor]
-"""Inputs ``x`` and targets ``y``; row ``i`` of one belongs to row ``i`` of the other."""
+__all__ = ["Batches", "InMemory"]
 
 
 class Batches:
@@ -133,16 +130,6 @@ class Batches:
         self.epoch, self._given = self._resume = state["epoch"], state["batch"]
 
 
-def generator(*key: int) -> torch.Generator:
-    """Return a generator whose numbers are a function of ``key`` and of nothing else."""
-    return torch.Generator().manual_seed(key_seed(*key))
-
-
-def key_seed(*key: int) -> int:
-    """Return a seed that is a function of ``key``; different keys give unrelated seeds."""
-    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest())
-
-
 class InMemory(LightningDataModule, ABC):
     """A data module whose splits are tensors in memory; all four stages are served from them.
 
@@ -155,6 +142,11 @@ class InMemory(LightningDataModule, ABC):
         batch_size: Examples per batch, over all processes together; None takes a split as one batch.
         passes: How often one epoch goes through the training split.
         seed: Seed of the data's own random numbers: splits, synthetic examples, order of batches.
+        fold: Which fold is held out for validation, from 0; None keeps the data's own validation split.
+        num_folds: Folds that the examples for training and validation are dealt out to.
+
+    Raises:
+        ValueError: If there is no such fold.
     """
 
     classes: ClassVar[tuple[str, ...]] = ()
@@ -166,15 +158,39 @@ class InMemory(LightningDataModule, ABC):
     val: Split
     test: Split
 
-    def __init__(self, batch_size: PositiveInt | None, passes: PositiveInt, seed: int) -> None:
+    def __init__(
+        self,
+        batch_size: PositiveInt | None,
+        passes: PositiveInt,
+        seed: int,
+        fold: NonNegativeInt | None = None,
+        num_folds: PositiveInt = 5,
+    ) -> None:
         super().__init__()
+        if fold is not None and num_folds < 2:
+            raise ValueError(f"num_folds is {num_folds}: there must be at least 2")
+        if fold is not None and fold >= num_folds:
+            raise ValueError(f"fold is {fold}: {num_folds} folds are numbered from 0 to {num_folds - 1}")
         self.batch_size = batch_size
         self.passes = passes
         self.seed = seed
+        self.fold, self.num_folds = fold, num_folds
 
     @abstractmethod
     def setup(self, stage: str) -> None:
         """Fill the splits that the stage (``fit``, ``validate``, ``test``, ``predict``) needs."""
+
+    def hold_out_fold(self) -> None:
+        """Deal the examples for training and validation out anew, if a fold was asked for; test data stays apart.
+
+        To be called at the end of ``setup``. Which examples a fold consists of is a function of the seed and
+        of the number of folds alone.
+
+        Raises:
+            DataError: If there are fewer examples than folds.
+        """
+        if self.fold is not None:
+            self.train, self.val = hold_out(self.fold, self.num_folds, self.train, self.val, seed=self.seed)
 
     def convert(self, batch: Split, dtype: torch.dtype) -> Split:
         """Turn a batch as it waited in memory into what a model takes; by default it is that already."""
@@ -208,16 +224,20 @@ class InMemory(LightningDataModule, ABC):
         trainer = self.trainer
         model = trainer.lightning_module if trainer else torch.empty(0)  # which has torch's defaults
         dtype, device = cast("torch.dtype", model.dtype), model.device
-        x, y = (part.to(dtype) if part.is_floating_point() else part for part in split)
-        if self._is_resident(x.nbytes + y.nbytes, device):
-            x, y = x.to(device), y.to(device)
+        if self._is_resident(sum(part.nbytes for part in split), device):
+            split = split[0].to(device), split[1].to(device)
+
+        def prepare(batch: Split) -> Split:
+            x, y = (part.to(device, dtype if part.is_floating_point() else None) for part in batch)
+            return self.convert((x, y), dtype)
+
         return Batches(
-            (x, y),
-            times * self.batch_size if self.batch_size else len(x),
+            split,
+            times * self.batch_size if self.batch_size else len(split[0]),
             seed=self.seed,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
-            prepare=lambda batch: self.convert((batch[0].to(device), batch[1].to(device)), dtype),
+            prepare=prepare,
             **options,
         )
 

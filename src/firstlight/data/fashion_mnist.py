@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jsonargparse.typing import OpenUnitInterval, PositiveInt
+from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
 from torch import Tensor
 from torchvision import datasets
 
-from firstlight.data.batches import InMemory, Split, generator
+from firstlight.data.batches import InMemory
+from firstlight.data.seeds import generator
+from firstlight.data.splits import Split
 from firstlight.errors import DataError
 
 __all__ = ["FashionMNIST"]
@@ -38,7 +40,9 @@ class FashionMNIST(InMemory):
         batch_size: Images per batch, over all processes together.
         val_fraction: Share of the training images that is held out for validation.
         repeats: How many passes over the training images make one epoch.
-        seed: Seed of the hold-out draw and of the order of batches.
+        seed: Seed of the hold-out draw, of the order of batches and of folds.
+        fold: Which fold of the 60,000 is held out for validation, from 0; null holds out val_fraction of them.
+        num_folds: Folds in all.
         device_resident: Hold the images where the model is, instead of moving them there batch by batch;
             auto does so if they take at most half of a GPU's free memory.
     """
@@ -52,9 +56,11 @@ class FashionMNIST(InMemory):
         val_fraction: OpenUnitInterval = 0.1,
         repeats: PositiveInt = 1,
         seed: int = 0,
+        fold: NonNegativeInt | None = None,
+        num_folds: PositiveInt = 5,
         device_resident: Literal["auto"] | bool = "auto",
     ) -> None:
-        super().__init__(batch_size, repeats, seed)
+        super().__init__(batch_size, repeats, seed, fold, num_folds)
         root = str(root)  # hyperparameters are plain, so that a checkpoint needs no trust
         self.save_hyperparameters()
         self.root = root
@@ -98,6 +104,7 @@ class FashionMNIST(InMemory):
             held_out, kept = torch.randperm(len(images), generator=generator(self.seed)).tensor_split([num_val])
             self.train = images[kept], labels[kept]
             self.val = images[held_out], labels[held_out]
+            self.hold_out_fold()
         else:
             self.test = self._read(train=False)
 

@@ -1,10 +1,15 @@
-"""What is a split of a data module, and what is none."""
+"""What is a split of a data module, what is none, and folds made of two."""
 
+import torch
 from torch import Tensor
 
+from firstlight.data.seeds import generator
 from firstlight.errors import DataError
 
-__all__ = ["check_split"]
+__all__ = ["Split", "check_split", "hold_out"]
+
+Split = tuple[Tensor, Tensor]
+"""Inputs ``x`` and targets ``y``; row ``i`` of one belongs to row ``i`` of the other."""
 
 
 def check_split(data: object, split: object) -> None:
@@ -29,3 +34,26 @@ def check_split(data: object, split: object) -> None:
     raise DataError(
         f"{type(data).__name__}.{name} is {found}: expected two tensors, inputs and targets, of as many rows"
     )
+
+
+def hold_out(fold: int, num_folds: int, *splits: Split, seed: int) -> tuple[Split, Split]:
+    """Deal the examples of some splits out to folds: return all folds but one, and that one.
+
+    Which examples a fold consists of is a function of the seed, their number and the number of folds; their sizes
+    differ by one at most.
+
+    Args:
+        fold: Number of the fold to hold out, from 0.
+        num_folds: Folds in all.
+        splits: The splits whose examples are dealt out.
+        seed: Seed of the draw.
+
+    Raises:
+        DataError: If there are fewer examples than folds.
+    """
+    x, y = (torch.cat(parts) for parts in zip(*splits, strict=True))
+    if len(x) < num_folds:
+        raise DataError(f"{len(x)} examples cannot be dealt out to {num_folds} folds")
+    folds = list(torch.randperm(len(x), generator=generator(seed, num_folds)).tensor_split(num_folds))
+    held_out, kept = folds.pop(fold).sort().values, torch.cat(folds).sort().values
+    return (x[kept], y[kept]), (x[held_out], y[held_out])

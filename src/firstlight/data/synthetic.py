@@ -4,10 +4,12 @@ import math
 from abc import ABC, abstractmethod
 
 import torch
-from jsonargparse.typing import NonNegativeFloat, PositiveInt
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from firstlight.data.batches import InMemory, Split, generator
+from firstlight.data.batches import InMemory
+from firstlight.data.seeds import generator
+from firstlight.data.splits import Split
 from firstlight.functional import sigmoid
 
 __all__ = ["Houses", "PlantedNeuron", "Sine"]
@@ -28,7 +30,10 @@ class Sine(InMemory):
         scale_target: Map the sines from -1..1 to 0..1, the range of a sigmoid.
         batch_size: Points per batch, over all processes together; null takes the whole curve at once.
         repeats: How many passes over the curve make one epoch.
-        seed: Seed of the order of mini-batches.
+        seed: Seed of the order of mini-batches, and of folds.
+        fold: Which fold of the training and validation points is held out for validation, from 0; null keeps
+            the split described above.
+        num_folds: Folds in all.
     """
 
     def __init__(
@@ -39,8 +44,10 @@ class Sine(InMemory):
         batch_size: PositiveInt | None = None,
         repeats: PositiveInt = 1,
         seed: int = 0,
+        fold: NonNegativeInt | None = None,
+        num_folds: PositiveInt = 5,
     ) -> None:
-        super().__init__(batch_size, repeats, seed)
+        super().__init__(batch_size, repeats, seed, fold, num_folds)
         self.save_hyperparameters()
         if num_points < 2:
             raise ValueError(f"num_points must be at least 2, the two ends of the curve; got {num_points}")
@@ -55,6 +62,7 @@ class Sine(InMemory):
         if stage in ("fit", "validate"):
             self.train = self._curve(ends)
             self.val = self._curve(ends[:-1] + spacing / 3)
+            self.hold_out_fold()
         else:
             self.test = self._curve(ends[:-1] + spacing * 2 / 3)
 
@@ -74,8 +82,16 @@ class Planted(InMemory, ABC):
     weights: Tensor
     bias: Tensor
 
-    def __init__(self, num_examples: PositiveInt, batch_size: PositiveInt, repeats: PositiveInt, seed: int) -> None:
-        super().__init__(batch_size, repeats, seed)
+    def __init__(
+        self,
+        num_examples: PositiveInt,
+        batch_size: PositiveInt,
+        repeats: PositiveInt,
+        seed: int,
+        fold: NonNegativeInt | None,
+        num_folds: PositiveInt,
+    ) -> None:
+        super().__init__(batch_size, repeats, seed, fold, num_folds)
         self.num_examples = num_examples
 
     @abstractmethod
@@ -91,6 +107,7 @@ class Planted(InMemory, ABC):
         x = features.double()
         y = self.answer(x, random)
         self.train, self.val, self.test = zip(torch.split(x, sizes), torch.split(y, sizes), strict=True)
+        self.hold_out_fold()
 
 
 class PlantedNeuron(Planted):
@@ -106,7 +123,10 @@ class PlantedNeuron(Planted):
         num_features: Numbers that the neuron looks at.
         batch_size: Examples per batch, over all processes together.
         repeats: How many passes over the examples make one epoch.
-        seed: Seed of the examples, the planted weights and the order of mini-batches.
+        seed: Seed of the examples, the planted weights, the order of mini-batches and folds.
+        fold: Which fold of the training and validation examples is held out for validation, from 0; null keeps
+            the split described above.
+        num_folds: Folds in all.
     """
 
     def __init__(
@@ -116,8 +136,10 @@ class PlantedNeuron(Planted):
         batch_size: PositiveInt = 100,
         repeats: PositiveInt = 1,
         seed: int = 0,
+        fold: NonNegativeInt | None = None,
+        num_folds: PositiveInt = 5,
     ) -> None:
-        super().__init__(num_examples, batch_size, repeats, seed)
+        super().__init__(num_examples, batch_size, repeats, seed, fold, num_folds)
         self.save_hyperparameters()
         planted = torch.randn(num_features + 1, generator=generator(seed, 1), dtype=torch.double)
         self.weights, self.bias = planted[:-1], planted[-1]
@@ -140,7 +162,10 @@ class Houses(Planted):
         noise: Standard deviation of the noise in the price.
         batch_size: Houses per batch, over all processes together.
         repeats: How many passes over the houses make one epoch.
-        seed: Seed of the examples, the noise and the order of mini-batches.
+        seed: Seed of the examples, the noise, the order of mini-batches and folds.
+        fold: Which fold of the training and validation examples is held out for validation, from 0; null keeps
+            the split described above.
+        num_folds: Folds in all.
     """
 
     def __init__(
@@ -150,8 +175,10 @@ class Houses(Planted):
         batch_size: PositiveInt = 10,
         repeats: PositiveInt = 1,
         seed: int = 0,
+        fold: NonNegativeInt | None = None,
+        num_folds: PositiveInt = 5,
     ) -> None:
-        super().__init__(num_examples, batch_size, repeats, seed)
+        super().__init__(num_examples, batch_size, repeats, seed, fold, num_folds)
         self.save_hyperparameters()
         self.noise = noise
         self.weights = torch.tensor([2, -3.4], dtype=torch.double)

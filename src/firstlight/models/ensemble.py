@@ -8,7 +8,7 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from firstlight.data.batches import Split
+from firstlight.data.splits import Split
 from firstlight.models.polynomial import Polynomial
 
 __all__ = ["SineEnsemble"]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection, SumMetric
 
-from firstlight.data.batches import Split
+from firstlight.data.splits import Split
 from firstlight.tasks import Regression
 
 __all__ = ["AutogradCubic", "DynamicPolynomial", "LegendreCubic", "LegendreP3", "ManualCubic"]

@@ -7,7 +7,7 @@ import torch
 from jsonargparse.typing import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from firstlight.data.batches import Split
+from firstlight.data.splits import Split
 from firstlight.functional import cross_entropy, softmax
 from firstlight.tasks import Classification
 

@@ -4,8 +4,8 @@ import math
 
 import torch
 from firstlight import InMemory
-from firstlight.data.batches import Split
-from jsonargparse.typing import NonNegativeFloat, PositiveInt
+from firstlight.data.splits import Split
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 __all__ = ["TwoMoons"]
 
@@ -21,7 +21,10 @@ class TwoMoons(InMemory):
         num_points: Training points; as many are drawn for validation, and for testing.
         noise: Standard deviation of what is added to each coordinate.
         batch_size: Points per batch, over all processes together.
-        seed: Seed of the points and of the order of mini-batches.
+        seed: Seed of the points, of the order of mini-batches and of folds.
+        fold: Which fold of the training and validation points is held out for validation, from 0; null keeps the
+            split described above.
+        num_folds: Folds in all.
     """
 
     classes = ("upper", "lower")
@@ -32,8 +35,10 @@ class TwoMoons(InMemory):
         noise: NonNegativeFloat = 0.1,
         batch_size: PositiveInt = 20,
         seed: int = 0,
+        fold: NonNegativeInt | None = None,
+        num_folds: PositiveInt = 5,
     ) -> None:
-        super().__init__(batch_size, passes=1, seed=seed)
+        super().__init__(batch_size, passes=1, seed=seed, fold=fold, num_folds=num_folds)
         self.save_hyperparameters()
         self.num_points = num_points
         self.noise = noise
@@ -42,6 +47,7 @@ class TwoMoons(InMemory):
         """Draw the points of all splits."""
         random = torch.Generator().manual_seed(self.seed)
         self.train, self.val, self.test = (self._draw(random) for _ in range(3))
+        self.hold_out_fold()
 
     def _draw(self, random: torch.Generator) -> Split:
         t = math.pi * torch.rand(self.num_points, generator=random)
