@@ -22,6 +22,7 @@ from firstlight.callbacks import (
     SeveralUpdates,
     StepLoss,
     StepSeeds,
+    Stopped,
     StopSignals,
     TypedOptimizer,
     progress_bar,
@@ -87,9 +88,8 @@ class Command(Arguments):
 
     def _claim(self) -> Run | None:
         """Make the folder of the new run; the first process does, and the others hear of it when all have met."""
-        if not processes.is_first():
-            return None
-        self.request.claimed = runs.claim(self.request.root, self.request.name)
+        if processes.is_first():
+            self.request.claimed = runs.claim(self.request.root, self.request.name)
         return self.request.claimed
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -100,10 +100,9 @@ class Command(Arguments):
         if logger in (None, True):
             logger = self._logger() if self.fitting else False
         kwargs["callbacks"] = given + self._callbacks(settings, given)
-        kwargs |= processes.layout()
         kwargs["plugins"] = [*_as_list(settings.trainer.plugins), LocalCheckpoints()]
         try:
-            trainer = super().instantiate_trainer(logger=logger, **kwargs)
+            trainer = super().instantiate_trainer(logger=logger, **kwargs, **processes.layout())
         except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
             # the Trainer's constructor does nothing but check what was asked for
             raise UsageError("trainer: " + str(error).strip().partition("\n")[0]) from error
