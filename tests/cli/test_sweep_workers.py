@@ -31,11 +31,12 @@ RANGE = "search: {model.lr: {low: 0.001, high: 0.1, log: true}}\n"
 ODD = """
 import multiprocessing, os, signal
 from pathlib import Path
+from jsonargparse.typing import PositiveFloat
 from firstlight import LinearRegression
 
 class Odd(LinearRegression):
-    def __init__(self, num_features: int = 2, lr: float = 0.03, what: str = "nothing"):
-        super().__init__(num_features, lr)
+    def __init__(self, lr: PositiveFloat = 0.03, what: str = "nothing"):
+        super().__init__(2, lr)
         self.save_hyperparameters()
         self.what = what
 
