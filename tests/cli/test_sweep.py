@@ -186,6 +186,21 @@ def test_mistake_in_what_is_typed_is_answered_in_a_line(complaint):
 
 
 @pytest.mark.slow
+def test_trial_that_does_worse_than_the_median_is_ended_early_unless_nothing_is_to_be_pruned(did):
+    search = "search: {model.lr: {choices: [0.05, 0.06, 0.07, 0.08, 0.09, 1e-5]}}\n"
+    write(search)
+    out = did(*SWEEP, "--trainer.max_epochs=4")
+    assert re.search(r"^trial 5: pruned  model.lr=1e-5  best: ", out, re.MULTILINE)
+    row = table()[-1]
+    assert (row["trial"], row["status"], row["loss/val"]) == ("5", "pruned", "")
+    assert (receipt(row["runs"])["status"], receipt(row["runs"])["epochs"]) == ("pruned", 2)
+    assert re.search(rf"^{row['runs']} +pruned +2 +loss/val", did("runs"), re.MULTILINE)
+    write(f"{search}pruner: none\n")
+    did(*SWEEP, "--trainer.max_epochs=4", "--name", "all")
+    assert "pruned" not in Path("lightning_logs/all/sweep.csv").read_text()
+
+
+@pytest.mark.slow
 def test_sweep_with_another_search_is_another_sweep(did, complaint):
     write("trials: 1\nsearch: {model.lr: {choices: [0.05]}}\n")
     did(*SWEEP)

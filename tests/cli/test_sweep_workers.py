@@ -97,7 +97,7 @@ def test_trial_that_dies_does_not_end_the_sweep_and_a_worker_that_dies_only_leav
     stopped = odd()
     assert stopped.status == 128 + signal.SIGTERM
     assert tried(stopped.text) == [3, 4]
-    assert stopped.text.endswith("stopped by SIGTERM; the same command goes on with the 1 trials that are left\n")
+    assert stopped.text.endswith("stopped by SIGTERM; the same command goes on with 1 trial\n")
     assert "trial 4: stopped" in stopped.text
 
     assert tried(odd().text) == [4]

@@ -15,7 +15,7 @@ from firstlight import receipts, runs
 from firstlight.errors import FirstlightError
 from firstlight.runs import LOGS, Run
 from firstlight.sweeps import children
-from firstlight.sweeps.plan import flags_of
+from firstlight.sweeps.plan import counted, flags_of
 from firstlight.sweeps.study import Study
 
 __all__ = ["Worker"]
@@ -53,7 +53,7 @@ class Worker:
                 self._line(trial, self._try(trial))
             elif left := self.study.unfinished():
                 if not waiting:
-                    print(f"waiting for other workers, which have begun {left} trials", flush=True)
+                    print(f"waiting for {counted(left)} that other workers have begun", flush=True)
                 waiting = True
                 time.sleep(POLL)
             else:
