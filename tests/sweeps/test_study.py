@@ -183,6 +183,15 @@ def test_line_that_was_cut_short_is_dropped_from_a_journal(join):
     assert join().trials(TrialState.COMPLETE)[0].value == 1.0
 
 
+@pytest.mark.slow
+def test_worker_that_dies_while_it_writes_is_not_waited_for_without_end(join, monkeypatch):
+    monkeypatch.setattr(locks, "GRACE", 3)
+    study = join()
+    study.study._storage._backend._lock.acquire()
+    die(study)
+    assert join().claim().number == 0
+
+
 def test_worker_of_another_machine_is_dead_once_it_gives_no_sign_though_its_lock_is_not_seen_here(join):
     here, there = join().keeper, join().keeper
     worker = {**there.worker, "machine": "another"}
