@@ -13,6 +13,7 @@ pytest.importorskip("optuna", reason="optuna is the extra sweep")
 
 from optuna.trial import TrialState
 
+from firstlight.errors import UsageError
 from firstlight.sweeps import locks
 from firstlight.sweeps.plan import Choices, Plan, Range
 from firstlight.sweeps.study import Study, scores
@@ -25,9 +26,10 @@ def join():
     """Return a function that returns the trials of one sweep, as another worker has them."""
     keepers = []
 
-    def make(trials=6, search=SEARCH, mode="min"):
+    def make(trials=6, search=SEARCH, mode="min", **settings):
         keepers.append(locks.keeper("sweep.journal"))
-        return Study(keepers[-1], "mine", Plan(search, [{}], trials), "score", mode, seed=0)
+        facts = {"monitor": "score", "mode": mode, "seed": 0, "settings": settings}
+        return Study(keepers[-1], "mine", Plan(search, [{}], trials), facts)
 
     yield make
     for keeper in keepers:
@@ -110,11 +112,25 @@ def test_number_of_trials_can_be_raised_and_lowered(join):
     for _ in range(2):
         study.finish(study.claim(), [1.0])
     assert study.claim() is None
-    assert join(trials=1).claim() is None
     more = join(trials=4)
     assert [more.claim().number for _ in range(2)] == [2, 3]
     assert more.claim() is None
     assert len(more.trials()) == 4
+    more = join(trials=7)
+    assert more.claim().number == 4
+    assert join(trials=5).claim() is None  # though two wait
+    assert join(trials=6).claim().number == 5
+
+
+def test_sweep_is_of_one_search_and_of_settings_that_are_alike(join):
+    join(lr="0.1")
+    join(lr="0.1", trials=9)
+    with pytest.raises(UsageError, match=r"begun with another lr: 0\.1, not 0\.2"):
+        join(lr="0.2")
+    with pytest.raises(UsageError, match="the sweep mine was begun with another search: "):
+        join(lr="0.1", search={"lr": Range(0.001, 2.0, log=True)})
+    with pytest.raises(UsageError, match=r"the sweep mine was begun with another score: \['score', 'min'\], not "):
+        join(lr="0.1", mode="max")
 
 
 def test_values_of_a_trial_do_not_depend_on_who_does_it_or_how_often_one_begins_anew(join):
@@ -136,15 +152,12 @@ def test_values_of_a_trial_do_not_depend_on_who_does_it_or_how_often_one_begins_
 
 def test_everything_is_tried_once_where_there_is_little(join):
     search = {"width": Range(1, 3), "kind": Choices(("a", "b"))}
-    study = join(trials=4, search=search)
-    for _ in range(4):
-        study.finish(study.claim(), [1.0])
     study = join(trials=50, search=search)
+    study.study.enqueue_trial({"width": 1, "kind": "b"})  # as chance may have had it, when fewer were asked for
     while trial := study.claim():
         study.finish(trial, [1.0])
-    assert len(study.trials()) >= 6
     tried = [tuple(trial.params.values()) for trial in study.trials()]
-    assert len(tried) == 6
+    assert sorted(tried) == [(width, kind) for width in (1, 2, 3) for kind in "ab"]
 
 
 @pytest.mark.parametrize(("mode", "order"), [("min", [1, 0, 4, 2, 3]), ("max", [4, 0, 1, 2, 3])])

@@ -126,8 +126,7 @@ def _begin(plan: Plan, flags: list[str], storage: str, name: str) -> "Study":
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # a trial that was begun twice reports the same scores twice
     warnings.filterwarnings("ignore", "The reported value is ignored because this", UserWarning)
-    seed = facts["seed"] if plan.seed is None else plan.seed
-    return Study(keeper(storage), name, plan, facts["monitor"], facts["mode"], seed)
+    return Study(keeper(storage), name, plan, facts)
 
 
 def _report(study: "Study", name: str, root: Path) -> None:
