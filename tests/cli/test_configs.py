@@ -12,6 +12,7 @@ from firstlight import data, models
 FOLDER = Path(__file__).parents[2] / "configs"
 CONFIGS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 PRESETS = sorted(path.stem for path in FOLDER.glob("presets/*.yaml"))
+SWEEPS = sorted(path.stem for path in FOLDER.glob("sweeps/*.yaml"))
 QUICK = ("--config", "presets/limit", "--trainer.accelerator", "cpu")
 
 
@@ -28,13 +29,19 @@ def test_every_model_has_a_config():
     assert {read(name)["model"]["class_path"] for name in CONFIGS} == set(models.__all__)
 
 
-@pytest.mark.parametrize("name", [*CONFIGS, *(f"presets/{name}" for name in PRESETS)])
+COMMANDS = {
+    **{name: f"fit --config {name}" for name in CONFIGS},
+    **{f"presets/{name}": f"fit --config mlp --config presets/{name}" for name in PRESETS},
+    **{f"sweeps/{name}": f"sweep --config {name} --sweep {name}" for name in SWEEPS},
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_config_begins_with_what_it_is_and_the_command_that_runs_it(name):
     title, empty, command, *_ = (FOLDER / f"{name}.yaml").read_text().splitlines()
     assert re.fullmatch(r"# \S.{5,}", title)
     assert empty == "#"
-    start = "#   firstlight fit --config "
-    assert command == start + (name if name in CONFIGS else f"mlp --config {name}")
+    assert command == f"#   firstlight {COMMANDS[name]}"
 
 
 @pytest.mark.parametrize("name", CONFIGS)

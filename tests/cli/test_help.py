@@ -66,7 +66,10 @@ def mistakes(schema):
     return lambda text: [error.json_path for error in validator.iter_errors(yaml.safe_load(text))]
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.yaml")), ids=lambda path: path.stem)
+CONFIGS = [path for path in sorted(FOLDER.rglob("*.yaml")) if path.parent.name != "sweeps"]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_keeps_to_the_schema(path, mistakes):
     assert mistakes(path.read_text()) == []
 
@@ -117,6 +120,8 @@ COMPLETED = {
     "firstlight fit --model.hid": ["--model.hidden_dims"],
     "firstlight fit --model Neu": ["NeuralNetwork", "Neuron"],
     "firstlight describe Neur": ["NeuralNetwork", "Neuron"],
+    "firstlight sweep --sweep m": ["mlp"],
+    "firstlight sweep --tri": ["--trials"],
     "firstlight check lin": ["linear_regression", "linear_regression_sine"],
 }
 PRESS_TAB = """\

@@ -106,6 +106,7 @@ def test_trial_that_fails_is_recorded_and_every_configuration_tried_once_where_t
     assert "trial 1: failed: model.lr is '-1'" in out
 
 
+@pytest.mark.slow
 def test_score_of_a_configuration_is_the_mean_over_its_repeats(did):
     write("repeats: {seed_everything: [1, 2, 3]}\n")
     out = did(*SWEEP)
@@ -186,6 +187,21 @@ def test_mistake_in_what_is_typed_is_answered_in_a_line(complaint):
 
 
 @pytest.mark.slow
+def test_trial_that_does_worse_than_the_median_is_ended_early_unless_nothing_is_to_be_pruned(did):
+    search = "search: {model.lr: {choices: [0.05, 0.06, 0.07, 0.08, 0.09, 1e-5]}}\n"
+    write(search)
+    out = did(*SWEEP, "--trainer.max_epochs=4")
+    assert re.search(r"^trial 5: pruned  model.lr=1e-5  best: ", out, re.MULTILINE)
+    row = table()[-1]
+    assert (row["trial"], row["status"], row["loss/val"]) == ("5", "pruned", "")
+    assert (receipt(row["runs"])["status"], receipt(row["runs"])["epochs"]) == ("pruned", 2)
+    assert re.search(rf"^{row['runs']} +pruned +2 +loss/val", did("runs"), re.MULTILINE)
+    write(f"{search}pruner: none\n")
+    did(*SWEEP, "--trainer.max_epochs=4", "--name", "all")
+    assert "pruned" not in Path("lightning_logs/all/sweep.csv").read_text()
+
+
+@pytest.mark.slow
 def test_sweep_with_another_search_is_another_sweep(did, complaint):
     write("trials: 1\nsearch: {model.lr: {choices: [0.05]}}\n")
     did(*SWEEP)
@@ -193,6 +209,13 @@ def test_sweep_with_another_search_is_another_sweep(did, complaint):
     status, message = complaint(*SWEEP)
     assert status == 2
     assert message.startswith("the sweep linear_regression_sweep was begun with another search: {'model.lr': [")
+    write("trials: 1\nsearch: {model.lr: {choices: [0.05]}}\n")
+    status, message = complaint(*SWEEP, "--trainer.max_epochs=9")
+    first, advice = message.splitlines()
+    assert first == "the sweep linear_regression_sweep was begun with another trainer.max_epochs: 2, not 9"
+    assert advice == "what is not alike cannot be compared: begin another sweep with --name"
+    did(*SWEEP, "--trainer.devices=1")  # that says where, not what
+    write("trials: 2\nsearch: {model.lr: {choices: [0.05, 0.1]}}\n")
     did(*SWEEP, "--name", "other")
     assert len(list(Path("lightning_logs/other").glob("version_*"))) == 2
 

@@ -31,11 +31,12 @@ RANGE = "search: {model.lr: {low: 0.001, high: 0.1, log: true}}\n"
 ODD = """
 import multiprocessing, os, signal
 from pathlib import Path
+from jsonargparse.typing import PositiveFloat
 from firstlight import LinearRegression
 
 class Odd(LinearRegression):
-    def __init__(self, num_features: int = 2, lr: float = 0.03, what: str = "nothing"):
-        super().__init__(num_features, lr)
+    def __init__(self, lr: PositiveFloat = 0.03, what: str = "nothing"):
+        super().__init__(2, lr)
         self.save_hyperparameters()
         self.what = what
 
@@ -96,7 +97,7 @@ def test_trial_that_dies_does_not_end_the_sweep_and_a_worker_that_dies_only_leav
     stopped = odd()
     assert stopped.status == 128 + signal.SIGTERM
     assert tried(stopped.text) == [3, 4]
-    assert stopped.text.endswith("stopped by SIGTERM; the same command goes on with the 1 trials that are left\n")
+    assert stopped.text.endswith("stopped by SIGTERM; the same command goes on with 1 trial\n")
     assert "trial 4: stopped" in stopped.text
 
     assert tried(odd().text) == [4]

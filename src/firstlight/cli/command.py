@@ -198,7 +198,8 @@ class Command(Arguments):
         scores = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         try:
             if before and not scores and status != "stopped":  # it had finished, or may not go on like this
-                receipts.update(folder, **before)
+                done = {"status": status} if (before["status"], status) == ("stopped", "finished") else {}
+                receipts.update(folder, **{**before, **done})  # a signal may come after the last step
             else:
                 receipts.end(folder, status, scores, self.trainer.global_step, self.trainer.current_epoch, best)
         except OSError:

@@ -20,7 +20,13 @@ SCRIPT = """\
 _firstlight_configs() {{
     local folder
     for folder in configs {configs}; do
-        (cd "$folder" 2>/dev/null && find . -name '*.yaml' | sed 's|^[.]/||; s|[.]yaml$||')
+        (cd "$folder" 2>/dev/null && find . -name '*.yaml' ! -path './sweeps/*' | sed 's|^[.]/||; s|[.]yaml$||')
+    done
+}}
+_firstlight_sweeps() {{
+    local folder
+    for folder in configs {configs}; do
+        (cd "$folder/sweeps" 2>/dev/null && find . -name '*.yaml' | sed 's|^[.]/||; s|[.]yaml$||')
     done
 }}
 _firstlight_runs() {{
@@ -34,11 +40,13 @@ _firstlight() {{
     case "$before" in
         "") words="{verbs}" ;;
         -c|--config) words="$(_firstlight_configs)" ;;
+        --sweep) words="$(_firstlight_sweeps)" ;;
         --run|--resume) words="$(_firstlight_runs)" ;;
 {values}
         *)
             case "$verb" in
                 fit|validate|test|predict) words="{flags}" ;;
+                sweep) words="--sweep --trials --storage {flags}" ;;
                 check) words="--schema $(_firstlight_configs)" ;;
                 describe) words="{models} $(_firstlight_configs)" ;;
                 runs|reproduce) words="diff $(_firstlight_runs)" ;;

@@ -17,7 +17,7 @@ from firstlight.packages import require
 from firstlight.program import program
 from firstlight.runs import LOGS, short
 from firstlight.sweeps import children
-from firstlight.sweeps.plan import Plan, flags_of
+from firstlight.sweeps.plan import Plan, counted, flags_of
 
 if TYPE_CHECKING:
     from firstlight.sweeps.study import Study
@@ -85,7 +85,7 @@ def sweep(args: list[str]) -> None:
         study = _begin(plan, flags, options.storage or str(request.root / LOGS / name / "sweep.journal"), name)
         repeated = f" of {len(plan.repeats)} runs each" if len(plan.repeats) > 1 else ""
         most = ", all that there are" if study.planned < plan.trials else ""
-        print(f"{name}: {study.planned} trials{repeated}{most}, by {study.monitor}", flush=True)
+        print(f"{name}: {counted(study.planned)}{repeated}{most}, by {study.monitor}", flush=True)
         from firstlight.sweeps.worker import Worker  # noqa: PLC0415  # it needs Optuna, an extra
 
         worker = Worker(study, [*flags, "--name", name], request.root, name)
@@ -96,7 +96,7 @@ def sweep(args: list[str]) -> None:
             study.keeper.close()
     if worker.stopped:
         left = study.unfinished()
-        how = f"; the same command goes on with the {left} trials that are left" if left else ""
+        how = f"; the same command goes on with {counted(left)}" if left else ""
         print(f"stopped by {signal.Signals(worker.stopped).name}{how}", file=sys.stderr)
         sys.exit(128 + worker.stopped)
 
@@ -126,8 +126,7 @@ def _begin(plan: Plan, flags: list[str], storage: str, name: str) -> "Study":
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # a trial that was begun twice reports the same scores twice
     warnings.filterwarnings("ignore", "The reported value is ignored because this", UserWarning)
-    seed = facts["seed"] if plan.seed is None else plan.seed
-    return Study(keeper(storage), name, plan, facts["monitor"], facts["mode"], seed)
+    return Study(keeper(storage), name, plan, facts)
 
 
 def _report(study: "Study", name: str, root: Path) -> None:

@@ -17,7 +17,7 @@ from firstlight.errors import UsageError
 from firstlight.program import program
 from firstlight.runs import LOGS, Run, every, find
 
-__all__ = ["configs", "print_table", "runs", "tensorboard"]
+__all__ = ["configs", "flat", "print_table", "runs", "tensorboard"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -125,7 +125,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_difference(first: Run, second: Run, *, as_json: bool) -> None:
-    sides = [dict(_flat(_contents(run))) for run in (first, second)]
+    sides = [dict(flat(_contents(run))) for run in (first, second)]
     keys = sorted({*sides[0], *sides[1]})
     rows = [{"key": key, first.name: sides[0].get(key), second.name: sides[1].get(key)} for key in keys]
     rows = [row for row in rows if row[first.name] != row[second.name]]
@@ -147,10 +147,11 @@ def _contents(run: Run) -> dict[str, Any]:
     return {**settings, "scores": receipt.get("scores"), "best": receipt.get("best"), "steps": receipt.get("step")}
 
 
-def _flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and values of nested settings, without ``init_args``."""
     if isinstance(value, dict) and value:
         for name, item in value.items():
-            yield from _flat(item, key if name == "init_args" else f"{key}.{name}".strip("."))
+            yield from flat(item, key if name == "init_args" else f"{key}.{name}".strip("."))
     else:
         yield key, value
 

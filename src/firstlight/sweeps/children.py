@@ -23,7 +23,7 @@ __all__ = ["Child", "call", "warm_up"]
 TASKS = "firstlight.sweeps.fits"
 CONTEXT = multiprocessing.get_context("forkserver")
 IDLE = 2.0
-"""Seconds after which a parent that waits for a child does something else."""
+"""Seconds after which a parent that hears nothing from a child does something else."""
 
 
 def warm_up() -> None:
@@ -52,7 +52,7 @@ class Child:
 
         Args:
             answer: Takes what the task sends, and returns what it gets for it.
-            idle: Is called every few seconds.
+            idle: Is called every few seconds, or more often.
 
         Raises:
             FirstlightError: If the task raised one, or anything else, or if the process died.
@@ -81,13 +81,13 @@ class Child:
 
     def _messages(self, idle: Callable[[], None]) -> Iterator[Any]:
         while True:
-            if not self.connection.poll(IDLE):
-                idle()
-                continue
-            try:
-                yield self.connection.recv()
-            except (EOFError, ConnectionError):
-                return
+            heard = self.connection.poll(IDLE)
+            idle()
+            if heard:
+                try:
+                    yield self.connection.recv()
+                except (EOFError, ConnectionError):
+                    return
 
 
 def call(task: str, *arguments: Any, log: Path = Path(os.devnull)) -> Any:

@@ -1,6 +1,7 @@
 """What the processes of a sweep do: look at its configuration, train one run, draw pictures."""
 
 import io
+import re
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,10 +14,18 @@ from firstlight.callbacks import Ended, Pruning, StopSignals
 from firstlight.cli.command import Command, run
 from firstlight.cli.request import Request
 from firstlight.cli.settings import Setting
+from firstlight.cli.verbs import flat
 from firstlight.files import write_whole
 from firstlight.sweeps import pictures
 
 __all__ = ["draw", "fit", "look"]
+
+
+COMPARED = (
+    r"(model|optimizer|lr_scheduler|data(?!\.(root|device_resident)))\b|"
+    r"trainer\.(max|limit|gradient_clip|accumulate|precision)"
+)
+"""Settings in which all trials of a sweep have to be alike; others say where the work is done."""
 
 
 class Look(Command):
@@ -42,9 +51,14 @@ def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, 
     """
     Look.settings = settings
     command = run("fit", [*flags, "--trainer.fast_dev_run=true"], Look)
-    settings_of_all = command.config["fit"]
-    checkpoints = command.config_init["fit"].checkpoint
-    return {"monitor": checkpoints.monitor, "mode": checkpoints.mode, "seed": settings_of_all.seed_everything}
+    config, checkpoints = command.config["fit"], command.config_init["fit"].checkpoint
+    compared = {
+        key: str(value)
+        for key, value in flat(config.as_dict())
+        if re.match(COMPARED, key) and key not in {setting.key for setting in settings}
+    }
+    facts = {"monitor": checkpoints.monitor, "mode": checkpoints.mode, "seed": config.seed_everything}
+    return {**facts, "settings": compared}
 
 
 class SweepRun(Command):

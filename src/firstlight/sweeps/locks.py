@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy import BigInteger, bindparam, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -95,7 +95,8 @@ class Journal(Keeper):
         with self.alone():
             self._lock = os.open(self._file(name), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
-            lock = JournalFileSymlinkLock(str(path), grace_period=GRACE)
+            # not Optuna's default, a link: where the path is relative, a dead worker's would be waited for without end
+            lock = JournalFileOpenLock(str(path), grace_period=GRACE)
             _drop_half_a_line(path, lock)
             self.storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
@@ -209,7 +210,7 @@ def _machine() -> str:
         return socket.gethostname()
 
 
-def _drop_half_a_line(path: Path, lock: JournalFileSymlinkLock) -> None:
+def _drop_half_a_line(path: Path, lock: JournalFileOpenLock) -> None:
     """Cut off a last line that has no end: its writer died, or its disk was full. Nothing could be read after it."""
     if not path.exists():
         return

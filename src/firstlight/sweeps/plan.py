@@ -13,7 +13,7 @@ import yaml
 from firstlight.cli.settings import LAYERS, Setting, read_settings
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["Choices", "Plan", "Range", "flags_of"]
+__all__ = ["Choices", "Plan", "Range", "counted", "flags_of"]
 
 KEYS = ("trials", "search", "repeats", "pruner", "seed")
 PRUNERS = ("median", "none")
@@ -147,6 +147,11 @@ class Plan:
         """What trials must have in common to be compared, as plain values."""
         search = {key: [*vars(values).values()] for key, values in self.search.items()}
         return {"search": json.loads(json.dumps(search)), "repeats": self.repeats}
+
+
+def counted(trials: int) -> str:
+    """Return a number of trials as one says it."""
+    return f"{trials} trial{'s' * (trials != 1)}"
 
 
 def flags_of(values: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from firstlight.files import write_whole
 from firstlight.program import program
-from firstlight.runs import LOGS, Run, short
+from firstlight.runs import LOGS, short
 from firstlight.sweeps import children
 from firstlight.sweeps.study import Study, scores
 
@@ -57,15 +57,13 @@ def _best(study: Study, name: str, root: Path) -> str | None:
     finished = study.ranked()[:1]
     if not finished or finished[0].state != TrialState.COMPLETE:
         return None
-    score, runs = scores(finished[0]), finished[0].user_attrs["runs"]
-    config = Run(root / LOGS / runs["0"]).config
-    if not config.is_file():  # on another machine's disk
-        return None
+    score, runs, config = scores(finished[0]), finished[0].user_attrs["runs"], finished[0].user_attrs["config"]
     reached = f"{score['mean']:.5g}" + (f" +- {score['std']:.2g} over {len(runs)} runs" if score["std"] else "")
     return (
         f"# The best of the sweep {name}: {study.monitor} {reached}, trial {finished[0].number}, {runs['0']}\n#\n"
         f"#   {program()} fit --config {short(root / LOGS / name / 'best.yaml')}\n\n"
-    ) + config.read_text(encoding="utf-8")
+        f"{config}"
+    )
 
 
 def _draw(study: Study, name: str, table: list[dict[str, Any]], folder: Path) -> dict[str, Path]:

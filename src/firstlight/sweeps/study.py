@@ -10,7 +10,7 @@ how many workers there are or how often one began anew.
 import contextlib
 import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -35,36 +35,35 @@ class Study:
         keeper: Where they are.
         name: What the sweep is called.
         plan: What is searched.
-        monitor: Score that is looked at.
-        mode: Whether the smallest or the largest is the best.
-        seed: Seed of the choice of values.
+        facts: What holds for all trials: ``monitor`` and ``mode`` of the score, ``seed`` of the choice of values
+            unless the plan has one, and ``settings`` by dotted key.
 
     Raises:
         UsageError: If the sweep was begun with another search.
     """
 
-    def __init__(self, keeper: Keeper, name: str, plan: Plan, monitor: str, mode: str, seed: int) -> None:
-        self.keeper, self.plan, self.monitor, self.seed = keeper, plan, monitor, seed
-        self.sign = -1 if mode == "max" else 1
+    def __init__(self, keeper: Keeper, name: str, plan: Plan, facts: Mapping[str, Any]) -> None:
+        self.keeper, self.plan, self.monitor = keeper, plan, str(facts["monitor"])
+        self.seed = facts["seed"] if plan.seed is None else plan.seed
+        self.sign = -1 if facts["mode"] == "max" else 1
         pruner = optuna.pruners.MedianPruner(**PATIENCE) if plan.pruner == "median" else optuna.pruners.NopPruner()
-        meant = plan.described | {"score": [monitor, mode]}
+        meant = {**plan.described, **facts["settings"], "score": [facts["monitor"], facts["mode"]]}
         with keeper.alone():
             self.study = optuna.create_study(
                 storage=keeper.storage,
                 study_name=name,
-                direction="maximize" if mode == "max" else "minimize",
+                direction="maximize" if facts["mode"] == "max" else "minimize",
                 pruner=pruner,
                 load_if_exists=True,
             )
             begun = self.study.user_attrs.get("plan", meant)
             if begun == meant:
                 self.study.set_user_attr("plan", meant)
-        for key in ("score", "search", "repeats"):
-            if begun[key] != meant[key]:
-                raise UsageError(
-                    f"the sweep {name} was begun with another {key}: {begun[key]}, not {meant[key]}\n"
-                    "what is not alike cannot be compared: begin another sweep with --name"
-                )
+        for key in (key for key in {**meant, **begun} if begun.get(key) != meant.get(key)):
+            raise UsageError(
+                f"the sweep {name} was begun with another {key}: {begun.get(key)}, not {meant.get(key)}\n"
+                "what is not alike cannot be compared: begin another sweep with --name"
+            )
         self._everything = plan.everything
         self.planned = plan.trials if self._everything is None else len(self._everything)
         self._distributions = {key: _distribution(values) for key, values in plan.search.items()}
@@ -108,10 +107,11 @@ class Study:
         with contextlib.suppress(UpdateFinishedTrialError):  # it ended in the very moment
             self.keeper.storage.set_trial_state_values(trial, TrialState.WAITING)
 
-    def finish(self, trial: Trial, scores: Sequence[float]) -> None:
-        """Note the scores of a trial's runs."""
+    def finish(self, trial: Trial, scores: Sequence[float], config: str = "") -> None:
+        """Note the scores of a trial's runs, and the configuration of the first."""
         self.keeper.sign()
         trial.set_user_attr("scores", list(scores))
+        trial.set_user_attr("config", config)  # its folder may be on another machine
         self.study.tell(trial, statistics.fmean(scores))
 
     def prune(self, trial: Trial) -> None:

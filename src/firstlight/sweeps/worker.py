@@ -15,7 +15,7 @@ from firstlight import receipts, runs
 from firstlight.errors import FirstlightError
 from firstlight.runs import LOGS, Run
 from firstlight.sweeps import children
-from firstlight.sweeps.plan import flags_of
+from firstlight.sweeps.plan import counted, flags_of
 from firstlight.sweeps.study import Study
 
 __all__ = ["Worker"]
@@ -53,7 +53,7 @@ class Worker:
                 self._line(trial, self._try(trial))
             elif left := self.study.unfinished():
                 if not waiting:
-                    print(f"waiting for other workers, which have begun {left} trials", flush=True)
+                    print(f"waiting for {counted(left)} that other workers have begun", flush=True)
                 waiting = True
                 time.sleep(POLL)
             else:
@@ -72,7 +72,7 @@ class Worker:
         scores = []
         for number in range(len(self.study.plan.repeats)):
             try:
-                status, score = self._run(trial, number)
+                status, score = self._run(trial, number) if not self.stopped else ("stopped", None)
             except FirstlightError as error:
                 status, score = f"failed: {error}", None
             if self.stopped and status != "finished":
@@ -87,7 +87,8 @@ class Worker:
                 self.study.fail(trial, status.removeprefix("failed: "))
                 return status
             scores.append(score)
-        self.study.finish(trial, scores)
+        first = Run(self.root / LOGS / trial.user_attrs["runs"]["0"])
+        self.study.finish(trial, scores, first.config.read_text(encoding="utf-8"))
         return f"{self.study.monitor} {_spread(scores)}"
 
     def _run(self, trial: Trial, number: int) -> tuple[str, float | None]:
@@ -96,7 +97,8 @@ class Worker:
         run = Run(self.root / LOGS / left) if left else None
         values = {**trial.params, **self.study.plan.repeats[number]}
         flags = [*self.flags, *flags_of(values)]
-        if run and run.config.is_file():
+        # on another machine's disk a folder of this name may be another trial's
+        if run and [words[2:] for words in receipts.read(run).get("commands", [])][:1] == [flags]:
             state, best = receipts.status(run), receipts.read(run).get("best") or {}
             if state in ("finished", "pruned"):
                 return state, best.get("score")
