@@ -138,8 +138,7 @@ class Command(Arguments):
         folder = self.run_folder.folder
         # a killed run's curve may be ahead of its checkpoint: what comes again replaces it
         purge = self.checkpoint["global_step"] if self.request.run and self.checkpoint else None
-        name, version = folder.parent.name, folder.name
-        return TensorBoardLogger(folder.parents[1], name, version, default_hp_metric=False, purge_step=purge)
+        return TensorBoardLogger(folder.parents[1], *folder.parts[-2:], default_hp_metric=False, purge_step=purge)
 
     def after_instantiate_classes(self) -> None:
         """Start from the chosen checkpoint, and say what is going to happen."""
