@@ -60,6 +60,13 @@ def end(run: Run, status: str, scores: Mapping[str, float], step: int, epochs: i
     update(run, end=_now(), status=status, step=step, epochs=epochs, best=dict(best), scores=dict(scores))
 
 
+def restore(run: Run, before: Mapping[str, Any], status: str) -> None:
+    """Leave the receipt of a run for which nothing was left to do as it was."""
+    if status == "finished" and before["status"] == "stopped":  # by a signal that came after its last step
+        before = {**before, "status": status}
+    update(run, **before)
+
+
 def update(run: Run, **fields: Any) -> None:
     """Change fields of a receipt; the file is whole at every moment."""
     text = json.dumps({**read(run), **fields}, indent=2) + "\n"

@@ -138,7 +138,8 @@ class Command(Arguments):
         folder = self.run_folder.folder
         # a killed run's curve may be ahead of its checkpoint: what comes again replaces it
         purge = self.checkpoint["global_step"] if self.request.run and self.checkpoint else None
-        return TensorBoardLogger(folder.parents[1], *folder.parts[-2:], default_hp_metric=False, purge_step=purge)
+        name, version = folder.parent.name, folder.name
+        return TensorBoardLogger(folder.parents[1], name, version, default_hp_metric=False, purge_step=purge)
 
     def after_instantiate_classes(self) -> None:
         """Start from the chosen checkpoint, and say what is going to happen."""
@@ -197,8 +198,7 @@ class Command(Arguments):
         scores = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
         try:
             if before and not scores and status != "stopped":  # it had finished, or may not go on like this
-                done = {"status": status} if (before["status"], status) == ("stopped", "finished") else {}
-                receipts.update(folder, **{**before, **done})  # a signal may come after the last step
+                receipts.restore(folder, before, status)
             else:
                 receipts.end(folder, status, scores, self.trainer.global_step, self.trainer.current_epoch, best)
         except OSError:
