@@ -29,10 +29,11 @@ SWEEP = (
 RANGE = "search: {model.lr: {low: 0.001, high: 0.1, log: true}}\n"
 
 ODD = """
-import multiprocessing, os, signal
+import multiprocessing, os, signal, time
 from pathlib import Path
 from jsonargparse.typing import PositiveFloat
 from firstlight import LinearRegression
+from firstlight.callbacks import StopSignals
 
 class Odd(LinearRegression):
     def __init__(self, lr: PositiveFloat = 0.03, what: str = "nothing"):
@@ -48,12 +49,17 @@ class Odd(LinearRegression):
             raise KeyError("odd")
         if self.what == "be killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        for name in ("SIGKILL", "SIGTERM"):  # to the worker, once
-            if self.what == name and not Path(name).exists():
-                Path(name).touch()
-                os.kill(multiprocessing.parent_process().pid, getattr(signal, name))
-                if name == "SIGKILL":
-                    signal.pause()  # until this process is ended too
+        worker = multiprocessing.parent_process().pid
+        if self.what == "worker killed" and not Path("killed").exists():
+            Path("killed").touch()
+            os.kill(worker, signal.SIGKILL)
+            signal.pause()  # until this process is ended too
+        if self.what == "Ctrl-C" and not Path("stopped").exists():
+            Path("stopped").touch()
+            os.killpg(os.getpgid(worker), signal.SIGINT)  # as a terminal does
+            (signals,) = [each for each in self.trainer.callbacks if isinstance(each, StopSignals)]
+            while not signals.number:  # until the worker has passed it on
+                time.sleep(0.001)
 """
 
 
@@ -75,7 +81,7 @@ def odd(tmp_path):
     (tmp_path / "odd.py").write_text(ODD)
 
     def run(*flags):
-        search = "search: {model.what: {choices: [nothing, raise, be killed, SIGKILL, SIGTERM]}}\n"
+        search = "search: {model.what: {choices: [nothing, raise, be killed, worker killed, Ctrl-C]}}\n"
         (tmp_path / "mine.yaml").write_text(search)
         paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
         how = {"PYTHONPATH": paths, "FIRSTLIGHT_PACKAGES": "odd"}
@@ -95,19 +101,21 @@ def test_trial_that_dies_does_not_end_the_sweep_and_a_worker_that_dies_only_leav
     assert len(folders(tmp_path)) == 4
 
     stopped = odd()
-    assert stopped.status == 128 + signal.SIGTERM
+    assert stopped.status == 128 + signal.SIGINT
     assert tried(stopped.text) == [3, 4]
-    assert stopped.text.endswith("stopped by SIGTERM; the same command goes on with 1 trial\n")
+    assert stopped.text.endswith("stopped by SIGINT; the same command goes on with 1 trial\n")
     assert "trial 4: stopped" in stopped.text
 
     assert tried(odd().text) == [4]
     assert tried(odd().text) == []
     rows = {row["model.what"]: row for row in table(tmp_path)}
-    assert [rows[what]["trial"] for what in ("nothing", "raise", "be killed", "SIGKILL", "SIGTERM")] == [*"01234"]
-    for what in ("SIGKILL", "SIGTERM"):  # the same model as "nothing", once it was left in peace
+    assert sorted(row["trial"] for row in rows.values()) == [*"01234"]
+    for what in ("worker killed", "Ctrl-C"):  # the same model as "nothing", once it was left in peace
         assert (rows[what]["status"], rows[what]["loss/val"]) == ("finished", rows["nothing"]["loss/val"])
         run = tmp_path / "lightning_logs" / rows[what]["runs"]
-        assert json.loads((run / "run.json").read_text())["status"] == "finished"
+        receipt = json.loads((run / "run.json").read_text())
+        assert receipt["status"] == "finished"
+        assert len(receipt["commands"]) == (2 if what == "Ctrl-C" else 1)  # it went on, in its own folder
     assert len(folders(tmp_path)) == 5
     assert not [path for path in (tmp_path / FOLDER).iterdir() if re.fullmatch(r"\.sweep\.journal\.\w{8}", path.name)]
 

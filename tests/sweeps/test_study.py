@@ -99,14 +99,6 @@ def test_trial_that_was_begun_by_nobody_who_could_say_so_is_begun_again(join):
     assert study.claim().number == 1
 
 
-def test_trial_that_is_put_back_keeps_its_number_and_its_values(join):
-    study = join()
-    trial = study.claim()
-    study.put_back(trial)
-    again = join().claim()
-    assert (again.number, again.params) == (0, trial.params)
-
-
 def test_number_of_trials_can_be_raised_and_lowered(join):
     study = join(trials=2)
     for _ in range(2):

@@ -97,12 +97,8 @@ class Study:
         tried = [trial.params or trial.system_attrs.get("fixed_params") for trial in trials]
         return [values for values in self._everything if values not in tried][:missing]
 
-    def put_back(self, trial: Trial) -> None:
-        """Let another worker, or this one at another time, do a trial from its start."""
-        with self.keeper.alone():
-            self._put_back(trial.number)
-
     def _put_back(self, number: int) -> None:
+        """Let another worker do a trial from its start."""
         trial = self.keeper.storage.get_trial_id_from_study_id_trial_number(self._id, number)
         with contextlib.suppress(UpdateFinishedTrialError):  # it ended in the very moment
             self.keeper.storage.set_trial_state_values(trial, TrialState.WAITING)

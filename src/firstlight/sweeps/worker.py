@@ -76,8 +76,7 @@ class Worker:
             except FirstlightError as error:
                 status, score = f"failed: {error}", None
             if self.stopped and status != "finished":
-                self.study.put_back(trial)
-                return "stopped"
+                return "stopped"  # once this worker has ended, another puts the trial back into the queue
             if status == "finished" and score is None:
                 status = f"failed: it has no {self.study.monitor}"
             if status == "pruned":
