@@ -52,7 +52,7 @@ def parallel_coordinates(
     for column, (name, scale) in enumerate(scales.items()):
         _draw_axis(panel, column, name, scale)
     panel.set(xlim=(-0.02, len(scales) - 0.98), ylim=(-0.03, 1.03))
-    figure.text(0.5, 0.03, "red: the best trial; the others from dark, good, to light, bad", ha="center", fontsize=9)
+    figure.text(0.5, 0.03, "thick: the best trial; the others from dark, good, to light, bad", ha="center", fontsize=9)
     return figure
 
 
