@@ -19,6 +19,10 @@ from firstlight.tasks import Task
 __all__ = ["Checkpoints"]
 
 
+TOGETHER = 10
+"""Steps after which several processes ask each other for signals: that takes as long as a small step."""
+
+
 class Checkpoints(Checkpoint):
     """Keep two checkpoints, the best by a validation score and the last, and end a run that is told to stop.
 
@@ -114,7 +118,8 @@ class Checkpoints(Checkpoint):
         self._step = step
         if self.every_n_steps and step // self.every_n_steps > before // self.every_n_steps:
             self._due = True
-        if not self._due and not self.signals.number and trainer.world_size == 1:
+        is_told = step % TOGETHER == 0 if trainer.world_size > 1 else self.signals.number > 0
+        if not self._due and not is_told:
             return  # the usual case, in a hurry
         if not (trainer.is_last_batch or _validation_follows(trainer, batch_idx)):
             self._save_if_due(trainer)

@@ -78,7 +78,7 @@ class _Updating(_PrefetchDataFetcher):
         self.results, self.progress = loop._results, loop.batch_progress
         self.zero_progress = loop.automatic_optimization.optim_progress.optimizer.zero_grad
         self.step_progress = loop.automatic_optimization.optim_progress.optimizer.step
-        self.optimizer = trainer.strategy.optimizers[0]
+        self.optimizer, self.device = trainer.strategy.optimizers[0], trainer.strategy.root_device
         self.every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
         self.seeds = [callback for callback in callbacks if isinstance(callback, StepSeeds)]
@@ -147,6 +147,11 @@ class _Updating(_PrefetchDataFetcher):
         self.fetched_batch = batch = self.trainer.precision_plugin.convert_input(fetched_batch)
         if self.is_changed:
             batch = self.model._on_before_batch_transfer(batch)
+        elif isinstance(batch, tuple) and all(
+            isinstance(part, Tensor) and part.device == self.device for part in batch
+        ):
+            self.batch = batch  # it is there; to look for more in it would take as long as a small model's update
+            return
         self.batch = self.trainer.strategy.batch_to_device(batch)
 
     def _loss_and_gradient(self) -> Any:

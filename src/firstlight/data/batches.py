@@ -227,9 +227,11 @@ class InMemory(LightningDataModule, ABC):
         if self._is_resident(sum(part.nbytes for part in split), device):
             split = split[0].to(device), split[1].to(device)
 
+        x_dtype, y_dtype = (dtype if part.is_floating_point() else part.dtype for part in split)
+
         def prepare(batch: Split) -> Split:
-            x, y = (part.to(device, dtype if part.is_floating_point() else None) for part in batch)
-            return self.convert((x, y), dtype)
+            x, y = batch
+            return self.convert((x.to(device, x_dtype), y.to(device, y_dtype)), dtype)
 
         return Batches(
             split,
