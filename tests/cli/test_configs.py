@@ -44,7 +44,12 @@ def test_config_begins_with_what_it_is_and_the_command_that_runs_it(name):
     assert command == f"#   firstlight {COMMANDS[name]}"
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+ALWAYS = "autograd_cubic", "linear_regression", "mlp", "neuron"
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
+)
 def test_config_goes_through_every_verb_and_is_scored_with_its_best_weights(name, did, fashion_root, quick_trainer):
     flags = images(name, fashion_root)
     did("fit", "--config", name, *QUICK, *flags)

@@ -69,6 +69,7 @@ def mistakes(schema):
 CONFIGS = [path for path in sorted(FOLDER.rglob("*.yaml")) if path.parent.name != "sweeps"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_keeps_to_the_schema(path, mistakes):
     assert mistakes(path.read_text()) == []

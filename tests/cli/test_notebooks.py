@@ -89,6 +89,7 @@ def test_stored_accuracies_are_those_that_the_configs_promise(path):
             assert scores["accuracy/test"] == pytest.approx(float(promised), abs=0.01), words
 
 
+@pytest.mark.slow
 def test_a_kernel_finds_the_package_and_shows_figures(tmp_path):
     imports = "%matplotlib inline\nimport sys\nimport firstlight\nfrom matplotlib.figure import Figure\n"
     source = imports + "print(sys.executable, firstlight.__name__)\nfigure = Figure()\nfigure.subplots()\nfigure"

@@ -32,6 +32,7 @@ def written(did):
     return write
 
 
+@pytest.mark.slow
 def test_killed_run_of_a_project_goes_on_to_the_same_bits_and_its_best_weights_are_scored(written):
     unbroken, killed = written("unbroken/my-research"), written("killed/my-research")
     assert firstlight(unbroken, *FIT).status == 0

@@ -65,6 +65,7 @@ def test_killed_run_goes_on_to_the_same_bits(case, unbroken, tmp_path):
         assert "arning" not in resumed.text
 
 
+@pytest.mark.slow
 def test_run_that_is_killed_twice_goes_on_to_the_same_bits(unbroken, tmp_path):
     flags = flags_of("dropout, one cycle, average")
     differences = unbroken(flags)
@@ -75,6 +76,7 @@ def test_run_that_is_killed_twice_goes_on_to_the_same_bits(unbroken, tmp_path):
     assert differences(folder) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["sanity", "validation", "epoch"])
 def test_run_that_is_killed_between_steps_goes_on_to_the_same_bits(where, unbroken, tmp_path):
     flags = flags_of("random control flow")
@@ -113,6 +115,7 @@ def test_longer_run_goes_the_way_of_one_that_was_planned_longer(unbroken, tmp_pa
     assert differences(folder) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -67,7 +67,9 @@ def test_evaluation_by_two_counts_every_example_once(alone):
         assert float(left[-1]) == pytest.approx(float(right[-1]), rel=1e-5)
 
 
-@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2), pytest.param(2, 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("before", "after"), [(2, 1), *(pytest.param(before, 2, marks=pytest.mark.slow) for before in (1, 2))]
+)
 def test_killed_run_goes_on_in_another_number_of_processes(before, after, alone, tmp_path):
     killed = {"do": "SIGKILL", "step": 7, "rank": "all"}
     for ended in together(tmp_path / "killed", *FLAGS, processes=before, fault=killed):
@@ -130,7 +132,8 @@ SHARDED = ["--config", "presets/fsdp", "--trainer.accelerator=cpu"]
 MOMENTUM = ["--optimizer=SGD", "--optimizer.lr=0.1", "--optimizer.momentum=0.9"]
 
 
-@pytest.mark.parametrize("after", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 2])
 def test_sharded_run_is_the_run_of_one_process_and_either_goes_on_with_it(after, tmp_path, fashion_root):
     assert firstlight(tmp_path / "alone", *FLAGS, *MOMENTUM).status == 0
     killed = {"do": "SIGKILL", "step": 7, "rank": "all"}
