@@ -80,9 +80,11 @@ def test_killed_run_goes_on_in_another_number_of_processes(before, after, alone,
     assert close(alone, tmp_path / "killed")
 
 
-def test_when_one_process_is_killed_the_other_ends_with_a_way_to_go_on(alone, tmp_path):
+@pytest.mark.parametrize("rank", [0, 1])
+def test_when_one_process_is_killed_the_other_ends_with_a_way_to_go_on(rank, alone, tmp_path):
     folder = tmp_path / "killed"
-    survivor, victim = together(folder, *FLAGS, fault={"do": "SIGKILL", "step": 7, "rank": 1})
+    ended = together(folder, *FLAGS, fault={"do": "SIGKILL", "step": 7, "rank": rank})
+    victim, survivor = ended[rank], ended[1 - rank]
     assert victim.status == -signal.SIGKILL
     assert survivor.status == 1
     name = f"{the_run(folder).parent.name}/version_0"

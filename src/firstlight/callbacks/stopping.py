@@ -22,11 +22,12 @@ class Ended(SystemExit):
     status = "stopped"
     step = 0
     run: Run | None = None
-    is_requeued = False
 
 
 class Stopped(Ended):
     """The end of a run by a signal; the exit status is 128 and the signal's number."""
+
+    is_requeued = False
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)

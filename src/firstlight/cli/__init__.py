@@ -47,6 +47,7 @@ with: firstlight fit --resume. Every setting of a config is a flag too
   firstlight fit --config mlp --print_config     the whole configuration, to look at or to keep
   firstlight --version
 """
+PARENT = os.getppid()  # as long as it lives: an orphan gets another
 TRAINER_VERBS = ("fit", "validate", "test", "predict")
 QUICK_VERBS = ("configs", "runs", "tensorboard")
 TORCH_VERBS = ("check", "describe", "reproduce", "completion", "export", "sweep")  # each in a file of its name
@@ -142,8 +143,8 @@ def _exit(status: str | int | None) -> NoReturn:
     if one of them ended before it, and its exit status would be lost.
     """
     if was_started_by_first():
-        parent, deadline = os.getppid(), time.monotonic() + 20
-        while os.getppid() == parent and time.monotonic() < deadline:
+        deadline = time.monotonic() + 20
+        while os.getppid() == PARENT and time.monotonic() < deadline:
             time.sleep(0.02)
         sys.stdout.flush()
         sys.stderr.flush()

@@ -135,11 +135,12 @@ class Command(Arguments):
     def _logger(self) -> TensorBoardLogger | bool:
         if self.run_folder is None:  # a run that logs nothing, or a process that does not
             return TensorBoardLogger(self.request.root, self.request.name, 0)
-        folder = self.run_folder.folder
+        path = self.run_folder.folder
         # a killed run's curve may be ahead of its checkpoint: what comes again replaces it
         purge = self.checkpoint["global_step"] if self.request.run and self.checkpoint else None
-        name, version = folder.parent.name, folder.name
-        return TensorBoardLogger(folder.parents[1], name, version, default_hp_metric=False, purge_step=purge)
+        return TensorBoardLogger(
+            path.parents[1], path.parent.name, path.name, default_hp_metric=False, purge_step=purge
+        )
 
     def after_instantiate_classes(self) -> None:
         """Start from the chosen checkpoint, and say what is going to happen."""
@@ -186,7 +187,8 @@ class Command(Arguments):
         except RuntimeError as error:
             if self.trainer.world_size == 1 or not re.search(r"(?i)closed by peer|reset by peer|nccl", str(error)):
                 raise
-            how = f": {program()} fit --resume {self.run_folder.name}" if self.run_folder else ""
+            checkpoints = self.config_init["fit"].checkpoint.folder  # all processes know this one
+            how = f": {program()} fit --resume {Run(checkpoints.parent).name}" if checkpoints else ""
             raise FirstlightError(f"another process of this run ended; go on from its last checkpoint{how}") from error
         finally:
             if folder:
