@@ -1,7 +1,11 @@
-"""What the tests share: a small Trainer, tiny files in Fashion-MNIST's format, and a clean place to run in."""
+"""What the tests share: the command line, a small Trainer, tiny files in Fashion-MNIST's format, a clean place."""
 
 import os
+import signal
 import struct
+import sys
+import warnings
+from collections import namedtuple
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it once, when it is imported
@@ -11,6 +15,9 @@ if "FIRSTLIGHT_DATA" in os.environ:  # may be relative, and each test runs in a 
 import pytest
 import torch
 from lightning.pytorch import Trainer
+
+from firstlight.callbacks.stopping import SIGNALS
+from firstlight.cli import main
 
 torch.set_num_threads(1)
 
@@ -72,3 +79,62 @@ def real_data():
     if "FIRSTLIGHT_DATA" not in os.environ:
         pytest.skip("FIRSTLIGHT_DATA names no folder with the real Fashion-MNIST")
     return os.environ["FIRSTLIGHT_DATA"]
+
+
+Answer = namedtuple("Answer", "status out err")
+
+NO_NEWS = (
+    r"(?s).*in v4.49.0 and will be removed in v5.0.0",  # jsonargparse, which is held below 5
+    r"(?s).*By default only one JsonargparseDeprecationWarning per type is shown",
+    r"GPU available but not used",  # where there is one: these runs are too small for it
+)
+
+
+@pytest.fixture
+def firstlight(monkeypatch, capfd):
+    """Return a function that types a command and returns its exit status and what it printed."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["firstlight", *map(str, words)])
+        capfd.readouterr()
+        status = 0
+        with warnings.catch_warnings():
+            for message in NO_NEWS:
+                warnings.filterwarnings("ignore", message)
+            try:
+                main()
+            except SystemExit as end:
+                status = end.code
+        return Answer(status, *capfd.readouterr())
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    torch.use_deterministic_algorithms(mode=False)
+
+
+@pytest.fixture
+def did(firstlight):
+    """Return a function that types a command which must succeed, and returns what it printed."""
+
+    def run(*words):
+        answer = firstlight(*words)
+        assert answer.status in (0, None), answer.err
+        return answer.out
+
+    return run
+
+
+@pytest.fixture
+def complaint(firstlight):
+    """Return a function that types a command with a mistake in it, and returns its exit status and its message."""
+
+    def run(*words):
+        status, _, err = firstlight(*words)
+        lines = err.removeprefix("error: ").splitlines()
+        assert err.startswith("error: "), err
+        assert len(lines) <= 3, err
+        return status, "\n".join(lines)
+
+    return run

@@ -1,0 +1,25 @@
+"""The command line is what it was: a flag that comes, goes or gets another default shows here."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the file beside this one
+
+from record import COMMAND_LINE, ask_for_help, own_flags
+
+from firstlight.cli import VERBS
+
+GOLDEN = json.loads(COMMAND_LINE.read_text())
+
+
+def test_commands_are_the_recorded_ones():
+    assert sorted(GOLDEN) == sorted(VERBS)
+
+
+@pytest.mark.parametrize("command", VERBS)
+def test_command_has_the_recorded_flags_with_the_recorded_defaults(command, did, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")  # a line a flag
+    assert own_flags(did(*ask_for_help(command))) == GOLDEN[command]
