@@ -16,8 +16,8 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from firstlight.callbacks.stopping import SIGNALS
-from firstlight.cli import main
+from firstlight.engine.callbacks.stopping import SIGNALS
+from firstlight.engine.cli import main
 
 torch.set_num_threads(1)
 

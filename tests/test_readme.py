@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.cli import VERBS
-from firstlight.cli.configs import known
+from firstlight.engine.cli import VERBS
+from firstlight.engine.command.configs import known
 
 ROOT = Path(__file__).parents[1]
 README = "README.md"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from firstlight.data import Batches, FashionMNIST, Houses, InMemory, PlantedNeuron, Sine
-    from firstlight.loading import load
+    from firstlight.engine.cli import main
+    from firstlight.engine.runs.loading import load
     from firstlight.models import (
         MLP,
         AutogradCubic,
@@ -50,13 +51,14 @@ __all__ = [
     "TwoLayerNetwork",
     "__version__",
     "load",
+    "main",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Import a public name from the part of the package that defines it."""
     if name in __all__:
-        for part in ("models", "data", "tasks", "loading"):
+        for part in ("engine.cli",) if name == "main" else ("models", "data", "tasks", "engine.runs.loading"):
             module = import_module(f"firstlight.{part}")
             if name in module.__all__:
                 return getattr(module, name)

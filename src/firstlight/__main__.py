@@ -1,6 +1,6 @@
 """``python -m firstlight`` is the command ``firstlight``."""
 
-from firstlight.cli import main
+from firstlight import main
 
 if __name__ == "__main__":
     main()

@@ -20,8 +20,8 @@ from pathlib import Path
 from tests.conftest import write_fashion_mnist
 from tests.faults.harness import differences, firstlight, left_behind, parts_left, start, the_run, tiny
 
-from firstlight.checkpoints import load_checkpoint
-from firstlight.cli.configs import known
+from firstlight.engine.command.configs import known
+from firstlight.engine.runs.checkpoint_files import load_checkpoint
 from firstlight.errors import CheckpointError
 
 KILLED = (-signal.SIGKILL,)

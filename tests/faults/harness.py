@@ -24,9 +24,10 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from firstlight.checkpoints import load_checkpoint
-from firstlight.cli import command, main
-from firstlight.cli.configs import find_config
+from firstlight import main
+from firstlight.engine.command import command
+from firstlight.engine.command.configs import find_config
+from firstlight.engine.runs.checkpoint_files import load_checkpoint
 
 HERE = Path(__file__).parent
 VARIABLE = "FIRSTLIGHT_FAULT"

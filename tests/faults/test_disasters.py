@@ -8,7 +8,7 @@ import pytest
 import torch
 from harness import firstlight, parts_left, start, the_run, tiny
 
-from firstlight.checkpoints import load_checkpoint
+from firstlight.engine.runs.checkpoint_files import load_checkpoint
 
 CUBIC = [*tiny("autograd_cubic"), "--checkpoint.every_n_steps=3"]
 

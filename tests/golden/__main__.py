@@ -11,8 +11,8 @@ import yaml
 from tests.conftest import write_fashion_mnist
 from tests.golden.record import COMMAND_LINE, LOSSES, ask_for_help, flags, losses, machine, own_flags
 
-from firstlight.cli import VERBS
-from firstlight.cli.configs import find_config, known
+from firstlight.engine.cli import VERBS
+from firstlight.engine.command.configs import find_config, known
 
 
 def main():
@@ -26,7 +26,6 @@ def main():
             command = [sys.executable, "-m", "firstlight", "fit", *flags(config, data_class, f"{folder}/fashion")]
             subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
             recorded[config] = losses(Path(folder, "lightning_logs", config, "version_0"))
-            print(config, recorded[config]["end"])
     help_flags = {}
     for command in VERBS:
         typed = [sys.executable, "-m", "firstlight", *ask_for_help(command)]

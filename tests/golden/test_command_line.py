@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the file beside this one
 
 from record import COMMAND_LINE, ask_for_help, own_flags
 
-from firstlight.cli import VERBS
+from firstlight.engine.cli import VERBS
 
 GOLDEN = json.loads(COMMAND_LINE.read_text())
 

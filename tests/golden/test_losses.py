@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the file beside this one
 
 from record import LOSSES, flags, losses, machine
 
-from firstlight.cli.configs import find_config, known
+from firstlight.engine.command.configs import find_config, known
 
 GOLDEN = json.loads(LOSSES.read_text())
 CONFIGS = [name for name in known() if "/" not in name]

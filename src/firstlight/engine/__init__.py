@@ -1,0 +1,1 @@
+"""Everything around a run: the command line, run folders, checkpoints, sweeps. The lessons do not know it."""

@@ -1,0 +1,34 @@
+"""What happens around training: checkpoints, signals, progress, predictions, TensorBoard."""
+
+from firstlight.engine.callbacks.checkpoints import Checkpoints
+from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimizer
+from firstlight.engine.callbacks.predictions import Predictions
+from firstlight.engine.callbacks.progress import EpochLines, progress_bar
+from firstlight.engine.callbacks.pruning import Pruned, Pruning
+from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
+from firstlight.engine.callbacks.stopping import Ended, Stopped, StopSignals
+from firstlight.engine.callbacks.tensorboard.dashboard import Dashboard, tensorboard
+from firstlight.engine.callbacks.tensorboard.details import Details
+from firstlight.engine.callbacks.tensorboard.pictures import Pictures
+from firstlight.engine.callbacks.updates import SeveralUpdates
+
+__all__ = [
+    "Checkpoints",
+    "Dashboard",
+    "Details",
+    "Ended",
+    "EpochLines",
+    "Pictures",
+    "PlateauSchedules",
+    "Predictions",
+    "Pruned",
+    "Pruning",
+    "SeveralUpdates",
+    "StepLoss",
+    "StepSeeds",
+    "StopSignals",
+    "Stopped",
+    "TypedOptimizer",
+    "progress_bar",
+    "tensorboard",
+]

@@ -1,0 +1,58 @@
+"""``firstlight export RUN --format FORMAT``: a trained model as a file for other programs."""
+
+from pathlib import Path
+
+from firstlight.engine.cli.verbs import Parser
+from firstlight.engine.files import write_whole
+from firstlight.engine.packages import require
+from firstlight.engine.runs.folders import LOGS, short
+from firstlight.errors import UsageError
+
+__all__ = ["export"]
+
+FORMATS = {
+    "onnx": (".onnx", ("onnx", "onnxscript", "onnxruntime")),
+    "torch_export": (".pt2", ()),
+    "safetensors": (".safetensors", ("safetensors",)),
+}
+"""The ending of a file, and the packages that are needed to write and to check it."""
+
+
+def export(args: list[str]) -> None:
+    """Write a run's model, once its outputs are seen to be the model's.
+
+    Raises:
+        UsageError: If there is no such run, or the output is a folder.
+        CheckpointError: If its checkpoint is missing or damaged.
+        FirstlightError: If a package is missing, or the file would not compute what the model does.
+    """
+    parser = Parser("export", "Write a run's model as a file for other programs, with a batch of any size.")
+    parser.add_argument(
+        "run", nargs="?", help="NAME (the latest), NAME/version_N, a folder, or a checkpoint; by default the latest run"
+    )
+    parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
+    parser.add_argument("--output", type=Path, help="the file to write (default: beside the checkpoint)")
+    parser.add_argument("--last", action="store_true", help="the weights of the last step, not the best")
+    parser.add_argument("--root", type=Path, default=Path(), help=f"folder that holds {LOGS} (default: here)")
+    options = parser.parse_args(args)
+    suffix, needed = FORMATS[options.format]
+    require(f"--format {options.format}", *needed)
+    if options.output and options.output.is_dir():
+        raise UsageError(f"--output {options.output}: this is a folder, not a file")
+
+    from firstlight.engine.command.session import quiet  # noqa: PLC0415
+    from firstlight.engine.runs import exporting  # noqa: PLC0415  # it needs torch, and a mistake in what was typed does not
+    from firstlight.engine.runs.loading import load  # noqa: PLC0415
+
+    quiet()
+    trained = load(options.run, last=options.last, root=options.root)
+    x = exporting.examples(trained)
+    exported = exporting.export(trained, options.format, x)
+    difference = exporting.largest_difference(trained, exported, x)
+    output = options.output or trained.checkpoint.with_suffix(suffix)
+    write_whole(output, exported.content)
+    print(f"weights: {short(trained.checkpoint)}")
+    print(
+        f"model:   {short(output)}, {len(exported.content):,} bytes, "
+        f"outputs differ by at most {difference:.2g} over {len(x):,} examples"
+    )

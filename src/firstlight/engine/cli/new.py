@@ -1,0 +1,119 @@
+"""``firstlight new my-research``: a project of one's own, with firstlight's machinery and its own classes."""
+
+import json
+import keyword
+import re
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from pathlib import Path
+
+from firstlight.engine.cli.verbs import Parser
+from firstlight.engine.runs.folders import short
+from firstlight.errors import UsageError
+
+__all__ = ["new"]
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "project-template"  # a project called my-research, ready to run
+FILES = (
+    ".gitignore",
+    "Makefile",
+    "README.md",
+    "configs/small_mlp.yaml",
+    "lightning_logs/.gitignore",
+    "pyproject.toml",
+    "src/my_research/__init__.py",
+    "src/my_research/cli.py",
+    "src/my_research/data.py",
+    "src/my_research/models.py",
+    "tests/test_configs.py",
+    "tests/test_data.py",
+    "tests/test_models.py",
+)
+NAME = r"[a-z][a-z0-9]*([-_][a-z0-9]+)*"
+
+
+def new(args: list[str]) -> None:
+    """Write a project into a new folder, whole or not at all.
+
+    Raises:
+        UsageError: If the name cannot be that of a package, or there is something in the folder already.
+        OSError: If there is no room, or no permission.
+    """
+    parser = Parser("new", "Begin a project of your own: a model, data, a config, tests, a Makefile.")
+    parser.add_argument("folder", type=Path, help="my-research, or a way to it: work/my-research")
+    folder = parser.parse_args(args).folder
+    if ".." in folder.parts:
+        raise UsageError(f"new {folder}: go to the folder that is to hold the project first, or give its whole path")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsageError(f"new {folder}: there is something of that name already, and it is left as it is")
+    name = _checked(folder.name)
+    _write(folder, {"my_research": name.replace("-", "_"), "my-research": name.replace("_", "-")} | _origin())
+    print(f"project: {short(folder)}")
+    print(f"next:    cd {short(folder)} && make fit")
+
+
+def _checked(name: str) -> str:
+    """Return a name if a package can have it.
+
+    Raises:
+        UsageError: If it cannot.
+    """
+    package = name.replace("-", "_")
+    if not re.fullmatch(NAME, name):
+        proper = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+        hint = f"; did you mean {proper!r}?" if re.fullmatch(NAME, proper) else ""
+        rule = "lower-case letters, digits and single hyphens, the first a letter"
+        raise UsageError(f"new: {name!r} is no name for a project: expected {rule}{hint}")
+    if keyword.iskeyword(package):
+        raise UsageError(f"new: {name!r} is a word of Python's own, so no package can be called that")
+    if package in sys.stdlib_module_names:
+        raise UsageError(f"new: {name!r} is a module of Python's own, which the project would hide")
+    if package == "firstlight" or _is_installed(name, package):
+        raise UsageError(f"new: {name!r} is a package that is installed here, which the project would hide")
+    return name
+
+
+def _is_installed(name: str, package: str) -> bool:
+    """Return whether there is a package to import, or to install, of that name."""
+    spec = find_spec(package)
+    here = [str(Path.cwd() / package)]  # a plain folder in the current one, which python -m takes for a package
+    if spec and list(spec.submodule_search_locations or []) != here:
+        return True
+    try:
+        return bool(distribution(name))
+    except PackageNotFoundError:
+        return False
+
+
+def _origin() -> dict[str, str]:
+    """Return what to replace so that pip installs firstlight from where it came from here, if that was no index."""
+    try:
+        record = json.loads(distribution("firstlight").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        return {}
+    if not record:
+        return {}
+    vcs = record.get("vcs_info")
+    url = f"{vcs['vcs']}+{record['url']}@{vcs['commit_id']}" if vcs else record["url"]
+    return {"FIRSTLIGHT ?= firstlight": f"FIRSTLIGHT ?= {url}"}
+
+
+def _write(folder: Path, replacements: dict[str, str]) -> None:
+    """Write all files beside the place that they are for, and move them there in one go, with what leads there."""
+    folder = folder.absolute()
+    top = next((parent for parent in reversed(folder.parents) if not parent.exists()), folder)
+    part = top.with_name(f".{top.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # what a kill left behind
+    try:
+        for file in FILES:
+            path, text = file, (TEMPLATE / file).read_text(encoding="utf-8")
+            for old, new in replacements.items():
+                path, text = path.replace(old, new), text.replace(old, new)
+            target = part / folder.relative_to(top) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        part.replace(top)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

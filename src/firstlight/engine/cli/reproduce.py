@@ -1,0 +1,42 @@
+"""``firstlight reproduce RUN``: run a run again, and say whether the scores are the same to the bit."""
+
+from pathlib import Path
+
+from firstlight.engine.cli.verbs import Parser
+from firstlight.engine.command.command import run as run_command
+from firstlight.engine.program import program
+from firstlight.engine.runs import receipts
+from firstlight.engine.runs.folders import find
+from firstlight.errors import FirstlightError, UsageError
+
+__all__ = ["reproduce"]
+
+
+def reproduce(args: list[str]) -> None:
+    """Run a finished run again, from its own config, into a new folder, and compare the scores.
+
+    Raises:
+        UsageError: If there is no such run, or it did not finish.
+        FirstlightError: If the scores differ.
+    """
+    parser = Parser("reproduce", "Run a run again in a new folder; are the scores the same to the bit?")
+    parser.add_argument("run", help="NAME (the latest), NAME/version_N, or a folder")
+    parser.add_argument("--root", type=Path, default=Path(), help="folder that holds lightning_logs (default: here)")
+    options = parser.parse_args(args)
+    old = find(options.root, options.run)
+    before = receipts.read(old)
+    if before.get("status") != "finished":
+        how = f"{program()} fit --resume {old.name}"
+        raise UsageError(f"{old} did not finish ({receipts.status(old)}): {how} goes on")
+    root = old.folder.parents[2]
+    flags = ["--config", str(old.config), "--name", old.folder.parent.name, "--trainer.default_root_dir", str(root)]
+    new = run_command("fit", flags).run_folder
+    after = receipts.read(new) if new else {}
+    keys = sorted({*before["scores"], *after.get("scores", {})})
+    scores = [(key, before["scores"].get(key), after.get("scores", {}).get(key)) for key in keys]
+    different = [f"{key}: {was!r}, now {now!r}" for key, was, now in scores if was != now]
+    if different:
+        changed = [k for k, was in before["versions"].items() if after["versions"].get(k) != was]
+        hint = f"\nother versions than then: {', '.join(changed)}" if changed else ""
+        raise FirstlightError(f"{old.name} was not reproduced: {'; '.join(different)}{hint}")
+    print(f"reproduced: the {len(scores)} scores of {old.name} are the same to the bit")

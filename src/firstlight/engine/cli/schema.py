@@ -1,0 +1,63 @@
+"""What a config may hold, from the parser itself: a JSON Schema for editors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jsonargparse.typing import register_type
+from lightning.pytorch.cli import LightningArgumentParser
+from torch import nn
+
+from firstlight.engine.command.parsing import Arguments
+from firstlight.engine.command.request import Request
+from firstlight.engine.command.session import import_packages, quiet
+
+__all__ = ["fit_parser", "print_schema"]
+
+
+def print_schema() -> None:
+    """Print a JSON Schema of what ``fit --config`` takes.
+
+    It holds the classes of firstlight, Lightning and torch, and of packages that their owner added. A config
+    may be one of several, so the schema asks for nothing: it only knows what there is.
+    """
+    register_type(nn.Module, dict)  # a network inside of something else is any mapping: there are hundreds of classes
+    print(json.dumps(_tidy(json.loads(fit_parser().get_completion_script("jsonschema")))))
+
+
+def fit_parser() -> LightningArgumentParser:
+    """Return the parser of ``fit``; no imports are denied, as nothing that a user wrote is going to be parsed."""
+    quiet()
+    import_packages()
+    try:
+        Unparsed(Request("fit", "", Path()))
+    except Made as made:
+        return made.parser
+    raise AssertionError("a parser is made before it parses")
+
+
+class Made(Exception):  # noqa: N818
+    """The parser, instead of what it parsed."""
+
+    def __init__(self, parser: LightningArgumentParser) -> None:
+        self.parser = parser
+
+
+class Unparsed(Arguments):
+    """The arguments of a command line that is not read."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """End with the parser of the verb."""
+        raise Made(self._subcommand_parsers["fit"])
+
+
+def _tidy(schema: Any) -> Any:
+    """Return a schema for configs as they are written here: in parts, and with classes by their short names too."""
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    path = schema.get("const")
+    if isinstance(path, str):  # jsonargparse writes a class's path as a constant
+        return {"enum": [path.rpartition(".")[2], path]}
+    return {key: _tidy(value) for key, value in schema.items() if not (key == "required" and isinstance(value, list))}

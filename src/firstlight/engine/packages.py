@@ -1,0 +1,74 @@
+"""Whose classes a file may name: importing a module runs it, so a file must not choose which."""
+
+import os
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from typing import TypeVar
+
+from firstlight.engine.program import PACKAGES
+from firstlight.errors import CheckpointError, FirstlightError, suggestion
+
+__all__ = ["find_class", "own", "require"]
+
+Kind = TypeVar("Kind")
+
+
+def own() -> set[str]:
+    """Return the packages that their owner added.
+
+    They are those in the environment variable FIRSTLIGHT_PACKAGES (names, with commas between); where it is not
+    set, all that were installed with an entry point in the group ``firstlight.engine.packages``.
+    """
+    if PACKAGES in os.environ:
+        return {name.strip() for name in os.environ[PACKAGES].split(",") if name.strip()}
+    return {entry.value for entry in entry_points(group="firstlight.engine.packages")}
+
+
+def find_class(name: str, base: type[Kind], file: str) -> type[Kind]:
+    """Return the class that a file names: firstlight's, an added package's, or one that the program imported itself.
+
+    Args:
+        name: With its module, ``firstlight.models.mlp.MLP``.
+        base: What it must be a subclass of.
+        file: What names it, for the messages.
+
+    Raises:
+        CheckpointError: If its module may not be imported, or there is no such class.
+    """
+    module_name, _, class_name = name.rpartition(".")
+    package = module_name.partition(".")[0]
+    module = sys.modules.get(module_name)
+    if module is None:
+        if not any(f"{module_name}.".startswith(f"{trusted}.") for trusted in ("firstlight", *own())):
+            raise CheckpointError(
+                f"{file} is of the class {name!r}, which is not imported because a file says so\n"
+                f"import {module_name} first, or add your package with {PACKAGES}={package}"
+            )
+        try:
+            module = import_module(module_name)
+        except ImportError as error:
+            raise CheckpointError(f"{file} is of the class {name!r}, which cannot be imported: {error}") from error
+    kind = getattr(module, class_name, None)
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        known = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)]
+        hint = suggestion(class_name, known, f"classes in {module_name}")
+        raise CheckpointError(f"{file} is of the class {name!r}: there is no such {base.__name__}{hint}")
+    return kind
+
+
+def require(purpose: str, *names: str, extra: str = "export") -> None:
+    """Refuse a purpose that needs packages which are not installed.
+
+    Args:
+        purpose: What they are needed for.
+        names: The packages.
+        extra: What firstlight calls them together.
+
+    Raises:
+        FirstlightError: If one of them is missing.
+    """
+    missing = [name for name in names if find_spec(name) is None]
+    if missing:
+        raise FirstlightError(f'{purpose} needs {", ".join(missing)}: pip install "firstlight[{extra}]"')

@@ -1,0 +1,185 @@
+"""A run is one folder, ``lightning_logs/<name>/version_N``: make it, find it, say what is in it.
+
+Nothing here needs torch.
+"""
+
+import contextlib
+import fcntl
+import glob
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from firstlight.engine.program import program
+from firstlight.errors import UsageError, suggestion
+
+__all__ = ["LOGS", "Run", "claim", "discard_unused", "every", "find", "held", "is_held", "of_checkpoint", "short"]
+
+LOGS = "lightning_logs"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and what it holds.
+
+    Args:
+        folder: ``lightning_logs/<name>/version_N``.
+    """
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the run, ``mlp`` or ``experiments/mlp``, and its version, ``mlp/version_0``."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+    @property
+    def version(self) -> int:
+        """Number of the run among those of its name."""
+        return int(self.folder.name.removeprefix("version_"))
+
+    @property
+    def config(self) -> Path:
+        """The whole configuration the run was started with, as ``--config`` takes it."""
+        return self.folder / "config.yaml"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of ``best.ckpt`` and ``last.ckpt``."""
+        return self.folder / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation score."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint of the last step."""
+        return self.checkpoints / "last.ckpt"
+
+    def __str__(self) -> str:
+        return str(short(self.folder))
+
+
+def claim(root: Path, name: str) -> Run:
+    """Make the folder of a new run; two runs started together get two folders.
+
+    Args:
+        root: Folder that holds, or will hold, ``lightning_logs``.
+        name: Name of the run.
+    """
+    parent = root / LOGS / name
+    parent.mkdir(parents=True, exist_ok=True)
+    number = max((run.version for run in every(root, name)), default=-1) + 1
+    while True:
+        try:
+            (parent / f"version_{number}").mkdir()
+        except FileExistsError:  # another run was quicker
+            number += 1
+        else:
+            return Run(parent / f"version_{number}")
+
+
+def discard_unused(run: Run) -> None:
+    """Remove the folder of a run that ended before it was set up: there is nothing in it to come back to."""
+    if not run.config.exists():
+        shutil.rmtree(run.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            run.folder.parent.rmdir()  # if it was the first of its name
+
+
+@contextlib.contextmanager
+def held(run: Run | None) -> Iterator[None]:
+    """Keep others from training in a run's folder, if there is one; a process that ends lets go of it.
+
+    Raises:
+        UsageError: If another process is training there.
+    """
+    if run is None:
+        yield
+        return
+    folder = os.open(run.folder, os.O_RDONLY)
+    try:
+        if not _lock(folder):
+            raise UsageError(f"{run.name} is being trained by another process; wait for its end, or stop it first")
+        yield
+    finally:
+        os.close(folder)
+
+
+def is_held(run: Run) -> bool:
+    """Return whether a process of this machine is training in a run's folder."""
+    folder = os.open(run.folder, os.O_RDONLY)
+    try:
+        return not _lock(folder)
+    finally:
+        os.close(folder)
+
+
+def _lock(folder: int) -> bool:
+    """Lock an open folder until it is closed; return False if another process has done so."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks
+    return True
+
+
+def every(root: Path, name: str | None = None) -> list[Run]:
+    """Return the runs of a name, or of all names, the latest last."""
+    parents = "*" if name is None else glob.escape(name)
+    folders = [path for path in (root / LOGS).glob(f"{parents}/version_*") if re.fullmatch(r"version_\d+", path.name)]
+    runs = [Run(path) for path in folders if path.is_dir()]
+    return sorted(runs, key=lambda run: (_started(run), run.version))
+
+
+def find(root: Path, reference: str | None = None) -> Run:
+    """Return the run that a reference means, or the latest of all.
+
+    Args:
+        root: Folder that holds ``lightning_logs``.
+        reference: ``mlp`` (the latest of that name), ``mlp/version_3``, or a run's folder.
+
+    Raises:
+        UsageError: If there is no such run.
+    """
+    if reference is None:
+        runs = every(root)
+        if not runs:
+            raise UsageError(f"no run in {root / LOGS}: train one first, with {program()} fit --config NAME")
+        return _latest(runs)
+    for folder in (Path(reference), root / LOGS / reference):
+        if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir():
+            return Run(folder)
+    runs = every(root, reference.strip("/")) if reference.strip("/.") else []
+    if not runs:
+        names = sorted({run.folder.parent.name for run in every(root)})
+        raise UsageError(f"no run {reference!r} in {root / LOGS}{suggestion(reference, names, 'runs')}")
+    return _latest(runs)
+
+
+def of_checkpoint(path: Path) -> Run | None:
+    """Return the run that a checkpoint lies in, if it lies in one."""
+    run = Run(path.absolute().parent.parent)
+    return run if path.parent.name == "checkpoints" and run.config.is_file() else None
+
+
+def _latest(runs: list[Run]) -> Run:
+    """Return the latest run that trained; a folder may hold nothing but the scores of a foreign checkpoint."""
+    return next((run for run in reversed(runs) if run.checkpoints.is_dir()), runs[-1])
+
+
+def _started(run: Run) -> float:
+    return run.config.stat().st_mtime if run.config.exists() else run.folder.stat().st_mtime
+
+
+def short(path: Path) -> Path:
+    """Return a path as it is written from the current folder, where it lies below it."""
+    relative = Path(os.path.relpath(path))
+    return path if ".." in relative.parts else relative

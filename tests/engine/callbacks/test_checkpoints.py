@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from firstlight import MLP, AutogradCubic, FashionMNIST, Sine
+from firstlight.engine import callbacks
+from firstlight.engine.callbacks import Checkpoints
+from firstlight.engine.runs.checkpoint_files import load_checkpoint
+from firstlight.errors import NotFiniteError, UsageError
+
+
+@pytest.fixture
+def fit(quick_trainer, monkeypatch):
+    """Return a function that trains a cubic, three epochs of four steps, and returns its trainer."""
+
+    def run(checkpoints, lr=1e-6, **arguments):
+        trainer = quick_trainer(**{"max_epochs": 3, "enable_checkpointing": True} | arguments, callbacks=[checkpoints])
+        trainer.saved = []
+        for place, name in ((trainer, "save_checkpoint"), (callbacks.checkpoints, "write_whole")):
+            write = getattr(place, name)
+
+            def noted(path, *content, write=write):
+                trainer.saved.append((path.name, trainer.global_step))
+                write(path, *content)
+
+            monkeypatch.setattr(place, name, noted)
+        trainer.fit(AutogradCubic(lr), Sine(num_points=30, repeats=4))
+        return trainer
+
+    return run
+
+
+def test_best_is_the_best_epoch_and_last_is_the_last_step(fit):
+    checkpoints = Checkpoints(folder="here")
+    fit(checkpoints, lr=3e-4)  # too long a step: each epoch is worse than the one before
+    assert load_checkpoint("here/best.ckpt")["global_step"] == 4
+    assert load_checkpoint("here/last.ckpt")["global_step"] == 12
+    assert (checkpoints.best, checkpoints.last) == (Path("here/best.ckpt"), Path("here/last.ckpt"))
+    assert checkpoints.best_epoch == 0
+
+
+def test_best_is_the_largest_score_where_that_is_asked_for(fit):
+    fit(Checkpoints(folder="here", mode="max"), lr=3e-4)
+    assert load_checkpoint("here/best.ckpt")["global_step"] == 12
+
+
+def test_model_says_which_score_chooses_the_best(quick_trainer, fashion_root):
+    checkpoints = Checkpoints(folder="here")
+    trainer = quick_trainer(max_epochs=1, enable_checkpointing=True, callbacks=[checkpoints])
+    trainer.fit(MLP(hidden_dims=[4]), FashionMNIST(str(fashion_root), batch_size=20))
+    assert (checkpoints.monitor, checkpoints.mode) == ("accuracy/val", "max")
+    assert checkpoints.best_score == trainer.callback_metrics["accuracy/val"]
+
+
+@pytest.mark.parametrize(
+    ("every", "accumulate", "steps"),
+    [
+        (None, 1, [0, 4, 8, 12]),
+        (3, 1, [0, 3, 4, 6, 8, 9, 12]),
+        (4, 1, [0, 4, 8, 12]),
+        (None, 2, [0, 2, 4, 6]),
+        (3, 2, [0, 2, 3, 4, 6]),
+        (1, 4, [0, 1, 2, 3]),
+    ],
+)
+def test_last_is_written_at_the_start_every_n_steps_and_at_each_end(every, accumulate, steps, fit):
+    trainer = fit(Checkpoints(every_n_steps=every, folder="here"), accumulate_grad_batches=accumulate)
+    assert [step for name, step in trainer.saved if name == "last.ckpt"] == steps
+
+
+def test_last_is_written_after_the_validation_that_follows_a_step(fit):
+    trainer = fit(Checkpoints(every_n_steps=1, folder="here"), max_epochs=1, val_check_interval=2, lr=3e-4)
+    expected = "last 0, last 1, best 2, last 2, last 3, last 4"
+    assert ", ".join(f"{name.removesuffix('.ckpt')} {step}" for name, step in trainer.saved) == expected
+
+
+def test_files_go_into_the_folder_of_the_logger(fit):
+    trainer = fit(Checkpoints(), logger=True, log_every_n_steps=1)
+    assert sorted(path.name for path in Path(trainer.log_dir, "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_checkpoint_remembers_the_best_score(fit):
+    fit(Checkpoints(folder="here"), lr=3e-4)
+    fresh = Checkpoints(folder="here")
+    fresh.load_state_dict(load_checkpoint("here/last.ckpt")["callbacks"]["Checkpoints"])
+    assert fresh.best_epoch == 0
+    assert fresh.best_score == load_checkpoint("here/best.ckpt")["callbacks"]["Checkpoints"]["best_score"]
+
+
+def test_trial_of_a_few_batches_saves_nothing(fit):
+    assert not fit(Checkpoints(folder="here"), fast_dev_run=True).saved
+
+
+def test_score_that_the_model_does_not_log_is_refused(fit):
+    with pytest.raises(UsageError, match=r"checkpoint\.monitor is 'acc', but the model logs loss/val"):
+        fit(Checkpoints(monitor="acc", folder="here"))
+
+
+def test_weights_that_are_no_numbers_are_never_saved(quick_trainer):
+    checkpoints = Checkpoints(folder="here")
+    trainer = quick_trainer(max_epochs=1, enable_checkpointing=True, callbacks=[checkpoints], num_sanity_val_steps=0)
+    model = AutogradCubic()
+    model.coefficients.data[2] = torch.nan
+    with pytest.raises(NotFiniteError, match=r"coefficients is not a number \(or infinite\) after step 0"):
+        trainer.fit(model, Sine(num_points=30))
+    assert not list(Path().rglob("*.ckpt"))
+
+
+class Improving(AutogradCubic):
+    """A model whose first validation gives no number, the second 2 and the third 3."""
+
+    def on_validation_epoch_end(self):
+        self.log("loss/val", [float("nan"), 2.0, 3.0][self.current_epoch])
+
+
+def test_score_that_is_no_number_is_never_the_best(quick_trainer):
+    checkpoints = Checkpoints(folder="here")
+    trainer = quick_trainer(max_epochs=3, enable_checkpointing=True, callbacks=[checkpoints], num_sanity_val_steps=0)
+    trainer.fit(Improving(), Sine(num_points=30))
+    assert checkpoints.best_score == 2.0
+    assert load_checkpoint("here/best.ckpt")["global_step"] == 2

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from firstlight import DynamicPolynomial, Sine
+from firstlight.engine.callbacks import TypedOptimizer
+
+
+class Halving(DynamicPolynomial):
+    """Its step size is halved after each epoch."""
+
+    def configure_optimizers(self):
+        optimizer = super().configure_optimizers()
+        return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)]
+
+
+@pytest.fixture
+def fit(quick_trainer):
+    """Return a function that trains, perhaps from a checkpoint, writes one, and returns the optimizer's settings."""
+
+    def run(model, epochs, ckpt_path=None, callbacks=None):
+        trainer = quick_trainer(max_epochs=epochs, callbacks=[TypedOptimizer()] if callbacks is None else callbacks)
+        trainer.fit(model, Sine(num_points=30), ckpt_path=ckpt_path)
+        trainer.save_checkpoint("now.ckpt")
+        return trainer.optimizers[0].param_groups[0]
+
+    return run
+
+
+def test_settings_that_differ_take_effect(fit):
+    fit(DynamicPolynomial(lr=1e-8, momentum=0.9), 1)
+    group = fit(DynamicPolynomial(lr=3e-8, momentum=0.5), 2, "now.ckpt")
+    assert (group["lr"], group["momentum"]) == (3e-8, 0.5)
+
+
+def test_momentum_of_the_weights_survives(fit):
+    fit(DynamicPolynomial(), 1)
+    before = torch.load("now.ckpt", weights_only=True)["optimizer_states"][0]["state"][0]["momentum_buffer"]
+    fit(DynamicPolynomial(lr=3e-8), 1, "now.ckpt")
+    after = torch.load("now.ckpt", weights_only=True)["optimizer_states"][0]["state"][0]["momentum_buffer"]
+    assert torch.equal(before, after)
+
+
+def test_step_size_that_a_schedule_moved_is_changed_in_proportion(fit):
+    assert fit(Halving(lr=1e-8), 2)["lr"] == 1e-8 / 4
+    assert fit(Halving(lr=1e-8), 3, "now.ckpt")["lr"] == 1e-8 / 8
+    assert fit(Halving(lr=4e-8), 4, "now.ckpt")["lr"] == pytest.approx(4e-8 / 16)
+    assert fit(Halving(lr=4e-8), 5, "now.ckpt")["lr"] == pytest.approx(4e-8 / 32)
+
+
+def test_checkpoint_of_a_trainer_without_the_callback_is_understood(fit):
+    fit(Halving(lr=1e-8), 2, callbacks=[])
+    assert fit(Halving(lr=4e-8), 3, "now.ckpt")["lr"] == pytest.approx(4e-8 / 8)

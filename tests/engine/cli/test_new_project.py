@@ -1,0 +1,135 @@
+"""What firstlight promises of its own models holds for those of a project; what is wrong with one is said in a line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import firstlight as package
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "faults"))
+
+from harness import differences, firstlight, left_behind
+
+FIT = ("fit", "--config", "small_mlp", "--trainer.max_epochs=3", "--data.num_points=100", "--updates_per_batch=3")
+CONFIG, MODELS, DATA = "configs/small_mlp.yaml", "src/my_research/models.py", "src/my_research/data.py"
+
+
+@pytest.fixture
+def written(did):
+    """Return a function that writes a project, and installs it as far as programs that the harness starts can see."""
+
+    def write(folder):
+        did("new", folder)
+        door = Path(folder).absolute() / ".door"
+        info = door / "my_research-0.1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-research\nVersion: 0.1.0\n")
+        (info / "entry_points.txt").write_text("[firstlight.engine.packages]\nmy_research = my_research\n")
+        (door / "my_research").symlink_to("../src/my_research")
+        return door.parent
+
+    return write
+
+
+@pytest.mark.slow
+def test_killed_run_of_a_project_goes_on_to_the_same_bits_and_its_best_weights_are_scored(written):
+    unbroken, killed = written("unbroken/my-research"), written("killed/my-research")
+    assert firstlight(unbroken, *FIT).status == 0
+    assert firstlight(killed, *FIT, fault={"do": "SIGKILL", "step": 7}).status == -9
+    resumed = firstlight(killed, "fit", "--resume")
+    assert resumed.status == 0, resumed.text
+    assert not list(differences(left_behind(unbroken), left_behind(killed)))
+    run = "lightning_logs/small_mlp/version_0"
+    assert firstlight(killed, "test").text.startswith(f"weights: {run}/checkpoints/best.ckpt, epoch ")
+    assert "are the same to the bit" in firstlight(killed, "reproduce", "small_mlp").text
+    assert firstlight(killed, "configs").text.splitlines()[1].startswith("small_mlp ")
+
+
+def test_command_of_a_project_does_not_mind_what_else_is_installed(written):
+    folder = written("my-research")
+    other = folder / ".door/other-0.1.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 0.1.0\n")
+    (other / "entry_points.txt").write_text("[firstlight.engine.packages]\nother = other\n")
+    for variable, status in ((None, 2), ("my_research", 0)):
+        assert firstlight(folder, *FIT, "--trainer.fast_dev_run=true", FIRSTLIGHT_PACKAGES=variable).status == status
+
+
+BROKEN = {
+    "setting misspelt": (
+        [(CONFIG, "num_hidden", "num_hiden")],
+        "model.num_hiden (configs/small_mlp.yaml, line 13): model (SmallMLP) has no setting 'num_hiden'; "
+        "did you mean 'model.num_hidden'?",
+    ),
+    "class renamed": (
+        [(DATA, "TwoMoons", "ThreeMoons")],
+        "data (configs/small_mlp.yaml, line 17): there is no class 'TwoMoons'; did you mean 'ThreeMoons'?",
+    ),
+    "import of what is not there": (
+        [(MODELS, "import Classification", "import Clasification")],
+        "my_research.models cannot be imported: cannot import name 'Clasification' from 'firstlight' "
+        "({package}/__init__.py)",
+    ),
+    "bracket left open": (
+        [(MODELS, "(num_classes, lr)", "(num_classes, lr")],
+        "my_research.models cannot be imported: '(' was never closed (models.py, line 27)",
+    ),
+    "name that firstlight has": (
+        [(file, "SmallMLP", "MLP") for file in (CONFIG, MODELS)],
+        "model (configs/small_mlp.yaml, line 11): more than one class is called 'MLP': "
+        "name it as one of firstlight.MLP, my_research.models.MLP",
+    ),
+    "no forward": (
+        [(MODELS, "def forward", "def foward")],
+        "model (configs/small_mlp.yaml, line 11): SmallMLP is abstract: it has no forward",
+    ),
+    "hyperparameter that no safe checkpoint holds": (
+        [(MODELS, "        self.save", "        lr = __import__('pathlib').Path()\n        self.save")],
+        "checkpoint lightning_logs/small_mlp/version_0/checkpoints/last.ckpt holds a pathlib.PosixPath, "
+        "not only tensors and plain values: not loaded",
+    ),
+    "layers that do not fit": (
+        [(MODELS, "nn.Linear(num_hidden,", "nn.Linear(32,")],
+        "model and data do not fit each other: addmm: mat1 and mat2 shapes cannot be multiplied (80x64 and 32x2) "
+        "(.door/my_research/models.py, line 37)\nset sizes in --model or --data",
+    ),
+    "outputs and targets of other shapes": (
+        [(MODELS, "Classification", "Regression"), (MODELS, "(num_classes, lr)", "(lr)")],
+        "model and data do not fit each other: Using a target size (torch.Size([80])) that is different to "
+        "the input size (torch.Size([80, 2]))\n"
+        "outputs and targets are to be of one shape: (batch, 1) for a number each",
+    ),
+    "classes with a fraction": (
+        [(DATA, "generator=random), y\n", "generator=random), y.float()\n")],
+        "model and data do not fit each other: expected target dtype to be Long or Byte, but got Float\n"
+        "class numbers are whole (torch.long), of shape (batch,)",
+    ),
+    "no validation data": (
+        [(DATA, "self.val, ", ""), (DATA, "range(3)", "range(2)")],
+        "TwoMoons has no val: setup is to fill train, val and test",
+    ),
+    "targets that lack": (
+        [(DATA, "generator=random), y\n", "generator=random), y[:90]\n")],
+        "TwoMoons.val is 100 rows and 90 rows: expected two tensors, inputs and targets, of as many rows",
+    ),
+    "no data": (
+        [(CONFIG, "data:\n  class_path: TwoMoons\n  init_args:\n    num_points: 1000\n    batch_size: 20\n", "")],
+        "no data is named: choose a config with --config NAME, or name it with --data",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_mistake_in_a_project_is_answered_with_what_is_wrong_and_where(case, written):
+    changes, message = BROKEN[case]
+    folder = written("my-research")
+    for file, right, wrong in changes:
+        text = (folder / file).read_text()
+        assert right in text
+        (folder / file).write_text(text.replace(right, wrong))
+    ended = firstlight(folder, *(flag for flag in FIT if not (case == "no data" and "data" in flag)))
+    assert ended.status in (1, 2)
+    _, _, said = ended.text.partition("error: ")
+    assert said.strip() == message.format(package=Path(package.__file__).parent)
+    assert "Traceback" not in ended.text

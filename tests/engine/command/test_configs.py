@@ -1,0 +1,113 @@
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from firstlight import data, models
+
+FOLDER = Path(__file__).parents[3] / "configs"
+CONFIGS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+PRESETS = sorted(path.stem for path in FOLDER.glob("presets/*.yaml"))
+SWEEPS = sorted(path.stem for path in FOLDER.glob("sweeps/*.yaml"))
+QUICK = ("--config", "presets/limit", "--trainer.accelerator", "cpu")
+
+
+def read(name):
+    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+
+
+def images(name, root):
+    """Return the flags that put tiny files in the place of Fashion-MNIST, where a config reads it."""
+    return ["--data.root", root, "--data.batch_size", 6] if read(name)["data"]["class_path"] == "FashionMNIST" else []
+
+
+def test_every_model_has_a_config():
+    assert {read(name)["model"]["class_path"] for name in CONFIGS} == set(models.__all__)
+
+
+COMMANDS = {
+    **{name: f"fit --config {name}" for name in CONFIGS},
+    **{f"presets/{name}": f"fit --config mlp --config presets/{name}" for name in PRESETS},
+    **{f"sweeps/{name}": f"sweep --config {name} --sweep {name}" for name in SWEEPS},
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_config_begins_with_what_it_is_and_the_command_that_runs_it(name):
+    title, empty, command, *_ = (FOLDER / f"{name}.yaml").read_text().splitlines()
+    assert re.fullmatch(r"# \S.{5,}", title)
+    assert empty == "#"
+    assert command == f"#   firstlight {COMMANDS[name]}"
+
+
+ALWAYS = "autograd_cubic", "linear_regression", "mlp", "neuron"
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
+)
+def test_config_goes_through_every_verb_and_is_scored_with_its_best_weights(name, did, fashion_root, quick_trainer):
+    flags = images(name, fashion_root)
+    did("fit", "--config", name, *QUICK, *flags)
+    did("validate", "--config", name, *QUICK, *flags)
+    did("test", "--config", name, *QUICK, *flags)
+    did("predict", "--config", name, *QUICK, *flags)
+
+    (run,) = Path("lightning_logs", name).iterdir()
+    best = run / "checkpoints" / "best.ckpt"
+    model = getattr(models, read(name)["model"]["class_path"]).load_from_checkpoint(best, weights_only=True)
+    source = getattr(data, read(name)["data"]["class_path"]).load_from_checkpoint(best, weights_only=True)
+    precision = read(name)["trainer"].get("precision", "32-true")
+    trainer = quick_trainer(precision=precision, limit_val_batches=5, limit_test_batches=5)
+    for verb, call in {"validate": trainer.validate, "test": trainer.test}.items():
+        scores = json.loads((run / f"{verb}.json").read_text())
+        assert scores.pop("checkpoint") == str(best)
+        assert [scores] == call(model, source, verbose=False)
+
+    header, *rows = csv.reader((run / "predictions.csv").read_text().splitlines())
+    batches = [batch for batch, _ in zip(source.test_dataloader(), range(5), strict=False)]
+    powers = batches[0][0].shape[1]
+    x = ["x"] if powers == 1 else [f"x{number + 1}" for number in range(powers)]
+    probable = ["index", "truth", "class", "name", "probability"]
+    predicted = ["mean", "std"] if name == "sine_ensemble" else ["prediction"]
+    assert header == (probable if flags else ["index", *x, "y", *predicted])
+    model.eval()
+    answers = [model.predict_step(batch, 0)[header[-1]] for batch in batches]
+    written = torch.tensor([float(row[-1]) for row in rows])
+    torch.testing.assert_close(written, torch.cat(answers).detach().flatten().float())
+
+
+def test_configs_are_listed_with_the_score_they_end_at_and_presets_by_themselves(did):
+    Path("configs").mkdir()
+    Path("configs/mine.yaml").write_text(
+        "# Mine, all mine\n#\n# Quick. Ends at accuracy/test 0.75, or so.\nmodel: MLP\n"
+    )
+    Path("configs/bare.yaml").write_text("model: MLP\n")
+    mine, presets = (block.splitlines() for block in did("configs").split("\n\n"))
+    assert [line.split()[0] for line in mine] == ["config", "bare", "mine", *CONFIGS]
+    assert [line.split()[0] for line in presets] == ["preset", *(f"presets/{name.split('/')[-1]}" for name in PRESETS)]
+    assert [re.split(r" {2,}", line) for line in mine if line.startswith(("mine", "bare", "neuron"))] == [
+        ["bare"],
+        ["mine", "accuracy/test 0.75", "Mine, all mine"],
+        [
+            "neuron",
+            "loss/test 1.2e-15",
+            "One sigmoid neuron finds the weights that were planted in its data (D1, D2, D4)",
+        ],
+    ]
+    listed = {row["config"]: row for row in json.loads(did("configs", "--json"))}
+    assert listed["mine"] == {
+        "config": "mine",
+        "ends at": "accuracy/test 0.75",
+        "what it is": "Mine, all mine",
+        "file": "configs/mine.yaml",
+    }
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_says_where_it_ends(name, did):
+    assert {row["config"]: row for row in json.loads(did("configs", "--json"))}[name]["ends at"]

@@ -1,0 +1,124 @@
+import io
+import os
+import random
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from firstlight.engine.runs.checkpoint_files import load_checkpoint, newest_good, save_checkpoint
+from firstlight.errors import CheckpointError
+
+CONTENT = {"state_dict": {"weight": torch.arange(1000.0)}, "global_step": 7}
+
+
+@pytest.fixture
+def good():
+    """Return the bytes of a good checkpoint, which is there as ``good.ckpt``."""
+    save_checkpoint(CONTENT, "good.ckpt")
+    return Path("good.ckpt").read_bytes()
+
+
+def test_checkpoint_comes_back_as_it_was_saved(good):
+    loaded = load_checkpoint("good.ckpt")
+    assert loaded["global_step"] == 7
+    assert torch.equal(loaded["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
+    assert [path.name for path in Path().iterdir()] == ["good.ckpt"]
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut in half", "cut by a byte", "text", "without its first byte"])
+def test_damaged_checkpoint_is_refused_by_name(damage, good):
+    damaged = {
+        "empty": b"",
+        "cut in half": good[: len(good) // 2],
+        "cut by a byte": good[:-1],
+        "text": b"hello\n",
+        "without its first byte": good[1:],
+    }
+    Path("bad.ckpt").write_bytes(damaged[damage])
+    with pytest.raises(CheckpointError, match=r"checkpoint bad\.ckpt is damaged"):
+        load_checkpoint("bad.ckpt")
+
+
+def test_flipped_bit_in_a_weight_is_noticed(good):
+    (tensor,) = [info for info in zipfile.ZipFile("good.ckpt").infolist() if info.file_size >= 4000]
+    begin = good.index(CONTENT["state_dict"]["weight"].numpy().tobytes())
+    chance = random.Random(0)
+    for _ in range(40):
+        damaged = bytearray(good)
+        damaged[begin + chance.randrange(tensor.file_size)] ^= 1 << chance.randrange(8)
+        Path("bad.ckpt").write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"checkpoint bad\.ckpt is damaged: .* is not what was written"):
+            load_checkpoint("bad.ckpt")
+
+
+def test_flipped_bit_anywhere_never_passes_as_another_checkpoint(good):
+    chance = random.Random(1)
+    for _ in range(200):
+        damaged = bytearray(good)
+        damaged[chance.randrange(len(good))] ^= 1 << chance.randrange(8)
+        Path("bad.ckpt").write_bytes(damaged)
+        try:
+            loaded = load_checkpoint("bad.ckpt")
+        except CheckpointError as error:
+            message = str(error)
+        else:  # the bit stood where nothing reads it
+            message = "bad.ckpt"
+            assert loaded["global_step"] == 7
+            assert torch.equal(loaded["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
+        assert "bad.ckpt" in message
+
+
+class Code:
+    def __reduce__(self):
+        return (os.mkdir, ("executed",))
+
+
+@pytest.mark.parametrize("old_format", [False, True])
+def test_code_in_a_checkpoint_is_not_executed(old_format):
+    torch.save({"state_dict": {}, "code": Code()}, "bad.ckpt", _use_new_zipfile_serialization=not old_format)
+    with pytest.raises(CheckpointError, match=r"checkpoint bad\.ckpt"):
+        load_checkpoint("bad.ckpt")
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize("content", [[], {"weight": torch.zeros(1)}])
+def test_file_that_a_trainer_did_not_write_is_refused_by_name(content):
+    torch.save(content, "bad.ckpt")
+    with pytest.raises(CheckpointError, match=r"checkpoint bad\.ckpt was not written by a Trainer"):
+        load_checkpoint("bad.ckpt")
+
+
+@pytest.mark.parametrize("path", ["none.ckpt", ".", "http://127.0.0.1:1/x.ckpt", "file:good.ckpt"])
+def test_only_a_local_file_is_read(path, good):
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        load_checkpoint(path)
+
+
+def test_zip_of_something_else_is_refused_by_name():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("hello.txt", "hello")
+    Path("bad.ckpt").write_bytes(buffer.getvalue())
+    with pytest.raises(CheckpointError, match=r"bad\.ckpt"):
+        load_checkpoint("bad.ckpt")
+
+
+def test_checkpoint_that_cannot_be_written_leaves_the_old_one(good, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: 'good\.ckpt'"):
+        save_checkpoint({"state_dict": {}}, "good.ckpt")
+    assert Path("good.ckpt").read_bytes() == good
+    assert [path.name for path in Path().iterdir()] == ["good.ckpt"]
+
+
+def test_newest_good_checkpoint_is_found(good):
+    assert newest_good(Path()) == (Path("good.ckpt"), 7)
+    save_checkpoint({**CONTENT, "global_step": 9}, "newer.ckpt")
+    Path("newest.ckpt").write_bytes(good[:-1])
+    assert newest_good(Path()) == (Path("newer.ckpt"), 9)
+    assert newest_good(Path("nowhere")) is None

@@ -1,0 +1,329 @@
+"""A trained run is a model, its data and its config, wherever it was trained and wherever it is loaded."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, StochasticWeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
+
+import firstlight
+from firstlight import MLP, AutogradCubic, Batches, LinearRegression, Sine, SoftmaxRegression, load
+from firstlight.engine.callbacks import Checkpoints
+from firstlight.engine.runs.checkpoint_files import load_checkpoint, save_checkpoint
+from firstlight.errors import CheckpointError, FirstlightError, UsageError
+
+CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
+RUN = "lightning_logs/version_0"  # what a Trainer calls its first run
+
+NET = """
+from torch import nn
+from firstlight.tasks import Regression
+
+class Net(Regression):
+    def __init__(self, width: int = 3, lr: float = 0.1):
+        super().__init__(lr)
+        self.save_hyperparameters()
+        self.net = nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Linear(width, 1))
+
+    def forward(self, x):
+        return self.net(x)
+"""
+
+
+@pytest.fixture
+def train(quick_trainer):
+    """Return a function that trains with Lightning alone, in ``lightning_logs/version_N``."""
+
+    def run(model, data, *callbacks, max_epochs=3):
+        logger = TensorBoardLogger(".", name="lightning_logs")
+        trainer = quick_trainer(
+            max_epochs=max_epochs,
+            logger=logger,
+            log_every_n_steps=1,
+            enable_checkpointing=True,
+            callbacks=list(callbacks),
+        )
+        trainer.fit(model, data)
+        return trainer
+
+    return run
+
+
+@pytest.fixture
+def edited(train):
+    """Return a function that trains a cubic, changes what its checkpoint says, and returns the file."""
+
+    def run(**changes):
+        train(AutogradCubic(), Sine(num_points=9), max_epochs=1)
+        (path,) = Path(RUN).rglob("*.ckpt")
+        content = {**load_checkpoint(path), **changes}
+        save_checkpoint({key: value for key, value in content.items() if value is not None}, path)
+        return path
+
+    return run
+
+
+def same(model, state):
+    """Return whether a model has these weights, to the bit."""
+    mine = model.state_dict()
+    return mine.keys() == state.keys() and all(torch.equal(mine[name], state[name]) for name in mine)
+
+
+def ready(config, root):
+    """Return the model and the data module that a config names, for an epoch of twenty steps or more."""
+    config = yaml.safe_load(config.read_text())
+    arguments = config["data"].get("init_args", {})
+    images = config["data"]["class_path"] == "FashionMNIST"
+    arguments |= {"repeats": 20 if images or not arguments.get("batch_size") else 1}
+    arguments |= {"root": str(root)} if images else {}
+    torch.manual_seed(config["seed_everything"])
+    model = getattr(firstlight, config["model"]["class_path"])(**config["model"].get("init_args", {}))
+    data = getattr(firstlight, config["data"]["class_path"])(**arguments)
+    data.prepare_data()
+    data.setup("fit")
+    if optimizer := config.get("optimizer"):
+        kind = getattr(torch.optim, optimizer["class_path"].rpartition(".")[2])
+        model.configure_optimizers = lambda: kind(model.parameters(), **optimizer["init_args"])
+    return model, data
+
+
+@torch.no_grad()
+def loss_of(model, data):
+    """Return the loss on the validation data, in a loop of one's own."""
+    return sum(float(model.eval().loss(model(x), y)) * len(y) for x, y in data.val_dataloader())
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_model_learns_alike_in_a_plain_loop_and_in_a_plain_trainer_and_comes_back(config, fashion_root, quick_trainer):
+    model, data = ready(config, fashion_root)
+    before = loss_of(model, data)
+    optimizer = model.train().configure_optimizers()
+    torch.manual_seed(1)
+    for x, y in data.train_dataloader():
+        loss = model.loss(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss_of(model, data) < before
+
+    trained, same_data = ready(config, fashion_root)
+    trainer = quick_trainer(max_epochs=1, enable_checkpointing=True, num_sanity_val_steps=0, default_root_dir="run")
+    torch.manual_seed(1)
+    trainer.fit(trained, same_data)
+    torch.testing.assert_close(trained.state_dict(), model.state_dict())
+
+    (path,) = Path("run").rglob("*.ckpt")
+    loaded = load(path)
+    assert type(loaded.model) is type(model)
+    assert type(loaded.data) is type(data)
+    assert not loaded.model.training
+    assert same(loaded.model, trained.state_dict())
+    assert loaded.model.hparams == model.hparams
+    assert loaded.data.hparams == data.hparams
+
+
+def test_run_of_a_plain_trainer_says_what_it_was(train):
+    model = LinearRegression(num_features=2, lr=0.01)
+    train(model, Sine(num_points=30, num_powers=2))
+    loaded = load(RUN)
+    assert same(loaded.model, model.state_dict())
+    assert loaded.checkpoint.parent == Path(RUN, "checkpoints")
+    assert loaded.config == {
+        "model": {
+            "class_path": "firstlight.models.linear.LinearRegression",
+            "init_args": {"num_features": 2, "lr": 0.01},
+        },
+        "data": {"class_path": "firstlight.data.synthetic.Sine", "init_args": dict(loaded.data.hparams)},
+    }
+    assert loaded.config["data"]["init_args"]["num_points"] == 30
+
+
+def test_best_and_last_of_a_model_checkpoint_are_told_apart(train):
+    model = AutogradCubic(lr=3e-4)  # too long a step: each epoch is worse than the one before
+    best = ModelCheckpoint(monitor="loss/val", save_top_k=-1)
+    train(model, Sine(num_points=30), best, ModelCheckpoint(filename="{step}"))
+    assert load(RUN).checkpoint.name == Path(best.best_model_path).name
+    assert "epoch=0" in load(RUN).checkpoint.name
+    assert same(load(RUN, last=True).model, model.state_dict())
+    Path(best.best_model_path).unlink()
+    with pytest.raises(CheckpointError, match="says which is the best: name one"):
+        load(RUN)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_best_is_what_was_noted_last_where_two_checkpoints_are_of_one_step(names, train):
+    every, best = (f"{name}-{{step}}" for name in names)  # the first is written before the second has its score
+    callbacks = ModelCheckpoint(filename=every), ModelCheckpoint(filename=best, monitor="loss/val", save_top_k=-1)
+    train(AutogradCubic(lr=1e-5), Sine(num_points=30), *callbacks)
+    assert load(RUN).checkpoint.name == f"{names[1]}-step=3.ckpt"
+
+
+def test_checkpoints_that_do_not_say_which_is_the_best_are_not_guessed_at(train):
+    train(AutogradCubic(), Sine(num_points=9), ModelCheckpoint(save_weights_only=True, save_top_k=-1))
+    with pytest.raises(CheckpointError, match=rf"none of the checkpoints in {RUN}/checkpoints says which is the best"):
+        load(RUN)
+    assert "epoch=2" in load(RUN, last=True).checkpoint.name
+
+
+def test_averaged_weights_are_the_ones_that_come_out(train):
+    model = AutogradCubic()
+    train(model, Sine(num_points=30), EMAWeightAveraging(decay=0.5))
+    loaded = load(RUN)
+    assert same(loaded.model, model.state_dict())  # into which the callback puts the averages at the end
+    assert not same(loaded.model, load_checkpoint(loaded.checkpoint)["current_model_state"])
+
+
+def test_stochastic_averages_are_the_last_weights(quick_trainer):
+    model, weights = AutogradCubic(), []
+    averaging = StochasticWeightAveraging(swa_lrs=1e-5, swa_epoch_start=2)
+    checkpoints = Checkpoints(folder="run")
+    trainer = quick_trainer(max_epochs=4, enable_checkpointing=True, callbacks=[averaging, checkpoints])
+    model.on_train_epoch_start = lambda: weights.append(model.coefficients.detach().clone())
+    trainer.fit(model, Sine(num_points=30))
+    mean = torch.stack(weights[1:]).mean(dim=0)  # at the start of each epoch from the second
+    torch.testing.assert_close(load("run/last.ckpt").model.coefficients.detach(), mean)
+    assert load_checkpoint("run/last.ckpt")["epoch"] == 3
+
+
+def test_model_trained_without_a_data_module_has_none(train):
+    model = AutogradCubic()
+    model.validation_step = None
+    train(model, Batches((torch.zeros(2, 1), torch.zeros(2, 1)), 2))
+    assert load(RUN).data is None
+
+
+def test_data_whose_arguments_were_not_recorded_are_not_made_up(edited):
+    assert load(edited(datamodule_hyper_parameters=None)).data is None
+
+
+def test_model_of_a_package_of_ones_own_is_loaded_where_the_package_is_allowed(train, tmp_path, monkeypatch):
+    Path("mine").mkdir()
+    Path("mine/net.py").write_text(NET)
+    Path("mine/__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    from mine.net import Net
+
+    model = Net(width=5)
+    train(model, Sine(num_points=30))
+    assert same(load(RUN).model, model.state_dict())  # the program has imported it
+    for name in ("mine", "mine.net"):
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(CheckpointError, match=r"'mine.net.Net', which is not imported .*\n.*FIRSTLIGHT_PACKAGES=mine$"):
+        load(RUN)
+    assert "mine" not in sys.modules
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "other, mine")
+    assert same(load(RUN).model, model.state_dict())
+
+
+@pytest.mark.parametrize("name", ["trap.Net", "firstlight_trap.Net", "os.path.Net"])
+@pytest.mark.parametrize("key", ["model_class", "data_class"])
+def test_module_that_only_a_file_names_is_not_executed(key, name, edited, tmp_path, monkeypatch):
+    for module in ("trap", "firstlight_trap"):
+        Path(f"{module}.py").write_text("open('executed', 'w')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CheckpointError, match=name):
+        load(edited(**{key: name}))
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("firstlight.models.mlp.MPL", r"there is no such LightningModule; did you mean 'MLP'\?"),
+        ("firstlight.models.gone.Net", r"cannot be imported: No module named 'firstlight.models.gone'"),
+        ("firstlight.engine.runs.folders.Run", "there is no such LightningModule"),
+        ("firstlight.data.synthetic.Sine", "there is no such LightningModule"),
+        ("Net", "'Net', which is not imported"),
+        ("firstlight.models.linear.LinearRegression", "does not fit firstlight.models.linear.LinearRegression"),
+        (None, "does not say of which class its model is"),
+    ],
+)
+def test_class_that_cannot_be_had_is_named(name, message, edited):
+    path = edited(model_class=name)
+    with pytest.raises(CheckpointError, match=message) as raised:
+        load(path)
+    assert str(path) in str(raised.value)
+    assert len(str(raised.value).splitlines()) <= 3
+
+
+def test_arguments_that_the_class_does_not_take_are_named(edited):
+    path = edited(datamodule_hyper_parameters={"num_points": 1})
+    with pytest.raises(CheckpointError, match=r"does not fit firstlight.data.synthetic.Sine: num_points must be at"):
+        load(path)
+
+
+def test_damaged_checkpoint_is_refused_by_name(edited):
+    path = edited()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"all checkpoints in .*version_0 are damaged: epoch=0-step=1.ckpt"):
+        load(RUN)
+    with pytest.raises(CheckpointError, match=r"epoch=0-step=1.ckpt is damaged"):
+        load(path)
+
+
+def test_run_that_is_not_there_is_not_loaded():
+    with pytest.raises(UsageError, match="no run in lightning_logs"):
+        load()
+    Path(RUN).mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=f"there is no checkpoint in {RUN}"):
+        load(RUN)
+    with pytest.raises(UsageError, match=r"no run 'lightning_logs/version_1' in lightning_logs"):
+        load("lightning_logs/version_1")
+    with pytest.raises(CheckpointError, match=r"there is no checkpoint mine\.ckpt"):
+        load("mine.ckpt")
+    with pytest.raises(CheckpointError, match=r"there is no checkpoint mine\.safetensors"):
+        load("mine.safetensors")
+
+
+@pytest.fixture
+def packed():
+    """Return a safetensors file of a network, and the network."""
+    pytest.importorskip("safetensors", reason="safetensors is an extra")
+    from firstlight.engine.runs import weight_files as weights
+
+    model = MLP(num_features=4, hidden_dims=[3], batch_norm=True)
+    config = {"model": {"class_path": "firstlight.MLP", "init_args": dict(model.hparams)}, "data": None}
+    path = Path("model.safetensors")
+    path.write_bytes(weights.pack(model.state_dict(), config))
+    return path, model
+
+
+def test_safetensors_come_back_to_the_bit_with_their_arguments(packed):
+    path, model = packed
+    loaded = load(path)
+    assert same(loaded.model, model.state_dict())
+    assert loaded.model.hparams == model.hparams
+    assert loaded.data is None
+
+
+def test_flipped_bit_in_safetensors_never_passes_as_another_model(packed):
+    path, _ = packed
+    good = path.read_bytes()
+    for position in range(0, len(good), 7):
+        damaged = bytearray(good)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+            load(path)
+
+
+def test_safetensors_of_something_else_are_refused(packed):
+    from safetensors.torch import save_file
+
+    save_file({"W": torch.zeros(2)}, "foreign.safetensors")
+    with pytest.raises(CheckpointError, match=r"foreign\.safetensors does not say of which model it is"):
+        load("foreign.safetensors")
+
+
+def test_missing_package_is_named_with_what_to_install(packed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(FirstlightError, match=r'needs safetensors: pip install "firstlight\[export\]"'):
+        load(packed[0])
+
+
+def test_weights_keep_their_order_in_memory(train, fashion_root):
+    train(SoftmaxRegression(), firstlight.FashionMNIST(str(fashion_root)), max_epochs=1)
+    assert load(RUN).model.W.stride() == SoftmaxRegression().W.stride()

@@ -1,0 +1,86 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from firstlight import __version__
+from firstlight.engine.runs import receipts
+from firstlight.engine.runs.folders import claim, held
+
+
+@pytest.fixture
+def run():
+    return claim(Path(), "mlp")
+
+
+def test_receipt_says_what_was_run_and_how_it_ended(run, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["firstlight", "fit", "-c", "mlp"])
+    with held(run):
+        receipts.start(run, seed=3, device="cpu")
+        assert receipts.status(run) == "running"
+    receipts.end(run, "finished", {"loss/val": 0.5}, step=20, epochs=2, best={"name": "loss/val", "score": 0.5})
+    receipt = json.loads((run.folder / "run.json").read_text())
+    assert receipt["commands"] == [["firstlight", "fit", "-c", "mlp"]]
+    assert receipt["versions"]["firstlight"] == __version__
+    assert receipt["versions"]["python"] == sys.version.split()[0]
+    assert {key: receipt[key] for key in ("seed", "device", "status", "step", "epochs", "scores", "best")} == {
+        "seed": 3,
+        "device": "cpu",
+        "status": "finished",
+        "step": 20,
+        "epochs": 2,
+        "scores": {"loss/val": 0.5},
+        "best": {"name": "loss/val", "score": 0.5},
+    }
+    assert receipt["start"] <= receipt["end"]
+
+
+def test_receipt_of_a_resumed_run_goes_on(run, monkeypatch):
+    for words in (["firstlight", "fit"], ["firstlight", "fit", "--resume"]):
+        monkeypatch.setattr(sys, "argv", words)
+        receipts.start(run, seed=0, device="cpu")
+        first = receipts.read(run)["start"]
+    assert [words[-1] for words in receipts.read(run)["commands"]] == ["fit", "--resume"]
+    assert receipts.read(run)["start"] == first
+
+
+def test_run_that_nobody_trains_any_more_was_killed(run):
+    receipts.start(run, seed=0, device="cpu")
+    assert receipts.status(run) == "killed"
+    receipts.update(run, host="elsewhere")  # there is no knowing from here
+    assert receipts.status(run) == "running"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\xff"])
+def test_receipt_that_cannot_be_read_is_as_good_as_none(run, text):
+    (run.folder / "run.json").write_text(text, encoding="latin-1")
+    assert receipts.read(run) == {}
+    assert receipts.status(run) == "unknown"
+
+
+def test_receipt_is_changed_as_a_whole(run, monkeypatch):
+    receipts.update(run, status="running")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"run\.json"):
+        receipts.update(run, status="finished")
+    assert receipts.read(run) == {"status": "running"}
+
+
+def test_receipt_names_the_commit_and_whether_it_was_changed(run):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    Path("file").write_text("old")
+    for words in (["init", "-q"], ["add", "file"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    receipts.start(run, seed=0, device="cpu")
+    assert receipts.read(run)["git"] == {"commit": commit, "dirty": False}
+    Path("file").write_text("new")
+    receipts.start(run, seed=0, device="cpu")
+    assert receipts.read(run)["git"] == {"commit": commit, "dirty": True}
