@@ -19,11 +19,11 @@ def own() -> set[str]:
     """Return the packages that their owner added.
 
     They are those in the environment variable FIRSTLIGHT_PACKAGES (names, with commas between); where it is not
-    set, all that were installed with an entry point in the group ``firstlight.engine.packages``.
+    set, all that were installed with an entry point in the group ``firstlight.packages``.
     """
     if PACKAGES in os.environ:
         return {name.strip() for name in os.environ[PACKAGES].split(",") if name.strip()}
-    return {entry.value for entry in entry_points(group="firstlight.engine.packages")}
+    return {entry.value for entry in entry_points(group="firstlight.packages")}
 
 
 def find_class(name: str, base: type[Kind], file: str) -> type[Kind]:

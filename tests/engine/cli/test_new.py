@@ -33,7 +33,7 @@ def test_project_passes_its_own_tests_and_checks_and_can_be_installed(did):
     (wheel,) = map(zipfile.ZipFile, Path("my-research/dist").iterdir())
     (entries,) = (wheel.read(name).decode() for name in wheel.namelist() if name.endswith("entry_points.txt"))
     assert "my-research = my_research.cli:main\n" in entries
-    assert "[firstlight.engine.packages]\nmy_research = my_research\n" in entries
+    assert "[firstlight.packages]\nmy_research = my_research\n" in entries
 
 
 def test_project_goes_by_its_own_name_throughout(did):

@@ -25,7 +25,7 @@ def written(did):
         info = door / "my_research-0.1.0.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-research\nVersion: 0.1.0\n")
-        (info / "entry_points.txt").write_text("[firstlight.engine.packages]\nmy_research = my_research\n")
+        (info / "entry_points.txt").write_text("[firstlight.packages]\nmy_research = my_research\n")
         (door / "my_research").symlink_to("../src/my_research")
         return door.parent
 
@@ -51,7 +51,7 @@ def test_command_of_a_project_does_not_mind_what_else_is_installed(written):
     other = folder / ".door/other-0.1.0.dist-info"
     other.mkdir()
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 0.1.0\n")
-    (other / "entry_points.txt").write_text("[firstlight.engine.packages]\nother = other\n")
+    (other / "entry_points.txt").write_text("[firstlight.packages]\nother = other\n")
     for variable, status in ((None, 2), ("my_research", 0)):
         assert firstlight(folder, *FIT, "--trainer.fast_dev_run=true", FIRSTLIGHT_PACKAGES=variable).status == status
 

@@ -43,7 +43,7 @@ def load(
     The weights are those that the run was scored with: averages, where ``EMAWeightAveraging`` makes them
     (``StochasticWeightAveraging`` makes them the last weights, when training ends). Nothing in a file is
     executed, and no module is imported because a file names it: classes are those of firstlight, of packages
-    that their owner added (FIRSTLIGHT_PACKAGES, or an entry point in the group ``firstlight.engine.packages``), and
+    that their owner added (FIRSTLIGHT_PACKAGES, or an entry point in the group ``firstlight.packages``), and
     what the program has imported itself.
 
     Args:
