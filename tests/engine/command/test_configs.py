@@ -96,7 +96,7 @@ def test_configs_are_listed_with_the_score_they_end_at_and_presets_by_themselves
         [
             "neuron",
             "loss/test 1.2e-15",
-            "One sigmoid neuron finds the weights that were planted in its data (D1, D2, D4)",
+            "One sigmoid neuron that recovers the weights its data were made with (D1, D2, D4)",
         ],
     ]
     listed = {row["config"]: row for row in json.loads(did("configs", "--json"))}

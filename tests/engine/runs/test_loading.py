@@ -77,9 +77,10 @@ def ready(config, root):
     config = yaml.safe_load(config.read_text())
     arguments = config["data"].get("init_args", {})
     images = config["data"]["class_path"] == "FashionMNIST"
-    arguments |= {"repeats": 20 if images or not arguments.get("batch_size") else 1}
+    curve = config["data"]["class_path"] == "Sine" and "batch_size" not in arguments
+    arguments |= {"repeats": 20 if images or curve else 1}
     arguments |= {"root": str(root)} if images else {}
-    torch.manual_seed(config["seed_everything"])
+    torch.manual_seed(config.get("seed_everything", 0))
     model = getattr(firstlight, config["model"]["class_path"])(**config["model"].get("init_args", {}))
     data = getattr(firstlight, config["data"]["class_path"])(**arguments)
     data.prepare_data()
