@@ -3,26 +3,26 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.engine.files import write_whole
+from firstlight.engine.files import write_atomically
 
 
 def test_file_is_made_with_its_folder_and_replaced():
-    write_whole("deep/er/file", b"old")
-    write_whole("deep/er/file", b"new")
+    write_atomically("deep/er/file", b"old")
+    write_atomically("deep/er/file", b"new")
     assert Path("deep/er/file").read_bytes() == b"new"
     assert [path.name for path in Path("deep/er").iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("fails", ["os.fsync", "pathlib.Path.replace"])
 def test_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(fails, monkeypatch):
-    write_whole("file", b"old")
+    write_atomically("file", b"old")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(fails, full)
     with pytest.raises(OSError, match="No space left on device: 'file'"):
-        write_whole("file", b"new")
+        write_atomically("file", b"new")
     assert Path("file").read_bytes() == b"old"
     assert [path.name for path in Path().iterdir()] == ["file"]
 
@@ -33,12 +33,12 @@ def test_interruption_leaves_no_part_behind(monkeypatch):
 
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_whole("file", b"new")
+        write_atomically("file", b"new")
     assert not list(Path().iterdir())
 
 
 def test_part_that_a_kill_left_behind_does_not_hinder():
     Path(".file.part").write_bytes(b"half of what a killed process wro")
-    write_whole("file", b"new")
+    write_atomically("file", b"new")
     assert Path("file").read_bytes() == b"new"
     assert not Path(".file.part").exists()

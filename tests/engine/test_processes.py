@@ -27,7 +27,7 @@ def told(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("environment", "is_first", "was_started_by_first"),
+    ("environment", "is_first", "was_started_by_first_process"),
     [
         ({}, True, False),
         ({"LOCAL_RANK": "0"}, True, False),
@@ -43,9 +43,12 @@ def told(monkeypatch):
         ({**SRUN, "SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False, True),  # Lightning's own processes, within a job
     ],
 )
-def test_one_process_is_the_first(environment, is_first, was_started_by_first, told):
+def test_one_process_is_the_first(environment, is_first, was_started_by_first_process, told):
     told(environment)
-    assert (processes.is_first(), processes.was_started_by_first()) == (is_first, was_started_by_first)
+    assert (processes.is_first_process(), processes.was_started_by_first_process()) == (
+        is_first,
+        was_started_by_first_process,
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ def test_one_process_is_the_first(environment, is_first, was_started_by_first, t
 )
 def test_who_starts_processes_says_how_many(environment, layout, told):
     told(environment)
-    assert processes.layout() == layout
+    assert processes.devices_and_nodes() == layout
 
 
 @pytest.mark.parametrize(
@@ -77,10 +80,10 @@ def test_who_starts_processes_says_how_many(environment, layout, told):
 )
 def test_task_of_a_job_knows_which(environment, job, was_requeued, told):
     told(environment)
-    assert (processes.job(), processes.was_requeued()) == (job, was_requeued)
+    assert (processes.slurm_job_id(), processes.was_slurm_job_requeued()) == (job, was_requeued)
 
 
 @pytest.mark.parametrize("number", ["", "7; rm", "all"])
 def test_job_of_no_number_is_not_queued_again(number, told):
     told({**SRUN, "SLURM_JOB_ID": number})
-    assert not processes.requeue()
+    assert not processes.requeue_slurm_job()

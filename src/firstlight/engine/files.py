@@ -4,10 +4,10 @@ import contextlib
 import os
 from pathlib import Path
 
-__all__ = ["write_whole"]
+__all__ = ["write_atomically"]
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
+def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
     """Replace a file in one move.
 
     The new file is written beside its target (a temporary folder may lie on another file system, from

@@ -8,10 +8,17 @@ import os
 import re
 import subprocess
 
-__all__ = ["is_first", "job", "layout", "requeue", "was_requeued", "was_started_by_first"]
+__all__ = [
+    "devices_and_nodes",
+    "is_first_process",
+    "requeue_slurm_job",
+    "slurm_job_id",
+    "was_slurm_job_requeued",
+    "was_started_by_first_process",
+]
 
 
-def is_first() -> bool:
+def is_first_process() -> bool:
     """Return whether this is the first of a run's processes: the one that claims a folder, writes and prints."""
     env = os.environ
     if "RANK" in env:  # torchrun numbers the processes of all nodes
@@ -21,12 +28,12 @@ def is_first() -> bool:
     return not _in_slurm() or env.get("SLURM_PROCID", "0") == "0"
 
 
-def was_started_by_first() -> bool:
+def was_started_by_first_process() -> bool:
     """Return whether the first process of this node started this one, as Lightning has it."""
     return "RANK" not in os.environ and int(os.environ.get("LOCAL_RANK", "0")) > 0
 
 
-def layout() -> dict[str, int]:
+def devices_and_nodes() -> dict[str, int]:
     """Return the Trainer's ``devices`` and ``num_nodes`` as ``torchrun`` or ``srun`` set them; nothing without them."""
     env = os.environ
     if "TORCHELASTIC_RUN_ID" in env:
@@ -38,7 +45,7 @@ def layout() -> dict[str, int]:
     return {}
 
 
-def job() -> str | None:
+def slurm_job_id() -> str | None:
     """Return the number of the SLURM job that this process is a task of."""
     if not _in_slurm():
         return None
@@ -47,14 +54,14 @@ def job() -> str | None:
     return os.environ.get("SLURM_JOB_ID")
 
 
-def was_requeued() -> bool:
+def was_slurm_job_requeued() -> bool:
     """Return whether the SLURM job of this process has run before."""
-    return job() is not None and int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
+    return slurm_job_id() is not None and int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
 
 
-def requeue() -> bool:
+def requeue_slurm_job() -> bool:
     """Have SLURM start this process's job once more; return whether it will."""
-    number = job()
+    number = slurm_job_id()
     if number is None or not re.fullmatch(r"\d+(_\d+)?", number):
         return False
     try:

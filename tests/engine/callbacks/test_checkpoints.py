@@ -17,7 +17,7 @@ def fit(quick_trainer, monkeypatch):
     def run(checkpoints, lr=1e-6, **arguments):
         trainer = quick_trainer(**{"max_epochs": 3, "enable_checkpointing": True} | arguments, callbacks=[checkpoints])
         trainer.saved = []
-        for place, name in ((trainer, "save_checkpoint"), (callbacks.checkpoints, "write_whole")):
+        for place, name in ((trainer, "save_checkpoint"), (callbacks.checkpoints, "write_atomically")):
             write = getattr(place, name)
 
             def noted(path, *content, write=write):

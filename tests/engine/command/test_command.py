@@ -12,7 +12,7 @@ import yaml
 
 from firstlight import __version__
 from firstlight.engine.runs.checkpoint_files import load_checkpoint
-from firstlight.engine.runs.folders import claim
+from firstlight.engine.runs.folders import claim_run_folder
 
 SMALL = ("--config", "autograd_cubic", "--data.num_points=30", "--data.repeats=2", "--trainer.max_epochs=1")
 
@@ -217,7 +217,7 @@ def test_name_of_a_run_leads_back_to_it_or_is_refused(name, firstlight):
 
 def _claims(folder, names):
     for _ in range(20):
-        names.put(claim(folder, "mine").name)
+        names.put(claim_run_folder(folder, "mine").name)
 
 
 def test_runs_that_start_together_get_folders_of_their_own(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from firstlight.engine.runs.checkpoint_files import load_checkpoint, newest_good, save_checkpoint
+from firstlight.engine.runs.checkpoint_files import load_checkpoint, newest_valid_checkpoint, save_checkpoint
 from firstlight.errors import CheckpointError
 
 CONTENT = {"state_dict": {"weight": torch.arange(1000.0)}, "global_step": 7}
@@ -117,8 +117,8 @@ def test_checkpoint_that_cannot_be_written_leaves_the_old_one(good, monkeypatch)
 
 
 def test_newest_good_checkpoint_is_found(good):
-    assert newest_good(Path()) == (Path("good.ckpt"), 7)
+    assert newest_valid_checkpoint(Path()) == (Path("good.ckpt"), 7)
     save_checkpoint({**CONTENT, "global_step": 9}, "newer.ckpt")
     Path("newest.ckpt").write_bytes(good[:-1])
-    assert newest_good(Path()) == (Path("newer.ckpt"), 9)
-    assert newest_good(Path("nowhere")) is None
+    assert newest_valid_checkpoint(Path()) == (Path("newer.ckpt"), 9)
+    assert newest_valid_checkpoint(Path("nowhere")) is None

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.engine.runs import folders as runs
-from firstlight.engine.runs.folders import Run, claim, every, find
+from firstlight.engine.runs import folders
+from firstlight.engine.runs.folders import Run, claim_run_folder, find_run, list_runs
 from firstlight.errors import UsageError
 
 
 def make(name, *, seconds, trained=True):
     """Make a run that began at a time."""
-    run = claim(Path(), name)
+    run = claim_run_folder(Path(), name)
     run.config.write_text("seed_everything: 0\n")
     if trained:
         run.checkpoints.mkdir()
@@ -21,7 +21,7 @@ def make(name, *, seconds, trained=True):
 
 
 def test_runs_of_a_name_are_numbered():
-    assert [claim(Path(), "mlp").folder for _ in range(3)] == [
+    assert [claim_run_folder(Path(), "mlp").folder for _ in range(3)] == [
         Path("lightning_logs/mlp", f"version_{number}") for number in range(3)
     ]
 
@@ -29,47 +29,47 @@ def test_runs_of_a_name_are_numbered():
 def test_number_of_a_run_is_above_all_that_are_there():
     Path("lightning_logs/mlp/version_7").mkdir(parents=True)
     Path("lightning_logs/mlp/version_old").mkdir()
-    assert claim(Path(), "mlp").version == 8
+    assert claim_run_folder(Path(), "mlp").version == 8
 
 
 def test_runs_are_in_the_order_in_which_they_began():
     make("mlp", seconds=3)
     make("neuron", seconds=1)
     make("mlp", seconds=2)
-    assert [run.name for run in every(Path())] == ["neuron/version_0", "mlp/version_1", "mlp/version_0"]
+    assert [run.name for run in list_runs(Path())] == ["neuron/version_0", "mlp/version_1", "mlp/version_0"]
 
 
 def test_reference_finds_a_run():
     first, second, other = (make(name, seconds=n) for n, name in enumerate(("mlp", "mlp", "neuron")))
-    assert find(Path()) == other
-    assert find(Path(), "mlp") == second
-    assert find(Path(), "mlp/version_0") == first
-    assert find(Path(), str(first.folder)) == first
-    assert find(Path(), str(first.folder.absolute())).folder == first.folder.absolute()
+    assert find_run(Path()) == other
+    assert find_run(Path(), "mlp") == second
+    assert find_run(Path(), "mlp/version_0") == first
+    assert find_run(Path(), str(first.folder)) == first
+    assert find_run(Path(), str(first.folder.absolute())).folder == first.folder.absolute()
 
 
 def test_run_that_did_not_train_does_not_hide_one_that_did():
     trained = make("mlp", seconds=1)
     make("mlp", seconds=2, trained=False)
-    assert find(Path(), "mlp") == trained
-    assert find(Path()) == trained
+    assert find_run(Path(), "mlp") == trained
+    assert find_run(Path()) == trained
 
 
 @pytest.mark.parametrize("reference", ["neuron", "mlp/version_9", "..", ".", "/", "*"])
 def test_run_that_is_not_there_is_not_found(reference):
     make("mlp", seconds=1)
     with pytest.raises(UsageError, match=r"no run '.+' in lightning_logs"):
-        find(Path(), reference)
+        find_run(Path(), reference)
 
 
 def test_checkpoint_knows_its_run():
     run = make("mlp", seconds=1)
-    assert runs.of_checkpoint(run.last).folder == run.folder.absolute()
+    assert folders.run_of_checkpoint(run.last).folder == run.folder.absolute()
     Path("checkpoints").mkdir()
-    assert runs.of_checkpoint(Path("checkpoints/last.ckpt")) is None
-    assert runs.of_checkpoint(Path("last.ckpt")) is None
+    assert folders.run_of_checkpoint(Path("checkpoints/last.ckpt")) is None
+    assert folders.run_of_checkpoint(Path("last.ckpt")) is None
 
 
 def test_path_is_short_only_below_the_current_folder(tmp_path):
     assert str(Run(tmp_path / "lightning_logs/mlp/version_0")) == "lightning_logs/mlp/version_0"
-    assert runs.short(tmp_path.parent) == tmp_path.parent
+    assert folders.relative_to_cwd(tmp_path.parent) == tmp_path.parent

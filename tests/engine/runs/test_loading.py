@@ -283,12 +283,12 @@ def test_run_that_is_not_there_is_not_loaded():
 def packed():
     """Return a safetensors file of a network, and the network."""
     pytest.importorskip("safetensors", reason="safetensors is an extra")
-    from firstlight.engine.runs import weight_files as weights
+    from firstlight.engine.runs.safetensors_files import to_safetensors
 
     model = MLP(num_features=4, hidden_dims=[3], batch_norm=True)
     config = {"model": {"class_path": "firstlight.MLP", "init_args": dict(model.hparams)}, "data": None}
     path = Path("model.safetensors")
-    path.write_bytes(weights.pack(model.state_dict(), config))
+    path.write_bytes(to_safetensors(model.state_dict(), config))
     return path, model
 
 

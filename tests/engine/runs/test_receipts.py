@@ -8,17 +8,17 @@ import pytest
 
 from firstlight import __version__
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.folders import claim, held
+from firstlight.engine.runs.folders import claim_run_folder, lock_run
 
 
 @pytest.fixture
 def run():
-    return claim(Path(), "mlp")
+    return claim_run_folder(Path(), "mlp")
 
 
 def test_receipt_says_what_was_run_and_how_it_ended(run, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["firstlight", "fit", "-c", "mlp"])
-    with held(run):
+    with lock_run(run):
         receipts.start(run, seed=3, device="cpu")
         assert receipts.status(run) == "running"
     receipts.end(run, "finished", {"loss/val": 0.5}, step=20, epochs=2, best={"name": "loss/val", "score": 0.5})

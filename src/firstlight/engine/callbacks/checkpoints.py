@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint, StochasticWeightAveraging
 from lightning.pytorch.loops.loop import _Loop
 
 from firstlight.engine.callbacks.stopping import Stopped, StopSignals
-from firstlight.engine.files import write_whole
+from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.checkpoint_files import load_checkpoint, save_checkpoint
 from firstlight.errors import NotFiniteError, UsageError
 from firstlight.tasks import Task
@@ -161,7 +161,7 @@ class Checkpoints(Checkpoint):
             self._save(trainer, self.best)
             if self.best.is_file():  # some strategies write folders
                 if trainer.is_global_zero:
-                    write_whole(self.last, self.best.read_bytes())
+                    write_atomically(self.last, self.best.read_bytes())
                 return
         self._save(trainer, self.last)
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from firstlight import __version__
 from firstlight.engine.cli.help import help_asked, short_help
-from firstlight.engine.processes import was_started_by_first
+from firstlight.engine.processes import was_started_by_first_process
 from firstlight.engine.program import PACKAGES, program
 from firstlight.errors import FirstlightError, UsageError, suggestion
 
@@ -142,7 +142,7 @@ def _exit(status: str | int | None) -> NoReturn:
     Where several processes stop together, the first would be killed by its own watch over the others
     if one of them ended before it, and its exit status would be lost.
     """
-    if was_started_by_first():
+    if was_started_by_first_process():
         deadline = time.monotonic() + 20
         while os.getppid() == PARENT and time.monotonic() < deadline:
             time.sleep(0.02)

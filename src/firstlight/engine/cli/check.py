@@ -24,7 +24,7 @@ from firstlight.engine.cli.verbs import Parser
 from firstlight.engine.command.command import Command, run
 from firstlight.engine.command.configs import known
 from firstlight.engine.command.explain import not_logged, too_few_steps
-from firstlight.engine.runs.folders import short
+from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import DataError, FirstlightError, UsageError
 
 __all__ = ["check"]
@@ -70,7 +70,7 @@ def _try(name: str) -> tuple[str, str]:
             if os.environ.get("FIRSTLIGHT_DEBUG"):
                 traceback.print_exc(file=sys.__stderr__)
             where = traceback.extract_tb(error.__traceback__)[-1]
-            return "error:", f"{repr(error)[:200]} in {short(Path(where.filename))}, line {where.lineno}"
+            return "error:", f"{repr(error)[:200]} in {relative_to_cwd(Path(where.filename))}, line {where.lineno}"
     return "ok", trial.remark
 
 

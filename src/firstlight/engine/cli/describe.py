@@ -16,7 +16,7 @@ from firstlight.engine.command.command import Command, run
 from firstlight.engine.command.configs import find_config, known
 from firstlight.engine.command.explain import classes
 from firstlight.engine.command.session import import_packages
-from firstlight.engine.runs.folders import short
+from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError, suggestion
 
 __all__ = ["describe"]
@@ -66,7 +66,7 @@ class Description(Command):
         print()
         if source := re.search(r"Source: (.+)", inspect.getmodule(kind).__doc__ or "", re.DOTALL):
             print(f"source:  {_plain(source[1])}")
-        print(f"code:    {short(Path(inspect.getfile(kind)))}, line {inspect.getsourcelines(kind)[1]}")
+        print(f"code:    {relative_to_cwd(Path(inspect.getfile(kind)))}, line {inspect.getsourcelines(kind)[1]}")
         print(f"configs: {', '.join(_configs_of(kind)) or 'none'}")
         self._print_layers()
         self._print_parameters()

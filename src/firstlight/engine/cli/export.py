@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from firstlight.engine.cli.verbs import Parser
-from firstlight.engine.files import write_whole
+from firstlight.engine.files import write_atomically
 from firstlight.engine.packages import require
-from firstlight.engine.runs.folders import LOGS, short
+from firstlight.engine.runs.folders import LOGS, relative_to_cwd
 from firstlight.errors import UsageError
 
 __all__ = ["export"]
@@ -46,13 +46,13 @@ def export(args: list[str]) -> None:
 
     quiet()
     trained = load(options.run, last=options.last, root=options.root)
-    x = exporting.examples(trained)
-    exported = exporting.export(trained, options.format, x)
+    x = exporting.example_inputs(trained)
+    exported = exporting.export_model(trained, options.format, x)
     difference = exporting.largest_difference(trained, exported, x)
     output = options.output or trained.checkpoint.with_suffix(suffix)
-    write_whole(output, exported.content)
-    print(f"weights: {short(trained.checkpoint)}")
+    write_atomically(output, exported.content)
+    print(f"weights: {relative_to_cwd(trained.checkpoint)}")
     print(
-        f"model:   {short(output)}, {len(exported.content):,} bytes, "
+        f"model:   {relative_to_cwd(output)}, {len(exported.content):,} bytes, "
         f"outputs differ by at most {difference:.2g} over {len(x):,} examples"
     )

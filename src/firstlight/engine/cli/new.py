@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from firstlight.engine.cli.verbs import Parser
-from firstlight.engine.runs.folders import short
+from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError
 
 __all__ = ["new"]
@@ -50,8 +50,8 @@ def new(args: list[str]) -> None:
         raise UsageError(f"new {folder}: there is something of that name already, and it is left as it is")
     name = _checked(folder.name)
     _write(folder, {"my_research": name.replace("-", "_"), "my-research": name.replace("_", "-")} | _origin())
-    print(f"project: {short(folder)}")
-    print(f"next:    cd {short(folder)} && make fit")
+    print(f"project: {relative_to_cwd(folder)}")
+    print(f"next:    cd {relative_to_cwd(folder)} && make fit")
 
 
 def _checked(name: str) -> str:

@@ -6,7 +6,7 @@ from firstlight.engine.cli.verbs import Parser
 from firstlight.engine.command.command import run as run_command
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.folders import find
+from firstlight.engine.runs.folders import find_run
 from firstlight.errors import FirstlightError, UsageError
 
 __all__ = ["reproduce"]
@@ -23,7 +23,7 @@ def reproduce(args: list[str]) -> None:
     parser.add_argument("run", help="NAME (the latest), NAME/version_N, or a folder")
     parser.add_argument("--root", type=Path, default=Path(), help="folder that holds lightning_logs (default: here)")
     options = parser.parse_args(args)
-    old = find(options.root, options.run)
+    old = find_run(options.root, options.run)
     before = receipts.read(old)
     if before.get("status") != "finished":
         how = f"{program()} fit --resume {old.name}"

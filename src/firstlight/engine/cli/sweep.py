@@ -14,7 +14,7 @@ from firstlight.engine.command.configs import find_sweep
 from firstlight.engine.command.request import Request
 from firstlight.engine.packages import require
 from firstlight.engine.program import program
-from firstlight.engine.runs.folders import LOGS, short
+from firstlight.engine.runs.folders import LOGS, relative_to_cwd
 from firstlight.engine.sweeps import children
 from firstlight.engine.sweeps.plan import Plan, counted, flags_of
 from firstlight.errors import FirstlightError, UsageError
@@ -144,7 +144,7 @@ def _report(study: "Study", name: str, root: Path) -> None:
     with study.keeper.alone():  # several workers may come here at once
         files = results.write(study, name, root)
     for what, path in files.items():
-        print(f"{what + ':':13}{short(path)}")
+        print(f"{what + ':':13}{relative_to_cwd(path)}")
     if "best" in files:
         print(f"{'next:':13}{program()} test --run {table[0]['runs'].partition(' ')[0]}")
     elif all(row["status"] == "failed" for row in table):

@@ -14,7 +14,7 @@ import yaml
 from firstlight.engine.command.configs import find_config, known
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.folders import LOGS, Run, every, find
+from firstlight.engine.runs.folders import LOGS, Run, find_run, list_runs
 from firstlight.errors import UsageError
 
 __all__ = ["configs", "flat", "print_table", "runs", "tensorboard"]
@@ -70,13 +70,13 @@ def runs(args: list[str]) -> None:
     if options.names[:1] == ["diff"]:
         if len(options.names) != 3:
             raise UsageError(f"{program()} runs diff takes two runs: NAME, NAME/version_N or a folder each")
-        _print_difference(*(find(options.root, name) for name in options.names[1:]), as_json=options.json)
+        _print_difference(*(find_run(options.root, name) for name in options.names[1:]), as_json=options.json)
         return
     if len(options.names) > 1:
         raise UsageError(f"{program()} runs takes one name, or: diff A B")
-    chosen = every(options.root, *options.names)
+    chosen = list_runs(options.root, *options.names)
     if options.names and not chosen:
-        find(options.root, options.names[0])  # says which names there are
+        find_run(options.root, options.names[0])  # says which names there are
     rows = [_row(run) for run in reversed(chosen)]
     if options.json:
         print(json.dumps(rows, indent=2))

@@ -32,12 +32,11 @@ from firstlight.engine.command.explain import explain_failure
 from firstlight.engine.command.parsing import Arguments
 from firstlight.engine.command.request import Request
 from firstlight.engine.command.session import allow_imports, instantiate_plainly, quiet
-from firstlight.engine.files import write_whole
+from firstlight.engine.files import write_atomically
 from firstlight.engine.program import program
-from firstlight.engine.runs import folders as runs
-from firstlight.engine.runs import receipts
-from firstlight.engine.runs.checkpoint_files import LocalCheckpoints
-from firstlight.engine.runs.folders import Run, short
+from firstlight.engine.runs import folders, receipts
+from firstlight.engine.runs.checkpoint_files import AtomicCheckpointIO
+from firstlight.engine.runs.folders import Run, relative_to_cwd
 from firstlight.errors import FirstlightError, UsageError
 
 __all__ = ["run"]
@@ -60,7 +59,7 @@ def run(verb: str, typed: list[str], kind: "type[Command] | None" = None) -> "Co
         return (kind or Command)(request, signals)
     except BaseException as error:
         if request.claimed:
-            runs.discard_unused(request.claimed)
+            folders.discard_unused_folder(request.claimed)
         if mended := explain_failure(error, request.checkpoint):
             raise mended from error
         raise
@@ -90,8 +89,8 @@ class Command(Arguments):
 
     def _claim(self) -> Run | None:
         """Make the folder of the new run; the first process does, and the others hear of it when all have met."""
-        if processes.is_first():
-            self.request.claimed = runs.claim(self.request.root, self.request.name)
+        if processes.is_first_process():
+            self.request.claimed = folders.claim_run_folder(self.request.root, self.request.name)
         return self.request.claimed
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -102,9 +101,9 @@ class Command(Arguments):
         if logger in (None, True):
             logger = self._logger() if self.fitting else False
         kwargs["callbacks"] = given + self._callbacks(settings, given)
-        kwargs["plugins"] = [*_as_list(settings.trainer.plugins), LocalCheckpoints()]
+        kwargs["plugins"] = [*_as_list(settings.trainer.plugins), AtomicCheckpointIO()]
         try:
-            trainer = super().instantiate_trainer(logger=logger, **kwargs, **processes.layout())
+            trainer = super().instantiate_trainer(logger=logger, **kwargs, **processes.devices_and_nodes())
         except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
             # the Trainer's constructor does nothing but check what was asked for
             raise UsageError("trainer: " + str(error).strip().partition("\n")[0]) from error
@@ -161,7 +160,7 @@ class Command(Arguments):
             print(f"{type(self.model).__name__}, {count:,} parameters, on {self.trainer.accelerator.name()}{where}")
         if self.checkpoint and path:
             epochs, step = self.checkpoint["epoch"] + 1, self.checkpoint["global_step"]
-            print(f"weights: {short(path)}, epoch {epochs}, step {step}")
+            print(f"weights: {relative_to_cwd(path)}, epoch {epochs}, step {step}")
         elif not self.fitting:
             print("weights: untrained, as asked for (--ckpt_path none)")
 
@@ -169,10 +168,10 @@ class Command(Arguments):
         """Train, and keep the run's receipt."""
         folder = self.run_folder if self.trainer.is_global_zero else None
         try:
-            with runs.held(folder):
+            with folders.lock_run(folder):
                 self._fit(folder, **kwargs)
         except Stopped as stopped:
-            stopped.is_requeued = bool(folder) and stopped.signal == signal.SIGUSR1 and processes.requeue()
+            stopped.is_requeued = bool(folder) and stopped.signal == signal.SIGUSR1 and processes.requeue_slurm_job()
             raise
 
     def _fit(self, folder: Run | None, **kwargs: Any) -> None:
@@ -222,7 +221,7 @@ class Command(Arguments):
         if checkpoints.best_score is not None:
             print(f"best:    {checkpoints.monitor} {checkpoints.best_score:.5g} in epoch {checkpoints.best_epoch + 1}")
         print(f"run:     {self.run_folder}")
-        print(f"curves:  {program()} tensorboard --logdir {short(self.run_folder.folder.parents[1])}")
+        print(f"curves:  {program()} tensorboard --logdir {relative_to_cwd(self.run_folder.folder.parents[1])}")
         print(f"next:    {program()} test --run {self.run_folder.name}")
 
     def validate(self, **kwargs: Any) -> None:
@@ -241,13 +240,13 @@ class Command(Arguments):
         if self.run_folder:
             checkpoint = str(self.request.checkpoint) if self.request.checkpoint else None
             text = json.dumps({"checkpoint": checkpoint, **scores}, indent=2) + "\n"
-            write_whole(self.run_folder.folder / f"{self.request.verb}.json", text.encode())
+            write_atomically(self.run_folder.folder / f"{self.request.verb}.json", text.encode())
 
     def predict(self, **kwargs: Any) -> None:
         """Write predictions for the test data."""
         self.trainer.predict(return_predictions=False, **kwargs)
         if self.run_folder and self.trainer.is_global_zero:
-            print(f"predictions: {short(self.run_folder.folder / 'predictions.csv')}")
+            print(f"predictions: {relative_to_cwd(self.run_folder.folder / 'predictions.csv')}")
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, callbacks, l
 
 from firstlight.engine.command.configs import PACKAGE
 from firstlight.engine.command.settings import LAYERS, Setting
-from firstlight.engine.runs.folders import short
+from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError, suggestion
 
 __all__ = ["classes", "explain", "explain_failure", "not_logged", "too_few_steps"]
@@ -106,7 +106,7 @@ def _own_line(error: BaseException) -> str:
         path = Path(frame.filename)
         installed = "site-packages" in path.parts or path.is_relative_to(PACKAGE)
         if path.is_relative_to(Path.cwd()) and not installed:
-            return f" ({short(path)}, line {frame.lineno})"
+            return f" ({relative_to_cwd(path)}, line {frame.lineno})"
     return ""
 
 

@@ -15,8 +15,8 @@ from firstlight.engine.callbacks import Checkpoints
 from firstlight.engine.command.explain import explain
 from firstlight.engine.command.request import Request
 from firstlight.engine.command.settings import Setting
-from firstlight.engine.files import write_whole
-from firstlight.engine.runs.loading import read_checkpoint
+from firstlight.engine.files import write_atomically
+from firstlight.engine.runs.loading import load_run_checkpoint
 from firstlight.errors import UsageError
 
 __all__ = ["Arguments"]
@@ -53,7 +53,7 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the file."""
         if self.path:
-            write_whole(self.path, self.parser.dump(self.config, skip_none=False).encode())
+            write_atomically(self.path, self.parser.dump(self.config, skip_none=False).encode())
 
 
 class Arguments(LightningCLI):
@@ -65,7 +65,7 @@ class Arguments(LightningCLI):
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.checkpoint = read_checkpoint(request.checkpoint) if request.checkpoint else None
+        self.checkpoint = load_run_checkpoint(request.checkpoint) if request.checkpoint else None
         super().__init__(
             save_config_callback=SaveConfig,
             trainer_defaults={"enable_model_summary": False},

@@ -15,8 +15,7 @@ import yaml
 from firstlight.engine import processes
 from firstlight.engine.command.configs import find_config
 from firstlight.engine.command.settings import Setting, read_settings
-from firstlight.engine.runs import folders as runs
-from firstlight.engine.runs import receipts
+from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import CheckpointError, UsageError
 
@@ -80,7 +79,7 @@ class Request:
             names.remove(own[0])  # it said which run is meant; the run's own config says all that it did
         base = [request.run.config] if request.run else []
         if request.checkpoint and not request.run and not own:
-            origin = runs.of_checkpoint(request.checkpoint)
+            origin = folders.run_of_checkpoint(request.checkpoint)
             base = [origin.config] if origin else []
         request.configs = [*base, *map(find_config, names)]
         request.settings = read_settings(request.configs, flags)
@@ -112,9 +111,13 @@ class Request:
     def _choose_start(self, name: str | None) -> bool:
         """Find what a fit goes on from; return whether the config's name chose it."""
         resume, path = _value(self.flags, "--resume", default=LATEST), _value(self.flags, "--ckpt_path")
-        requeued = receipts.of_job(self.root, self.name, processes.job()) if processes.was_requeued() else None
+        requeued = (
+            receipts.find_run_of_job(self.root, self.name, processes.slurm_job_id())
+            if processes.was_slurm_job_requeued()
+            else None
+        )
         if resume or requeued:
-            self.run = requeued or runs.find(self.root, name if resume == LATEST else resume)
+            self.run = requeued or folders.find_run(self.root, name if resume == LATEST else resume)
             self.checkpoint = _existing(
                 {"best": self.run.best, "last": self.run.last, None: self.run.last}.get(path, path)
             )
@@ -129,10 +132,10 @@ class Request:
             return False
         if path not in (None, "best", "last"):
             self.checkpoint = _existing(path)
-            self.run = runs.of_checkpoint(self.checkpoint)
+            self.run = folders.run_of_checkpoint(self.checkpoint)
             return False
         try:
-            self.run = runs.find(self.root, reference)
+            self.run = folders.find_run(self.root, reference)
         except UsageError as error:
             advice = "which weights? Train a run, or give --ckpt_path FILE (or none: untrained)"
             raise UsageError(f"{error}\n{advice}") from None

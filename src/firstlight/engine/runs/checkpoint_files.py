@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from firstlight.engine.files import write_whole
+from firstlight.engine.files import write_atomically
 from firstlight.errors import CheckpointError
 
-__all__ = ["LocalCheckpoints", "load_checkpoint", "newest_good", "save_checkpoint"]
+__all__ = ["AtomicCheckpointIO", "load_checkpoint", "newest_valid_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -26,7 +26,7 @@ def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) ->
     """
     buffer = io.BytesIO()  # torch.save straight into a file hides why a write failed
     torch.save(checkpoint, buffer)
-    write_whole(path, buffer.getbuffer())
+    write_atomically(path, buffer.getbuffer())
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return checkpoint
 
 
-def newest_good(folder: Path) -> tuple[Path, int] | None:
+def newest_valid_checkpoint(folder: Path) -> tuple[Path, int] | None:
     """Return the latest checkpoint (by step, then by its file's time) in a folder that can be read, and its step."""
     good = []
     for path in folder.glob("*.ckpt"):
@@ -71,7 +71,7 @@ def newest_good(folder: Path) -> tuple[Path, int] | None:
     return max(good, key=lambda item: (item[1], item[0].stat().st_mtime_ns), default=None)
 
 
-class LocalCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's door to checkpoints: every one that a Trainer reads or writes goes through it."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:

@@ -15,12 +15,12 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from firstlight.engine.runs import weight_files as weights
 from firstlight.engine.runs.loading import Trained, load
+from firstlight.engine.runs.safetensors_files import to_safetensors
 from firstlight.errors import FirstlightError
 from firstlight.tasks import Classification, Regression
 
-__all__ = ["Exported", "examples", "export", "largest_difference"]
+__all__ = ["Exported", "example_inputs", "export_model", "largest_difference"]
 
 TOLERANCE = 1e-4  # of the largest output; other orders of summation make a hundredth of that
 
@@ -32,7 +32,7 @@ class Exported(NamedTuple):
     run: Callable[[Tensor], Tensor]
 
 
-def examples(trained: Trained) -> Tensor:
+def example_inputs(trained: Trained) -> Tensor:
     """Return real inputs: those of the first batch of the data that predictions are made for.
 
     Raises:
@@ -50,7 +50,7 @@ def examples(trained: Trained) -> Tensor:
     return x
 
 
-def export(trained: Trained, form: str, x: Tensor) -> Exported:
+def export_model(trained: Trained, form: str, x: Tensor) -> Exported:
     """Return a model as a file that takes batches of any size.
 
     Args:
@@ -123,7 +123,7 @@ def _torch_export(trained: Trained, x: Tensor) -> Exported:
 
 
 def _safetensors(trained: Trained, _: Tensor) -> Exported:
-    content = weights.pack(trained.model.state_dict(), trained.config)
+    content = to_safetensors(trained.model.state_dict(), trained.config)
     with TemporaryDirectory() as folder:
         path = Path(folder, "model.safetensors")
         path.write_bytes(content)

@@ -16,7 +16,18 @@ from pathlib import Path
 from firstlight.engine.program import program
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["LOGS", "Run", "claim", "discard_unused", "every", "find", "held", "is_held", "of_checkpoint", "short"]
+__all__ = [
+    "LOGS",
+    "Run",
+    "claim_run_folder",
+    "discard_unused_folder",
+    "find_run",
+    "is_run_locked",
+    "list_runs",
+    "lock_run",
+    "relative_to_cwd",
+    "run_of_checkpoint",
+]
 
 LOGS = "lightning_logs"
 
@@ -62,10 +73,10 @@ class Run:
         return self.checkpoints / "last.ckpt"
 
     def __str__(self) -> str:
-        return str(short(self.folder))
+        return str(relative_to_cwd(self.folder))
 
 
-def claim(root: Path, name: str) -> Run:
+def claim_run_folder(root: Path, name: str) -> Run:
     """Make the folder of a new run; two runs started together get two folders.
 
     Args:
@@ -74,7 +85,7 @@ def claim(root: Path, name: str) -> Run:
     """
     parent = root / LOGS / name
     parent.mkdir(parents=True, exist_ok=True)
-    number = max((run.version for run in every(root, name)), default=-1) + 1
+    number = max((run.version for run in list_runs(root, name)), default=-1) + 1
     while True:
         try:
             (parent / f"version_{number}").mkdir()
@@ -84,7 +95,7 @@ def claim(root: Path, name: str) -> Run:
             return Run(parent / f"version_{number}")
 
 
-def discard_unused(run: Run) -> None:
+def discard_unused_folder(run: Run) -> None:
     """Remove the folder of a run that ended before it was set up: there is nothing in it to come back to."""
     if not run.config.exists():
         shutil.rmtree(run.folder, ignore_errors=True)
@@ -93,7 +104,7 @@ def discard_unused(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def held(run: Run | None) -> Iterator[None]:
+def lock_run(run: Run | None) -> Iterator[None]:
     """Keep others from training in a run's folder, if there is one; a process that ends lets go of it.
 
     Raises:
@@ -111,7 +122,7 @@ def held(run: Run | None) -> Iterator[None]:
         os.close(folder)
 
 
-def is_held(run: Run) -> bool:
+def is_run_locked(run: Run) -> bool:
     """Return whether a process of this machine is training in a run's folder."""
     folder = os.open(run.folder, os.O_RDONLY)
     try:
@@ -131,7 +142,7 @@ def _lock(folder: int) -> bool:
     return True
 
 
-def every(root: Path, name: str | None = None) -> list[Run]:
+def list_runs(root: Path, name: str | None = None) -> list[Run]:
     """Return the runs of a name, or of all names, the latest last."""
     parents = "*" if name is None else glob.escape(name)
     folders = [path for path in (root / LOGS).glob(f"{parents}/version_*") if re.fullmatch(r"version_\d+", path.name)]
@@ -139,7 +150,7 @@ def every(root: Path, name: str | None = None) -> list[Run]:
     return sorted(runs, key=lambda run: (_started(run), run.version))
 
 
-def find(root: Path, reference: str | None = None) -> Run:
+def find_run(root: Path, reference: str | None = None) -> Run:
     """Return the run that a reference means, or the latest of all.
 
     Args:
@@ -150,21 +161,21 @@ def find(root: Path, reference: str | None = None) -> Run:
         UsageError: If there is no such run.
     """
     if reference is None:
-        runs = every(root)
+        runs = list_runs(root)
         if not runs:
             raise UsageError(f"no run in {root / LOGS}: train one first, with {program()} fit --config NAME")
         return _latest(runs)
     for folder in (Path(reference), root / LOGS / reference):
         if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir():
             return Run(folder)
-    runs = every(root, reference.strip("/")) if reference.strip("/.") else []
+    runs = list_runs(root, reference.strip("/")) if reference.strip("/.") else []
     if not runs:
-        names = sorted({run.folder.parent.name for run in every(root)})
+        names = sorted({run.folder.parent.name for run in list_runs(root)})
         raise UsageError(f"no run {reference!r} in {root / LOGS}{suggestion(reference, names, 'runs')}")
     return _latest(runs)
 
 
-def of_checkpoint(path: Path) -> Run | None:
+def run_of_checkpoint(path: Path) -> Run | None:
     """Return the run that a checkpoint lies in, if it lies in one."""
     run = Run(path.absolute().parent.parent)
     return run if path.parent.name == "checkpoints" and run.config.is_file() else None
@@ -179,7 +190,7 @@ def _started(run: Run) -> float:
     return run.config.stat().st_mtime if run.config.exists() else run.folder.stat().st_mtime
 
 
-def short(path: Path) -> Path:
+def relative_to_cwd(path: Path) -> Path:
     """Return a path as it is written from the current folder, where it lies below it."""
     relative = Path(os.path.relpath(path))
     return path if ".." in relative.parts else relative

@@ -11,13 +11,13 @@ import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from firstlight.engine.packages import find_class
-from firstlight.engine.runs import folders as runs
-from firstlight.engine.runs.checkpoint_files import load_checkpoint, newest_good
-from firstlight.engine.runs.folders import Run, short
-from firstlight.engine.runs.weight_files import KEYS, unpack
+from firstlight.engine.runs import folders
+from firstlight.engine.runs.checkpoint_files import load_checkpoint, newest_valid_checkpoint
+from firstlight.engine.runs.folders import Run, relative_to_cwd
+from firstlight.engine.runs.safetensors_files import KEYS, read_safetensors
 from firstlight.errors import CheckpointError
 
-__all__ = ["Trained", "load", "read_checkpoint"]
+__all__ = ["Trained", "load", "load_run_checkpoint"]
 
 Part = TypeVar("Part", LightningModule, LightningDataModule)
 
@@ -57,8 +57,8 @@ def load(
         CheckpointError: If it has no checkpoint, or a damaged one, or one whose classes cannot be had.
     """
     path = _find(run, Path(root), last=last)
-    checkpoint = unpack(path) if path.suffix == ".safetensors" else read_checkpoint(path)
-    origin = runs.of_checkpoint(path)
+    checkpoint = read_safetensors(path) if path.suffix == ".safetensors" else load_run_checkpoint(path)
+    origin = folders.run_of_checkpoint(path)
     written = _read_config(origin) if origin else {}
     config = written | {part: _described(part, checkpoint, written) for part in KEYS}
     if not config["model"]:
@@ -68,7 +68,7 @@ def load(
     return Trained(model.eval(), data, config, path)
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def load_run_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint; where it is damaged, say which other one of its run is good.
 
     Raises:
@@ -77,25 +77,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         return load_checkpoint(path)
     except CheckpointError as error:
-        run = runs.of_checkpoint(path)
-        good = newest_good(run.checkpoints) if run else None
+        run = folders.run_of_checkpoint(path)
+        good = newest_valid_checkpoint(run.checkpoints) if run else None
         if run is None or good is None:
             raise
         other, step = good
-        raise CheckpointError(f"{error}\nthe newest good one of its run is {short(other)}, step {step}") from error
+        raise CheckpointError(
+            f"{error}\nthe newest good one of its run is {relative_to_cwd(other)}, step {step}"
+        ) from error
 
 
 def _find(reference: str | os.PathLike[str] | None, root: Path, *, last: bool) -> Path:
     """Return the checkpoint that is meant."""
     if reference is not None and (Path(reference).is_file() or Path(reference).suffix in (".ckpt", ".safetensors")):
         return Path(reference)
-    run = runs.find(root, None if reference is None else os.fspath(reference))
+    run = folders.find_run(root, None if reference is None else os.fspath(reference))
     names = {path.name for path in run.checkpoints.glob("*.ckpt")}
     if not names:
         raise CheckpointError(f"there is no checkpoint in {run}")
     if names <= {run.best.name, run.last.name}:
         return run.last if last or run.best.name not in names else run.best
-    newest = newest_good(run.checkpoints)  # a ModelCheckpoint's, which makes up names
+    newest = newest_valid_checkpoint(run.checkpoints)  # a ModelCheckpoint's, which makes up names
     if newest is None:
         raise CheckpointError(f"all checkpoints in {run} are damaged: {', '.join(sorted(names))}")
     return newest[0] if last or len(names) == 1 else _best(newest[0])
@@ -108,7 +110,9 @@ def _best(newest: Path) -> Path:
     noted.sort(key=lambda state: state["monitor"] is None)  # one that looks at a score goes first
     best = newest.with_name(Path(noted[0]["best_model_path"]).name) if noted else None
     if best is None or not best.exists():
-        raise CheckpointError(f"none of the checkpoints in {short(newest.parent)} says which is the best: name one")
+        raise CheckpointError(
+            f"none of the checkpoints in {relative_to_cwd(newest.parent)} says which is the best: name one"
+        )
     return best
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.engine import processes
-from firstlight.engine.files import write_whole
-from firstlight.engine.runs.folders import Run, every, is_held
+from firstlight.engine.files import write_atomically
+from firstlight.engine.runs.folders import Run, is_run_locked, list_runs
 
-__all__ = ["of_job", "read", "status", "update"]
+__all__ = ["find_run_of_job", "read", "status", "update"]
 
 
 def read(run: Run) -> dict[str, Any]:
@@ -29,9 +29,9 @@ def read(run: Run) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def of_job(root: Path, name: str, job: str | None) -> Run | None:
+def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
     """Return the latest run of a name that a SLURM job began, if it left something to go on from."""
-    begun = [run for run in every(root, name) if job and read(run).get("job") == job and run.last.is_file()]
+    begun = [run for run in list_runs(root, name) if job and read(run).get("job") == job and run.last.is_file()]
     return begun[-1] if begun else None
 
 
@@ -48,7 +48,7 @@ def start(run: Run, seed: int, device: str) -> None:
         device=device,
         host=socket.gethostname(),
         pid=os.getpid(),
-        job=processes.job(),
+        job=processes.slurm_job_id(),
         start=receipt.get("start") or _now(),
         end=None,
         status="running",
@@ -70,14 +70,14 @@ def restore(run: Run, before: Mapping[str, Any], status: str) -> None:
 def update(run: Run, **fields: Any) -> None:
     """Change fields of a receipt; the file is whole at every moment."""
     text = json.dumps({**read(run), **fields}, indent=2) + "\n"
-    write_whole(run.folder / "run.json", text.encode())
+    write_atomically(run.folder / "run.json", text.encode())
 
 
 def status(run: Run) -> str:
     """Return how a run stands: ``running``, ``finished``, ``stopped``, ``pruned``, ``failed``, or else ``killed``."""
     receipt = read(run)
     state = str(receipt.get("status", "unknown"))
-    if state == "running" and receipt.get("host") == socket.gethostname() and not is_held(run):
+    if state == "running" and receipt.get("host") == socket.gethostname() and not is_run_locked(run):
         return "killed"
     return state
 

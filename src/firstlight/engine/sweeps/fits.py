@@ -15,7 +15,7 @@ from firstlight.engine.cli.verbs import flat
 from firstlight.engine.command.command import Command, run
 from firstlight.engine.command.request import Request
 from firstlight.engine.command.settings import Setting
-from firstlight.engine.files import write_whole
+from firstlight.engine.files import write_atomically
 from firstlight.engine.sweeps import charts as pictures
 
 __all__ = ["draw", "fit", "look"]
@@ -121,4 +121,4 @@ def draw(_: Connection, files: dict[str, Path], trials: list[dict[str, Any]], ab
     for what, figure in figures.items():
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=150)
-        write_whole(files[what], content.getvalue())
+        write_atomically(files[what], content.getvalue())

@@ -7,9 +7,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from firstlight.engine.files import write_whole
+from firstlight.engine.files import write_atomically
 from firstlight.engine.program import program
-from firstlight.engine.runs.folders import LOGS, short
+from firstlight.engine.runs.folders import LOGS, relative_to_cwd
 from firstlight.engine.sweeps import children
 from firstlight.engine.sweeps.study import Study, scores
 
@@ -45,10 +45,10 @@ def write(study: Study, name: str, root: Path) -> dict[str, Path]:
     writer.writeheader()
     writer.writerows(row | {"error": reasons[row["trial"]]} for row in table)
     files = {"table": folder / "sweep.csv"}
-    write_whole(files["table"], text.getvalue().encode())
+    write_atomically(files["table"], text.getvalue().encode())
     if best := _best(study, name, root):
         files["best"] = folder / "best.yaml"
-        write_whole(files["best"], best.encode())
+        write_atomically(files["best"], best.encode())
     return files | _draw(study, name, table, folder)
 
 
@@ -61,7 +61,7 @@ def _best(study: Study, name: str, root: Path) -> str | None:
     reached = f"{score['mean']:.5g}" + (f" +- {score['std']:.2g} over {len(runs)} runs" if score["std"] else "")
     return (
         f"# The best of the sweep {name}: {study.monitor} {reached}, trial {finished[0].number}, {runs['0']}\n#\n"
-        f"#   {program()} fit --config {short(root / LOGS / name / 'best.yaml')}\n\n"
+        f"#   {program()} fit --config {relative_to_cwd(root / LOGS / name / 'best.yaml')}\n\n"
         f"{config}"
     )
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from optuna.trial import Trial
 
-from firstlight.engine.runs import folders as runs
-from firstlight.engine.runs import receipts
+from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.folders import LOGS, Run
 from firstlight.engine.sweeps import children
 from firstlight.engine.sweeps.plan import counted, flags_of
@@ -104,7 +103,7 @@ class Worker:
                 return state, best.get("score")
             if state == "stopped" and run.last.is_file():
                 flags = ["--resume", str(run.folder)]
-            elif not runs.is_held(run):
+            elif not folders.is_run_locked(run):
                 shutil.rmtree(run.folder)  # it was killed, and comes again to the same bits
 
         def answer(message: tuple[Any, ...]) -> bool:

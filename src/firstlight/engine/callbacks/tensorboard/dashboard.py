@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 
 from firstlight.engine.callbacks.tensorboard.details import Details
 from firstlight.engine.callbacks.tensorboard.pictures import Pictures, boards
-from firstlight.engine.files import write_whole
+from firstlight.engine.files import write_atomically
 
 __all__ = ["Dashboard", "hyperparameters", "tensorboard"]
 
@@ -127,4 +127,4 @@ def _write_row(path: Path, row: dict[str, float | str], *, ended: bool) -> None:
     records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
     for summary in (start, end) if ended else (start,):
         records.write(Event(wall_time=time.time(), summary=summary).SerializeToString())
-    write_whole(path, file.getvalue())
+    write_atomically(path, file.getvalue())

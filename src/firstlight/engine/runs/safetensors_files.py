@@ -13,13 +13,13 @@ from torch import Tensor
 from firstlight.engine.packages import require
 from firstlight.errors import CheckpointError
 
-__all__ = ["pack", "unpack"]
+__all__ = ["read_safetensors", "to_safetensors"]
 
 KEYS = {"model": ("model_class", "hyper_parameters"), "data": ("data_class", "datamodule_hyper_parameters")}
 """Parts of a config, and the keys under which a checkpoint holds their class and arguments."""
 
 
-def pack(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> bytes:
+def to_safetensors(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> bytes:
     """Return the content of a file.
 
     Args:
@@ -33,8 +33,8 @@ def pack(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> bytes:
     return save(tensors, {**header, "checksum": _checksum(tensors, header)})
 
 
-def unpack(path: Path) -> dict[str, Any]:
-    """Read a file that :func:`pack` made, as what a checkpoint would hold.
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """Read a file that :func:`to_safetensors` made, as what a checkpoint would hold.
 
     Raises:
         CheckpointError: If it is missing, damaged, or was made by something else.
