@@ -16,8 +16,8 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from firstlight.engine.callbacks.stopping import SIGNALS
 from firstlight.engine.cli import main
+from firstlight.engine.processes import STOP_SIGNALS
 
 torch.set_num_threads(1)
 
@@ -93,7 +93,7 @@ NO_NEWS = (
 @pytest.fixture
 def firstlight(monkeypatch, capfd):
     """Return a function that types a command and returns its exit status and what it printed."""
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["firstlight", *map(str, words)])

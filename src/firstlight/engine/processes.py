@@ -6,9 +6,11 @@ tells them who they are in the environment. Nothing here needs torch.
 
 import os
 import re
+import signal
 import subprocess
 
 __all__ = [
+    "STOP_SIGNALS",
     "devices_and_nodes",
     "is_first_process",
     "requeue_slurm_job",
@@ -16,6 +18,9 @@ __all__ = [
     "was_slurm_job_requeued",
     "was_started_by_first_process",
 ]
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""Signals that end a run with a checkpoint."""
 
 
 def is_first_process() -> bool:

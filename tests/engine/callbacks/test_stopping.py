@@ -6,7 +6,7 @@ import pytest
 
 from firstlight import AutogradCubic, Sine
 from firstlight.engine.callbacks import Checkpoints, Stopped, StopSignals
-from firstlight.engine.callbacks.stopping import SIGNALS
+from firstlight.engine.processes import STOP_SIGNALS
 from firstlight.engine.runs.checkpoint_files import load_checkpoint
 from firstlight.engine.runs.folders import Run
 
@@ -14,7 +14,7 @@ from firstlight.engine.runs.folders import Run
 @pytest.fixture
 def signals():
     """Return a listener; afterwards the signals are heard as before."""
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     listener = StopSignals()
     listener.listen()
     yield listener
@@ -31,7 +31,7 @@ class Receives(AutogradCubic):
         return super().training_step(batch, batch_idx)
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_signal_ends_a_training_after_its_step(number, signals, quick_trainer):
     checkpoints = Checkpoints(folder="here", signals=signals)
     trainer = quick_trainer(max_epochs=5, enable_checkpointing=True, callbacks=[signals, checkpoints])
@@ -43,7 +43,7 @@ def test_signal_ends_a_training_after_its_step(number, signals, quick_trainer):
     assert load_checkpoint("here/last.ckpt")["global_step"] == 3
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_signal_outside_of_a_training_ends_the_program(number, signals):
     with pytest.raises(Stopped) as caught:
         signal.raise_signal(number)

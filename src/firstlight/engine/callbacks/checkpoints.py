@@ -13,6 +13,7 @@ from lightning.pytorch.loops.loop import _Loop
 from firstlight.engine.callbacks.stopping import Stopped, StopSignals
 from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.checkpoint_files import load_checkpoint, save_checkpoint
+from firstlight.engine.runs.folders import BEST_CHECKPOINT, LAST_CHECKPOINT
 from firstlight.errors import NotFiniteError, UsageError
 from firstlight.tasks import Task
 
@@ -63,12 +64,12 @@ class Checkpoints(Checkpoint):
     @property
     def last(self) -> Path:
         """The checkpoint of the last step."""
-        return (self.folder or Path()) / "last.ckpt"
+        return (self.folder or Path()) / LAST_CHECKPOINT
 
     @property
     def best(self) -> Path:
         """The checkpoint with the best validation score."""
-        return (self.folder or Path()) / "best.ckpt"
+        return (self.folder or Path()) / BEST_CHECKPOINT
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take from the model and the logger what was not set."""

@@ -8,12 +8,11 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from firstlight.engine.processes import STOP_SIGNALS
 from firstlight.engine.program import program
 from firstlight.engine.runs.folders import Run
 
-__all__ = ["SIGNALS", "Ended", "StopSignals", "Stopped"]
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+__all__ = ["Ended", "StopSignals", "Stopped"]
 
 
 class Ended(SystemExit):
@@ -60,7 +59,7 @@ class StopSignals(Callback):
 
     def listen(self) -> None:
         """Take the signals over; Lightning takes some itself whenever a Trainer begins to run."""
-        for number in SIGNALS:
+        for number in STOP_SIGNALS:
             signal.signal(number, self._receive)
 
     def told(self, trainer: Trainer) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 from firstlight.engine.cli.verbs import Parser
 from firstlight.engine.files import write_atomically
 from firstlight.engine.packages import require
-from firstlight.engine.runs.folders import LOGS, relative_to_cwd
+from firstlight.engine.runs.folders import add_root_flag, relative_to_cwd
 from firstlight.errors import UsageError
 
 __all__ = ["export"]
@@ -33,7 +33,7 @@ def export(args: list[str]) -> None:
     parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
     parser.add_argument("--output", type=Path, help="the file to write (default: beside the checkpoint)")
     parser.add_argument("--last", action="store_true", help="the weights of the last step, not the best")
-    parser.add_argument("--root", type=Path, default=Path(), help=f"folder that holds {LOGS} (default: here)")
+    add_root_flag(parser)
     options = parser.parse_args(args)
     suffix, needed = FORMATS[options.format]
     require(f"--format {options.format}", *needed)

@@ -1,12 +1,10 @@
 """``firstlight reproduce RUN``: run a run again, and say whether the scores are the same to the bit."""
 
-from pathlib import Path
-
 from firstlight.engine.cli.verbs import Parser
 from firstlight.engine.command.command import run as run_command
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.folders import find_run
+from firstlight.engine.runs.folders import add_root_flag, find_run
 from firstlight.errors import FirstlightError, UsageError
 
 __all__ = ["reproduce"]
@@ -21,7 +19,7 @@ def reproduce(args: list[str]) -> None:
     """
     parser = Parser("reproduce", "Run a run again in a new folder; are the scores the same to the bit?")
     parser.add_argument("run", help="NAME (the latest), NAME/version_N, or a folder")
-    parser.add_argument("--root", type=Path, default=Path(), help="folder that holds lightning_logs (default: here)")
+    add_root_flag(parser)
     options = parser.parse_args(args)
     old = find_run(options.root, options.run)
     before = receipts.read(old)

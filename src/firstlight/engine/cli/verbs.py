@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from firstlight.engine.command.configs import find_config, known
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.folders import LOGS, Run, find_run, list_runs
+from firstlight.engine.runs.folders import LOGS, Run, add_root_flag, find_run, list_runs
 from firstlight.errors import UsageError
 
 __all__ = ["configs", "flat", "print_table", "runs", "tensorboard"]
@@ -64,7 +62,7 @@ def runs(args: list[str]) -> None:
     """List runs, the newest first, or show in what two of them differ."""
     parser = Parser("runs", "List runs, the newest first; or: runs diff A B, in what two runs differ.")
     parser.add_argument("names", nargs="*", metavar="NAME | diff A B", help="only runs of this name; or two to compare")
-    parser.add_argument("--root", type=Path, default=Path(), help=f"folder that holds {LOGS} (default: here)")
+    add_root_flag(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     options = parser.parse_args(args)
     if options.names[:1] == ["diff"]:
@@ -139,12 +137,13 @@ def _print_difference(first: Run, second: Run, *, as_json: bool) -> None:
 
 def _contents(run: Run) -> dict[str, Any]:
     """Return a run's settings and scores."""
-    try:
-        settings = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"{run.config} cannot be read: {error}") from error
     receipt = receipts.read(run)
-    return {**settings, "scores": receipt.get("scores"), "best": receipt.get("best"), "steps": receipt.get("step")}
+    return {
+        **run.read_config(),
+        "scores": receipt.get("scores"),
+        "best": receipt.get("best"),
+        "steps": receipt.get("step"),
+    }
 
 
 def flat(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

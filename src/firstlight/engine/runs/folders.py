@@ -1,4 +1,4 @@
-"""A run is one folder, ``lightning_logs/<name>/version_N``: make it, find it, say what is in it.
+"""A run is one folder, ``lightning_logs/<name>/version_N``: make it, lock it, find it, read its config.
 
 Nothing here needs torch.
 """
@@ -9,16 +9,23 @@ import glob
 import os
 import re
 import shutil
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from firstlight.engine.program import program
-from firstlight.errors import UsageError, suggestion
+from firstlight.errors import CheckpointError, UsageError, suggestion
 
 __all__ = [
+    "BEST_CHECKPOINT",
+    "LAST_CHECKPOINT",
     "LOGS",
     "Run",
+    "add_root_flag",
     "claim_run_folder",
     "discard_unused_folder",
     "find_run",
@@ -30,6 +37,8 @@ __all__ = [
 ]
 
 LOGS = "lightning_logs"
+BEST_CHECKPOINT = "best.ckpt"
+LAST_CHECKPOINT = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -65,15 +74,32 @@ class Run:
     @property
     def best(self) -> Path:
         """The checkpoint with the best validation score."""
-        return self.checkpoints / "best.ckpt"
+        return self.checkpoints / BEST_CHECKPOINT
 
     @property
     def last(self) -> Path:
         """The checkpoint of the last step."""
-        return self.checkpoints / "last.ckpt"
+        return self.checkpoints / LAST_CHECKPOINT
+
+    def read_config(self) -> dict[str, Any]:
+        """Read ``config.yaml``.
+
+        Raises:
+            CheckpointError: If it is missing or damaged.
+        """
+        try:
+            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise CheckpointError(f"{self.config} cannot be read: {error}") from error
+        return config if isinstance(config, dict) else {}
 
     def __str__(self) -> str:
         return str(relative_to_cwd(self.folder))
+
+
+def add_root_flag(parser: ArgumentParser) -> None:
+    """Add ``--root``, the folder that holds ``lightning_logs``."""
+    parser.add_argument("--root", type=Path, default=Path(), help=f"folder that holds {LOGS} (default: here)")
 
 
 def claim_run_folder(root: Path, name: str) -> Run:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from firstlight.engine.packages import find_class
 from firstlight.engine.runs import folders
 from firstlight.engine.runs.checkpoint_files import load_checkpoint, newest_valid_checkpoint
-from firstlight.engine.runs.folders import Run, relative_to_cwd
+from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.engine.runs.safetensors_files import KEYS, read_safetensors
 from firstlight.errors import CheckpointError
 
@@ -59,7 +58,7 @@ def load(
     path = _find(run, Path(root), last=last)
     checkpoint = read_safetensors(path) if path.suffix == ".safetensors" else load_run_checkpoint(path)
     origin = folders.run_of_checkpoint(path)
-    written = _read_config(origin) if origin else {}
+    written = origin.read_config() if origin else {}
     config = written | {part: _described(part, checkpoint, written) for part in KEYS}
     if not config["model"]:
         raise CheckpointError(f"checkpoint {path} does not say of which class its model is: use load_from_checkpoint")
@@ -114,14 +113,6 @@ def _best(newest: Path) -> Path:
             f"none of the checkpoints in {relative_to_cwd(newest.parent)} says which is the best: name one"
         )
     return best
-
-
-def _read_config(run: Run) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{run.config} cannot be read: {error}") from error
-    return config if isinstance(config, dict) else {}
 
 
 def _described(part: str, checkpoint: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any] | None:
