@@ -14,7 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from firstlight import plots
-from firstlight.data.batches import InMemory
+from firstlight.data.in_memory import InMemory
 from firstlight.data.splits import Split
 from firstlight.data.synthetic import Planted, Sine
 from firstlight.models import (

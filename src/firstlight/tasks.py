@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from firstlight.data.splits import Split
+from firstlight.data.batches import Batch
 
 __all__ = ["Classification", "Regression", "Task"]
 
@@ -56,20 +56,20 @@ class Task(LightningModule, ABC):
         """Count a batch in: each of its examples with the batch's mean loss."""
         scores["loss"].update(loss.expand(len(y)))
 
-    def training_step(self, batch: Split, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         return self._step(batch, self.train_scores)
 
-    def validation_step(self, batch: Split, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score a batch."""
         self._step(batch, self.val_scores)
 
-    def test_step(self, batch: Split, batch_idx: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Score a batch."""
         self._step(batch, self.test_scores)
 
     @abstractmethod
-    def predict_step(self, batch: Split, batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Return what a person wants to know of each example, in columns."""
 
     def configure_optimizers(self) -> Optimizer:
@@ -114,7 +114,7 @@ class Task(LightningModule, ABC):
                 for state, value in states.items():
                     setattr(self.train_scores[name], state, value)
 
-    def _step(self, batch: Split, scores: MetricCollection) -> Tensor:
+    def _step(self, batch: Batch, scores: MetricCollection) -> Tensor:
         x, y = batch
         outputs = self(x)
         loss = self.loss(outputs, y)
@@ -133,7 +133,7 @@ class Regression(Task, ABC):
         """Return the mean of ``(outputs - y)^2``."""
         return F.mse_loss(outputs, y)
 
-    def predict_step(self, batch: Split, batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Return inputs ``x``, targets ``y`` and the ``prediction`` for each."""
         x, y = batch
         return {"x": x, "y": y, "prediction": self(x)}
@@ -173,7 +173,7 @@ class Classification(Task, ABC):
         """Return the mean cross-entropy of logits of shape ``(batch, num_classes)``."""
         return F.cross_entropy(outputs, y, label_smoothing=self.label_smoothing)
 
-    def predict_step(self, batch: Split, batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Return the ``truth``, the most probable ``class`` and its ``probability`` for each example."""
         x, y = batch
         probability, predicted = self(x).softmax(dim=1).max(dim=1)

@@ -1,33 +1,10 @@
-from types import SimpleNamespace
-
 import pytest
 import torch
-from lightning.pytorch import Callback
 
-from firstlight import Batches, InMemory, LinearRegression
+from firstlight import Batches
 
 # examples, batch size, processes: every batch size up to one over the number of examples
 SHARED = [(n, size, world) for world in (2, 3) for n in range(world, 14) for size in range(world, n + 2)]
-
-
-class Counted(InMemory):
-    """Ten examples whose inputs are their numbers, in batches of three."""
-
-    def __init__(self, passes=1, batch_size=3):
-        super().__init__(batch_size, passes, seed=5)
-
-    def setup(self, stage):
-        self.train = self.val = self.test = counted(10)
-
-
-class Visits(Callback):
-    """Write down which examples each training step saw."""
-
-    def __init__(self):
-        self.batches = []
-
-    def on_train_batch_start(self, trainer, model, batch, batch_idx):
-        self.batches.append(batch[0].flatten().tolist())
 
 
 def counted(n):
@@ -66,7 +43,7 @@ def test_whole_split_as_a_batch_is_prepared_once_and_the_same_object_in_every_st
         calls.append(batch)
         return 2 * batch[0], batch[1]
 
-    first, second, third = Batches(counted(10), 10, passes=3, prepare=double)
+    first, second, third = Batches(counted(10), 10, repeats=3, prepare=double)
     assert first is second is third
     assert first[0].flatten().tolist() == list(range(0, 20, 2))
     assert len(calls) == 1
@@ -123,7 +100,7 @@ def test_every_example_is_equally_likely_to_come_first():
 
 
 def test_several_passes_make_an_epoch():
-    batches, single = shuffled(passes=3), shuffled()
+    batches, single = shuffled(repeats=3), shuffled()
     assert len(batches) == 3 * len(single) == 12
     assert visited(batches, epoch=1) == visited(single, 3) + visited(single, 4) + visited(single, 5)
 
@@ -131,20 +108,20 @@ def test_several_passes_make_an_epoch():
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_a_batch_of_the_whole_split_is_the_very_tensors(shuffle):
     x, y = counted(4)
-    seen = list(Batches((x, y), 4, shuffle=shuffle, passes=2))
+    seen = list(Batches((x, y), 4, shuffle=shuffle, repeats=2))
     assert len(seen) == 2
     assert all(batch[0] is x and batch[1] is y for batch in seen)
 
 
-@pytest.mark.parametrize(("passes", "given"), [(1, 0), (1, 1), (1, 3), (1, 4), (2, 1), (2, 4), (2, 6), (2, 8)])
-def test_an_epoch_goes_on_where_it_was_left(given, passes):
-    interrupted, whole = shuffled(passes=passes), visited(shuffled(passes=passes), epoch=4)
+@pytest.mark.parametrize(("repeats", "given"), [(1, 0), (1, 1), (1, 3), (1, 4), (2, 1), (2, 4), (2, 6), (2, 8)])
+def test_an_epoch_goes_on_where_it_was_left(given, repeats):
+    interrupted, whole = shuffled(repeats=repeats), visited(shuffled(repeats=repeats), epoch=4)
     take(interrupted, 4, given)
-    resumed = shuffled(passes=passes)
+    resumed = shuffled(repeats=repeats)
     resumed.load_state_dict(interrupted.state_dict())
     assert visited(resumed, 4) == whole[given:]
     assert visited(resumed, 4) == whole  # once is enough
-    assert visited(resumed, 5) == visited(shuffled(passes=passes), 5)
+    assert visited(resumed, 5) == visited(shuffled(repeats=repeats), 5)
 
 
 def test_a_position_counts_in_its_own_epoch_only():
@@ -209,80 +186,3 @@ def test_fewer_examples_than_processes_cannot_be_shared():
 def test_a_batch_of_fewer_examples_than_processes_cannot_be_shared():
     with pytest.raises(ValueError, match=r"2.*3 processes"):
         Batches(counted(9), 2, world_size=3)
-
-
-def test_trainer_visits_the_orders_of_its_epochs(quick_trainer):
-    visits = Visits()
-    quick_trainer(max_epochs=3, callbacks=[visits]).fit(LinearRegression(1), Counted())
-    assert visits.batches == [batch for epoch in range(3) for batch in visited(shuffled(seed=5), epoch)]
-
-
-def test_trainer_goes_on_with_the_batches_that_remain(quick_trainer, tmp_path):
-    class Save(Callback):
-        def on_train_batch_end(self, trainer, *_):
-            trainer.save_checkpoint(tmp_path / f"{trainer.global_step}.ckpt")
-
-    unbroken = Visits()
-    quick_trainer(max_epochs=3, callbacks=[unbroken, Save()]).fit(LinearRegression(1), Counted(passes=2))
-    for step in (1, 7, 8, 9, 14):  # an epoch has 8
-        resumed = Visits()
-        trainer = quick_trainer(max_epochs=3, callbacks=[resumed])
-        checkpoint = tmp_path / f"{step}.ckpt"
-        trainer.fit(LinearRegression(1), Counted(passes=2), ckpt_path=checkpoint, weights_only=True)
-        assert resumed.batches == unbroken.batches[step:]
-
-
-def test_trainer_overfits_the_same_batches_again_and_again(quick_trainer):
-    visits = Visits()
-    quick_trainer(max_epochs=3, overfit_batches=0.5, callbacks=[visits]).fit(LinearRegression(1), Counted())
-    assert visits.batches == 3 * [[0, 1, 2], [3, 4, 5]]
-
-
-def test_only_training_is_shuffled_and_repeated():
-    data = Counted(passes=2)
-    data.setup("fit")
-    for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
-        assert visited(loader) == [list(range(10))]  # four batches' examples at a time
-    assert visited(data.train_dataloader()) == visited(shuffled(seed=5, passes=2))
-
-
-@pytest.mark.parametrize(("limit", "sizes"), [(1.0, [10]), (2, [3, 3]), (0.5, [3, 3])])
-def test_limits_of_the_trainer_count_batches_as_large_as_in_training(limit, sizes, quick_trainer):
-    seen = []
-
-    class Look(Callback):
-        def on_validation_batch_start(self, trainer, model, batch, *_):
-            seen.append(len(batch[0]))
-
-    trainer = quick_trainer(limit_val_batches=limit, callbacks=[Look()])
-    trainer.validate(LinearRegression(1), Counted(), verbose=False)
-    assert seen == sizes
-
-
-def test_without_a_batch_size_a_split_is_one_batch():
-    data = Counted(passes=2, batch_size=None)
-    data.setup("fit")
-    assert visited(data.train_dataloader()) == [list(range(10))] * 2
-
-
-class Elsewhere:
-    """A Trainer whose model lies on another device than the data; torch's ``meta`` device stands for it."""
-
-    global_rank, world_size, overfit_batches = 0, 1, 0
-    limit_val_batches = limit_test_batches = limit_predict_batches = 1.0
-    lightning_module = LinearRegression(1).to("meta")
-    strategy = SimpleNamespace(root_device=torch.device("meta"))
-
-
-@pytest.mark.parametrize(("resident", "device"), [(True, "meta"), (False, "cpu"), ("auto", "cpu")])
-def test_splits_are_held_where_the_model_is_if_that_is_asked_for(resident, device):
-    data = Counted()
-    data.device_resident, data.trainer = resident, Elsewhere()
-    data.setup("fit")
-    assert data.train_dataloader().split[0].device.type == device
-
-
-@pytest.mark.parametrize(("free", "resident"), [(159, False), (160, True)])
-def test_a_gpu_holds_a_split_that_takes_at_most_half_of_its_free_memory(free, resident, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 1000))
-    assert Counted()._is_resident(80, torch.device("cuda")) is resident

@@ -19,7 +19,7 @@ WRONG = {
 
 class Filled(InMemory):
     def __init__(self, split):
-        super().__init__(batch_size=None, passes=1, seed=0)
+        super().__init__()
         self.split = split
 
     def setup(self, stage):

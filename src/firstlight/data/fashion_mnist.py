@@ -14,9 +14,9 @@ from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
 from torch import Tensor
 from torchvision import datasets
 
-from firstlight.data.batches import InMemory
+from firstlight.data.batches import Batch
+from firstlight.data.in_memory import InMemory
 from firstlight.data.seeds import generator
-from firstlight.data.splits import Split
 from firstlight.errors import DataError
 
 __all__ = ["FashionMNIST"]
@@ -108,7 +108,7 @@ class FashionMNIST(InMemory):
         else:
             self.test = self._read(train=False)
 
-    def convert(self, batch: Split, dtype: torch.dtype) -> Split:
+    def convert(self, batch: Batch, dtype: torch.dtype) -> Batch:
         """Turn bytes from 0 to 255 into numbers from 0 to 1, in the precision of the model."""
         x, y = batch
         return x.to(dtype).div_(255), y

@@ -1,4 +1,4 @@
-"""Data that is computed: the sine of the documents, and examples with planted weights."""
+"""Computed data: the sine of the documents, and examples whose targets come from planted weights."""
 
 import math
 from abc import ABC, abstractmethod
@@ -7,7 +7,7 @@ import torch
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from firstlight.data.batches import InMemory
+from firstlight.data.in_memory import InMemory
 from firstlight.data.seeds import generator
 from firstlight.data.splits import Split
 from firstlight.functional import sigmoid
@@ -20,7 +20,8 @@ class Sine(InMemory):
 
     A batch is a pair of the powers ``x, x^2, ...`` of shape ``(batch, num_powers)`` and sines of shape
     ``(batch, 1)``. Training points include both ends; those for validation and for testing lie one
-    third and two thirds of the way between neighbours, so none of them was trained on.
+    third and two thirds of the way between neighbours, so none of them was trained on. ``repeats``, ``seed``,
+    ``fold`` and ``num_folds`` are those of :class:`InMemory`.
 
     Source: D3.
 
@@ -29,11 +30,6 @@ class Sine(InMemory):
         num_powers: Powers of ``x`` that an input consists of.
         scale_target: Map the sines from -1..1 to 0..1, the range of a sigmoid.
         batch_size: Points per batch, over all processes together; null takes the whole curve at once.
-        repeats: How many passes over the curve make one epoch.
-        seed: Seed of the order of mini-batches, and of folds.
-        fold: Which fold of the training and validation points is held out for validation, from 0; null keeps
-            the split described above.
-        num_folds: Folds in all.
     """
 
     def __init__(
@@ -73,26 +69,15 @@ class Sine(InMemory):
 
 
 class Planted(InMemory, ABC):
-    """Standard normal features, and targets computed from them with weights that a model is to find.
+    """Standard normal features, and targets computed from them with weights that a model has to find.
 
     A batch is a pair of features of shape ``(batch, num_features)`` and targets of shape ``(batch, 1)``.
     There is a fifth as many examples for validation, and for testing, as there is for training.
     """
 
+    num_examples: int
     weights: Tensor
     bias: Tensor
-
-    def __init__(
-        self,
-        num_examples: PositiveInt,
-        batch_size: PositiveInt,
-        repeats: PositiveInt,
-        seed: int,
-        fold: NonNegativeInt | None,
-        num_folds: PositiveInt,
-    ) -> None:
-        super().__init__(batch_size, repeats, seed, fold, num_folds)
-        self.num_examples = num_examples
 
     @abstractmethod
     def answer(self, features: Tensor, random: torch.Generator) -> Tensor:
@@ -111,22 +96,18 @@ class Planted(InMemory, ABC):
 
 
 class PlantedNeuron(Planted):
-    """What a sigmoid neuron with planted weights answers: ``y = sigmoid(x @ weights + bias)``.
+    """Outputs of a sigmoid neuron with planted weights, ``y = sigmoid(x @ W + b)``.
 
-    A batch is a pair of features of shape ``(batch, num_features)`` and answers, from 0 to 1, of shape
-    ``(batch, 1)``. Features, weights and bias are drawn from the standard normal distribution.
+    A batch is a pair of features of shape ``(batch, num_features)`` and outputs, from 0 to 1, of shape
+    ``(batch, 1)``. Features, ``W`` and ``b`` are drawn from the standard normal distribution. ``repeats``, ``seed``,
+    ``fold`` and ``num_folds`` are those of :class:`InMemory`.
 
     Source: D1 and D2 ("the true weights for our data").
 
     Args:
         num_examples: Training examples; a fifth as many are drawn for validation, and for testing.
-        num_features: Numbers that the neuron looks at.
+        num_features: Inputs of the neuron.
         batch_size: Examples per batch, over all processes together.
-        repeats: How many passes over the examples make one epoch.
-        seed: Seed of the examples, the planted weights, the order of mini-batches and folds.
-        fold: Which fold of the training and validation examples is held out for validation, from 0; null keeps
-            the split described above.
-        num_folds: Folds in all.
     """
 
     def __init__(
@@ -139,8 +120,9 @@ class PlantedNeuron(Planted):
         fold: NonNegativeInt | None = None,
         num_folds: PositiveInt = 5,
     ) -> None:
-        super().__init__(num_examples, batch_size, repeats, seed, fold, num_folds)
+        super().__init__(batch_size, repeats, seed, fold, num_folds)
         self.save_hyperparameters()
+        self.num_examples = num_examples
         planted = torch.randn(num_features + 1, generator=generator(seed, 1), dtype=torch.double)
         self.weights, self.bias = planted[:-1], planted[-1]
 
@@ -150,10 +132,11 @@ class PlantedNeuron(Planted):
 
 
 class Houses(Planted):
-    """Houses whose price is linear in area and age, but for a little noise.
+    """Houses with a price that is linear in area and age, ``price = 2 area - 3.4 age + 4.2 + noise``.
 
-    ``price = 2 area - 3.4 age + 4.2 + noise``. A batch is a pair of area and age, both in standard
-    deviations from their mean, of shape ``(batch, 2)``, and prices of shape ``(batch, 1)``.
+    A batch is a pair of area and age, both in standard deviations from their mean, of shape ``(batch, 2)``, and
+    prices of shape ``(batch, 1)``. ``repeats``, ``seed``, ``fold`` and ``num_folds`` are those of
+    :class:`InMemory`.
 
     Source: D5, with the constants of its original, Dive into Deep Learning, section 3.2.
 
@@ -161,11 +144,6 @@ class Houses(Planted):
         num_examples: Training examples; a fifth as many are drawn for validation, and for testing.
         noise: Standard deviation of the noise in the price.
         batch_size: Houses per batch, over all processes together.
-        repeats: How many passes over the houses make one epoch.
-        seed: Seed of the examples, the noise, the order of mini-batches and folds.
-        fold: Which fold of the training and validation examples is held out for validation, from 0; null keeps
-            the split described above.
-        num_folds: Folds in all.
     """
 
     def __init__(
@@ -178,8 +156,9 @@ class Houses(Planted):
         fold: NonNegativeInt | None = None,
         num_folds: PositiveInt = 5,
     ) -> None:
-        super().__init__(num_examples, batch_size, repeats, seed, fold, num_folds)
+        super().__init__(batch_size, repeats, seed, fold, num_folds)
         self.save_hyperparameters()
+        self.num_examples = num_examples
         self.noise = noise
         self.weights = torch.tensor([2, -3.4], dtype=torch.double)
         self.bias = torch.tensor(4.2, dtype=torch.double)

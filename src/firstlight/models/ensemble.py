@@ -8,7 +8,7 @@ from jsonargparse.typing import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from firstlight.data.splits import Split
+from firstlight.data.batches import Batch
 from firstlight.models.polynomial import Polynomial
 
 __all__ = ["SineEnsemble"]
@@ -41,7 +41,7 @@ class SineEnsemble(Polynomial):
         """Return the sum of ``(outputs - y)^2``, averaged over the cubics."""
         return (outputs - y).square().sum(dim=0).mean()
 
-    def training_step(self, batch: Split, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss, by way of ``G``."""
         x, y = batch
         P, w = _powers(x), self.coefficients
@@ -50,7 +50,7 @@ class SineEnsemble(Polynomial):
         self.update_scores(self.train_scores, loss.detach(), losses.detach(), y)
         return loss * self.trainer.world_size
 
-    def predict_step(self, batch: Split, batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Return inputs ``x``, targets ``y``, and the ``mean`` and standard deviation ``std`` of the predictions."""
         x, y = batch
         predictions = self(x)

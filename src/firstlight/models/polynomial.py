@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MetricCollection, SumMetric
 
-from firstlight.data.splits import Split
+from firstlight.data.batches import Batch
 from firstlight.tasks import Regression
 
 __all__ = ["AutogradCubic", "DynamicPolynomial", "LegendreCubic", "LegendreP3", "ManualCubic"]
@@ -47,7 +47,7 @@ class Polynomial(Regression, ABC):
         self.train_scores["loss"].update(self.latest_loss)
         super().on_train_epoch_end()
 
-    def training_step(self, batch: Split, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss; several processes take the mean of their gradients, where a sum is wanted."""
         loss = super().training_step(batch, batch_idx)
         return loss * self.trainer.world_size if self.trainer.world_size > 1 else loss
@@ -89,7 +89,7 @@ class ManualCubic(Cubic):
         super().__init__(lr)
         self.x = torch.empty(0)
 
-    def training_step(self, batch: Split, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss, and keep the gradient for :meth:`backward`."""
         x, y = batch
         if x is not self.x:  # the whole curve is the same in every step

@@ -7,7 +7,7 @@ import torch
 from jsonargparse.typing import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from firstlight.data.splits import Split
+from firstlight.data.batches import Batch
 from firstlight.functional import cross_entropy, softmax
 from firstlight.tasks import Classification
 
@@ -34,7 +34,7 @@ class SoftmaxRegression(Classification):
         """Map ``x`` of shape ``(batch, ...)`` to logits of shape ``(batch, num_classes)``."""
         return x.flatten(1) @ self.W + self.b
 
-    def predict_step(self, batch: Split, batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Return the ``truth``, the most probable ``class`` and its ``probability`` for each example."""
         x, y = batch
         probability, predicted = softmax(self(x)).max(dim=1)

@@ -9,7 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from firstlight.data.batches import Batches, InMemory
+from firstlight.data.batches import Batches
+from firstlight.data.in_memory import InMemory
 from firstlight.errors import UsageError
 
 __all__ = ["Predictions"]

@@ -54,7 +54,7 @@ class Blobs(InMemory):
     """Data of a user's: random inputs of any shape in three classes."""
 
     def __init__(self, *shape):
-        super().__init__(batch_size=10, passes=1, seed=0)
+        super().__init__(batch_size=10)
         self.shape = shape
 
     def setup(self, stage):

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from firstlight.data.batches import InMemory
+from firstlight.data.in_memory import InMemory
 from firstlight.engine.callbacks.tensorboard.pictures import boards
 from firstlight.gallery import Moment, evaluating
 

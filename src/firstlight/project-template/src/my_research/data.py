@@ -38,7 +38,7 @@ class TwoMoons(InMemory):
         fold: NonNegativeInt | None = None,
         num_folds: PositiveInt = 5,
     ) -> None:
-        super().__init__(batch_size, passes=1, seed=seed, fold=fold, num_folds=num_folds)
+        super().__init__(batch_size, seed=seed, fold=fold, num_folds=num_folds)
         self.save_hyperparameters()
         self.num_points = num_points
         self.noise = noise
