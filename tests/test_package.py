@@ -1,10 +1,16 @@
+import ast
 import importlib.metadata
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import firstlight
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_import_costs_nothing():
@@ -39,3 +45,21 @@ def test_unknown_name_is_an_attribute_error():
 
 def test_version_is_the_installed_one():
     assert firstlight.__version__ == importlib.metadata.version("firstlight")
+
+
+def imported(file):
+    """Return the distributions whose packages a source file imports."""
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    distributions = importlib.metadata.packages_distributions()
+    found = [distributions.get(name.partition(".")[0], []) for name in names]
+    return {distribution.lower().replace("_", "-") for distribution, *_ in filter(None, found)}
+
+
+def test_everything_that_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = sum(project["optional-dependencies"].values(), project["dependencies"])
+    files = [file for file in (ROOT / "src" / "firstlight").rglob("*.py") if "project-template" not in file.parts]
+    found = set.union(*map(imported, files))
+    assert found - {re.split(r"[\[>]", name)[0] for name in declared} - {"firstlight"} == set()
