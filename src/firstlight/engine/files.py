@@ -1,4 +1,4 @@
-"""Write a file so that at every moment it is the old one or the new one, whole."""
+"""Atomic writes: a crash leaves either the old file or the new one, never a part of it."""
 
 import contextlib
 import os
@@ -8,17 +8,17 @@ __all__ = ["write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
-    """Replace a file in one move.
+    """Replace a file atomically.
 
-    The new file is written beside its target (a temporary folder may lie on another file system, from
-    which nothing can be moved at once), flushed to the disk and renamed.
+    The new file is written to the same folder (a rename between file systems is not atomic), flushed to the disk
+    and renamed.
 
     Raises:
-        OSError: If there is no room, or no permission; the old file is then still there, and nothing else.
+        OSError: If the disk is full, or the folder cannot be written; the old file is then unchanged.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # one name a process: what a kill leaves behind is overwritten by the next run, not added to
+    # always the same name, so that the next write replaces what a killed process left behind
     part = target.with_name(f".{target.name}.part")
     try:
         with part.open("wb") as file:
@@ -30,10 +30,10 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) 
         with contextlib.suppress(OSError):
             part.unlink()
         if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not name the file
+            raise OSError(error.errno, error.strerror, str(path)) from error  # if the disk is full, it lacks the path
         raise
     folder = os.open(target.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the new name too
+        os.fsync(folder)  # flush the rename too
     finally:
         os.close(folder)

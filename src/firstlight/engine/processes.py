@@ -1,7 +1,7 @@
-"""Which of a run's processes this is, and how many there are, before there is a Trainer to say it.
+"""The rank of this process and the number of processes, before there is a Trainer, and the signals that stop a run.
 
-Three things start several processes: Lightning itself (``trainer.devices``), ``torchrun``, and SLURM's ``srun``. Each
-tells them who they are in the environment. Nothing here needs torch.
+Lightning itself (``trainer.devices``), ``torchrun`` and SLURM's ``srun`` start several processes, and set environment
+variables with their ranks. Nothing here needs torch.
 """
 
 import os
@@ -24,22 +24,22 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def is_first_process() -> bool:
-    """Return whether this is the first of a run's processes: the one that claims a folder, writes and prints."""
+    """Return whether this is a run's process of rank 0, which claims a folder, writes files and prints."""
     env = os.environ
-    if "RANK" in env:  # torchrun numbers the processes of all nodes
+    if "RANK" in env:  # torchrun: the rank among all nodes
         return env["RANK"] == "0"
-    if "LOCAL_RANK" in env or "NODE_RANK" in env:  # Lightning those of each
+    if "LOCAL_RANK" in env or "NODE_RANK" in env:  # Lightning: the rank on this node
         return env.get("LOCAL_RANK", "0") == env.get("NODE_RANK", "0") == "0"
     return not _in_slurm() or env.get("SLURM_PROCID", "0") == "0"
 
 
 def was_started_by_first_process() -> bool:
-    """Return whether the first process of this node started this one, as Lightning has it."""
+    """Return whether the process with local rank 0 started this one, as Lightning does."""
     return "RANK" not in os.environ and int(os.environ.get("LOCAL_RANK", "0")) > 0
 
 
 def devices_and_nodes() -> dict[str, int]:
-    """Return the Trainer's ``devices`` and ``num_nodes`` as ``torchrun`` or ``srun`` set them; nothing without them."""
+    """Return the Trainer's ``devices`` and ``num_nodes`` under ``torchrun`` or ``srun``, else an empty dict."""
     env = os.environ
     if "TORCHELASTIC_RUN_ID" in env:
         devices = int(env["LOCAL_WORLD_SIZE"])
@@ -51,7 +51,7 @@ def devices_and_nodes() -> dict[str, int]:
 
 
 def slurm_job_id() -> str | None:
-    """Return the number of the SLURM job that this process is a task of."""
+    """Return the id of this process's SLURM job, if it has one."""
     if not _in_slurm():
         return None
     if "SLURM_ARRAY_JOB_ID" in os.environ:
@@ -60,21 +60,21 @@ def slurm_job_id() -> str | None:
 
 
 def was_slurm_job_requeued() -> bool:
-    """Return whether the SLURM job of this process has run before."""
+    """Return whether SLURM has requeued the job of this process."""
     return slurm_job_id() is not None and int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
 
 
 def requeue_slurm_job() -> bool:
-    """Have SLURM start this process's job once more; return whether it will."""
-    number = slurm_job_id()
-    if number is None or not re.fullmatch(r"\d+(_\d+)?", number):
+    """Requeue the SLURM job of this process, and return whether that worked."""
+    job = slurm_job_id()
+    if job is None or not re.fullmatch(r"\d+(_\d+)?", job):
         return False
     try:
-        return subprocess.run(["scontrol", "requeue", number], check=False).returncode == 0  # noqa: S603, S607
+        return subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0  # noqa: S603, S607
     except OSError:
         return False
 
 
 def _in_slurm() -> bool:
-    """Return whether ``srun`` started this process, by the rule that Lightning goes by."""
+    """Return whether ``srun`` started this process, by Lightning's rule."""
     return "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive")

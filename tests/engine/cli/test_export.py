@@ -201,5 +201,5 @@ def test_run_whose_data_are_not_known_is_not_exported_unchecked(complaint, quick
     (path,) = Path("run").rglob("*.ckpt")
     assert complaint("export", path, "--format", "torch_export") == (
         1,
-        f"{path} does not say of which data it is: there is nothing to check with",
+        f"{path} does not name its data, which the exported file is checked with",
     )

@@ -150,7 +150,7 @@ def test_best_and_last_of_a_model_checkpoint_are_told_apart(train):
     assert "epoch=0" in load(RUN).checkpoint.name
     assert same(load(RUN, last=True).model, model.state_dict())
     Path(best.best_model_path).unlink()
-    with pytest.raises(CheckpointError, match="says which is the best: name one"):
+    with pytest.raises(CheckpointError, match="names the best one: pass the path of a checkpoint"):
         load(RUN)
 
 
@@ -162,9 +162,26 @@ def test_best_is_what_was_noted_last_where_two_checkpoints_are_of_one_step(names
     assert load(RUN).checkpoint.name == f"{names[1]}-step=3.ckpt"
 
 
+def test_each_checkpoint_is_read_once(train, monkeypatch):
+    every, newest = (
+        ModelCheckpoint(filename="{step}", save_top_k=-1),
+        ModelCheckpoint(filename="best", monitor="loss/val"),
+    )
+    train(AutogradCubic(lr=1e-5), Sine(num_points=30), every, newest)  # each epoch is better than the one before
+    read, torch_load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda file, **how: read.append(file) or torch_load(file, **how))
+    path = load(RUN).checkpoint
+    files = [file for file in read if isinstance(file, Path)]
+    assert path.name == "best.ckpt"
+    assert sorted(files) == sorted(Path(RUN, "checkpoints").glob("*.ckpt"))
+    read.clear()
+    load(path)
+    assert [file for file in read if isinstance(file, Path)] == [path]
+
+
 def test_checkpoints_that_do_not_say_which_is_the_best_are_not_guessed_at(train):
     train(AutogradCubic(), Sine(num_points=9), ModelCheckpoint(save_weights_only=True, save_top_k=-1))
-    with pytest.raises(CheckpointError, match=rf"none of the checkpoints in {RUN}/checkpoints says which is the best"):
+    with pytest.raises(CheckpointError, match=rf"no checkpoint in {RUN}/checkpoints names the best one"):
         load(RUN)
     assert "epoch=2" in load(RUN, last=True).checkpoint.name
 
@@ -239,7 +256,7 @@ def test_module_that_only_a_file_names_is_not_executed(key, name, edited, tmp_pa
         ("firstlight.data.synthetic.Sine", "there is no such LightningModule"),
         ("Net", "'Net', which is not imported"),
         ("firstlight.models.linear.LinearRegression", "does not fit firstlight.models.linear.LinearRegression"),
-        (None, "does not say of which class its model is"),
+        (None, "does not name its model's class"),
     ],
 )
 def test_class_that_cannot_be_had_is_named(name, message, edited):
@@ -315,7 +332,7 @@ def test_safetensors_of_something_else_are_refused(packed):
     from safetensors.torch import save_file
 
     save_file({"W": torch.zeros(2)}, "foreign.safetensors")
-    with pytest.raises(CheckpointError, match=r"foreign\.safetensors does not say of which model it is"):
+    with pytest.raises(CheckpointError, match=r"foreign\.safetensors does not name its model"):
         load("foreign.safetensors")
 
 

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from firstlight.engine.processes import STOP_SIGNALS
 from firstlight.engine.program import program
 from firstlight.engine.runs.folders import Run
+from firstlight.engine.runs.receipts import Ending
 
 __all__ = ["Ended", "StopSignals", "Stopped"]
 
@@ -18,7 +19,7 @@ __all__ = ["Ended", "StopSignals", "Stopped"]
 class Ended(SystemExit):
     """The end of a run before its time, at a border; ``status`` is what its receipt says."""
 
-    status = "stopped"
+    status: Ending = "stopped"
     step = 0
     run: Run | None = None
 

@@ -175,7 +175,8 @@ class Command(Arguments):
             raise
 
     def _fit(self, folder: Run | None, **kwargs: Any) -> None:
-        before, status = receipts.read(folder) if folder else {}, "failed"
+        before = receipts.read(folder) if folder else {}
+        status: receipts.Ending = "failed"
         if folder:
             receipts.start(folder, self.config["fit"].seed_everything, self.trainer.accelerator.name())
         try:
@@ -195,7 +196,7 @@ class Command(Arguments):
             if folder:
                 self._close_receipt(folder, status, before)
 
-    def _close_receipt(self, folder: Run, status: str, before: Mapping[str, Any]) -> None:
+    def _close_receipt(self, folder: Run, status: receipts.Ending, before: Mapping[str, Any]) -> None:
         checkpoints = self.config_init["fit"].checkpoint
         best = {"name": checkpoints.monitor, "score": checkpoints.best_score, "epoch": checkpoints.best_epoch}
         scores = {name: float(value) for name, value in self.trainer.callback_metrics.items()}

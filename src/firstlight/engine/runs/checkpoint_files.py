@@ -1,4 +1,4 @@
-"""Read and write checkpoint files: never half a file, never code from one, never a damaged one."""
+"""Checkpoint files: atomic writes, verified checksums, and no pickled code (``weights_only``)."""
 
 import contextlib
 import io
@@ -6,8 +6,9 @@ import os
 import pickle
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
@@ -15,14 +16,14 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from firstlight.engine.files import write_atomically
 from firstlight.errors import CheckpointError
 
-__all__ = ["AtomicCheckpointIO", "load_checkpoint", "newest_valid_checkpoint", "save_checkpoint"]
+__all__ = ["AtomicCheckpointIO", "CheckpointFile", "load_checkpoint", "newest_valid_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically.
 
     Raises:
-        OSError: If there is no room, or no permission.
+        OSError: If the disk is full, or the folder cannot be written.
     """
     buffer = io.BytesIO()  # torch.save straight into a file hides why a write failed
     torch.save(checkpoint, buffer)
@@ -30,13 +31,13 @@ def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) ->
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read a checkpoint, on the CPU.
+    """Load a checkpoint from a local file onto the CPU.
 
-    Only a local file is read, only if the checksums of all its parts are right (``torch.load`` alone lets
-    a flipped bit pass as another weight), and only tensors and plain values, never code.
+    The checksums of all its parts are verified, as ``torch.load`` alone does not notice a flipped bit in a weight.
+    A file that holds more than tensors and plain values is refused, as loading it could run code.
 
     Raises:
-        CheckpointError: If it is missing, damaged, or no checkpoint of a Trainer.
+        CheckpointError: If the file is missing or damaged, or a Trainer did not write it.
     """
     file = Path(path)
     if not file.is_file():
@@ -45,7 +46,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
         if damaged:
-            raise CheckpointError(f"checkpoint {path} is damaged: {damaged} is not what was written")
+            raise CheckpointError(f"checkpoint {path} is damaged: the checksum of {damaged} is wrong")
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+) was not", str(error))
@@ -54,7 +55,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     except PermissionError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
     except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, OSError, RuntimeError, ValueError) as error:
-        # whatever zipfile and torch stumble over in a file that is not what torch.save wrote
+        # all that zipfile and torch raise for a file that torch.save did not write
         reason = str(error).strip().partition("\n")[0][:100]
         raise CheckpointError(f"checkpoint {path} is damaged or no checkpoint: {reason}") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
@@ -62,22 +63,37 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return checkpoint
 
 
-def newest_valid_checkpoint(folder: Path) -> tuple[Path, int] | None:
-    """Return the latest checkpoint (by step, then by its file's time) in a folder that can be read, and its step."""
-    good = []
+class CheckpointFile(NamedTuple):
+    """A checkpoint that was read from a file."""
+
+    path: Path
+    content: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps before it was written."""
+        return int(self.content["global_step"])
+
+
+def newest_valid_checkpoint(folder: Path) -> CheckpointFile | None:
+    """Return the checkpoint in a folder that is the newest, by step and then by time, damaged ones aside."""
+    # max keeps one of them in memory at a time, besides the one that is being read
+    return max(_valid_checkpoints(folder), key=lambda file: (file.step, file.path.stat().st_mtime_ns), default=None)
+
+
+def _valid_checkpoints(folder: Path) -> Iterator[CheckpointFile]:
     for path in folder.glob("*.ckpt"):
         with contextlib.suppress(CheckpointError):
-            good.append((path, int(load_checkpoint(path)["global_step"])))
-    return max(good, key=lambda item: (item[1], item[0].stat().st_mtime_ns), default=None)
+            yield CheckpointFile(path, load_checkpoint(path))
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's door to checkpoints: every one that a Trainer reads or writes goes through it."""
+    """Make a Trainer save and load checkpoints with the functions above."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint atomically."""
         save_checkpoint(checkpoint, path)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint, if it is whole and nothing but data."""
+        """Load a checkpoint, once its checksums are verified."""
         return load_checkpoint(path)

@@ -1,4 +1,4 @@
-"""A trained model as a file for other programs (ONNX, torch.export, safetensors), and what such a file computes."""
+"""Export a trained model as a file (ONNX, torch.export or safetensors), and compare its outputs with the model's."""
 
 import contextlib
 import inspect
@@ -22,59 +22,62 @@ from firstlight.tasks import Classification, Regression
 
 __all__ = ["Exported", "example_inputs", "export_model", "largest_difference"]
 
-TOLERANCE = 1e-4  # of the largest output; other orders of summation make a hundredth of that
+TOLERANCE = 1e-4  # relative to the largest output; another order of summation changes a hundredth of that
 
 
 class Exported(NamedTuple):
-    """The content of a model file, and the model as it is in there."""
+    """The content of an exported file, and a function that runs the model in it."""
 
     content: bytes
     run: Callable[[Tensor], Tensor]
 
 
 def example_inputs(trained: Trained) -> Tensor:
-    """Return real inputs: those of the first batch of the data that predictions are made for.
+    """Return the inputs of the first batch of the run's prediction data.
 
     Raises:
-        FirstlightError: If the run's data is not known, or is not for predictions.
+        FirstlightError: If the run's data is not known, or has no ``predict_dataloader``.
     """
     if trained.data is None:
-        raise FirstlightError(f"{trained.checkpoint} does not say of which data it is: there is nothing to check with")
+        raise FirstlightError(f"{trained.checkpoint} does not name its data, which the exported file is checked with")
     trained.data.prepare_data()
     trained.data.setup("predict")
     try:
         batch = next(iter(trained.data.predict_dataloader()))
     except MisconfigurationException as error:
-        raise FirstlightError(f"{type(trained.data).__name__} needs a predict_dataloader, to check with") from error
+        raise FirstlightError(
+            f"{type(trained.data).__name__} needs a predict_dataloader, which the exported file is checked with"
+        ) from error
     x: Tensor = batch if isinstance(batch, Tensor) else batch[0]
     return x
 
 
-def export_model(trained: Trained, form: str, x: Tensor) -> Exported:
-    """Return a model as a file that takes batches of any size.
+def export_model(trained: Trained, file_format: str, x: Tensor) -> Exported:
+    """Export a model for batches of any size.
 
     Args:
         trained: The model.
-        form: ``onnx``, ``torch_export`` or ``safetensors``.
-        x: Inputs of shape ``(batch, ...)``; only their shape and type count.
+        file_format: ``onnx``, ``torch_export`` or ``safetensors``.
+        x: Inputs of shape ``(batch, ...)``; only their shape and type matter.
 
     Raises:
         FirstlightError: If the model cannot be expressed in that format.
     """
-    write = {"onnx": _onnx, "torch_export": _torch_export, "safetensors": _safetensors}[form]
+    write = {"onnx": _onnx, "torch_export": _torch_export, "safetensors": _safetensors}[file_format]
     try:
         with _silence(), torch.no_grad():
-            return write(trained, x[[0, 0]])  # traced with one example, a batch would be taken to be always one
-    except Exception as error:  # whatever a tracer stumbles over in a model
+            return write(trained, x[[0, 0]])  # with one example, a tracer fixes the batch size to one
+    except Exception as error:  # a tracer may raise anything
         reason = " ".join(str(error).split()[:30])
-        raise FirstlightError(f"{type(trained.model).__name__} cannot be exported as {form}: {reason}") from error
+        name = type(trained.model).__name__
+        raise FirstlightError(f"{name} cannot be exported as {file_format}: {reason}") from error
 
 
 def largest_difference(trained: Trained, exported: Exported, x: Tensor) -> float:
-    """Return by how much outputs of the file differ at most from those of the model, in a batch and alone.
+    """Return the largest difference between the outputs of the exported file and the model, in a batch and alone.
 
     Raises:
-        FirstlightError: If that is more than rounding explains.
+        FirstlightError: If it is larger than rounding explains.
     """
     with torch.no_grad():
         outputs = [(trained.model(batch), exported.run(batch)) for batch in (x, x[:1])]
@@ -86,7 +89,7 @@ def largest_difference(trained: Trained, exported: Exported, x: Tensor) -> float
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep to itself what exporters say, in four ways, about their own work."""
+    """Suppress what exporters log, print and warn."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
@@ -99,7 +102,7 @@ def _silence() -> Iterator[None]:
 def _onnx(trained: Trained, x: Tensor) -> Exported:
     import onnxruntime  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415  # an extra
 
-    (name, *_), output = inspect.signature(trained.model.forward).parameters, _output(trained)
+    (name, *_), output = inspect.signature(trained.model.forward).parameters, _output_name(trained)
     program = torch.onnx.export(
         trained.model,
         (x,),
@@ -109,7 +112,7 @@ def _onnx(trained: Trained, x: Tensor) -> Exported:
         dynamo=True,
         verbose=False,
     )
-    content = program.model_proto.SerializeToString()  # type: ignore[union-attr]  # without a file it returns one
+    content = program.model_proto.SerializeToString()  # type: ignore[union-attr]  # not None, as no file is given
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     return Exported(content, lambda x: torch.from_numpy(session.run([output], {name: x.numpy()})[0]))
 
@@ -117,7 +120,7 @@ def _onnx(trained: Trained, x: Tensor) -> Exported:
 def _torch_export(trained: Trained, x: Tensor) -> Exported:
     program = torch.export.export(trained.model, (x,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     file = io.BytesIO()
-    torch.export.save(program, file, extra_files={"outputs.json": json.dumps([_output(trained)])})
+    torch.export.save(program, file, extra_files={"outputs.json": json.dumps([_output_name(trained)])})
     content = file.getvalue()
     return Exported(content, torch.export.load(io.BytesIO(content)).module())
 
@@ -130,7 +133,7 @@ def _safetensors(trained: Trained, _: Tensor) -> Exported:
         return Exported(content, load(path).model)
 
 
-def _output(trained: Trained) -> str:
-    """Return what the numbers that a model gives are called."""
+def _output_name(trained: Trained) -> str:
+    """Return the name of a model's output."""
     names = {Classification: "logits", Regression: "prediction"}
     return next((name for kind, name in names.items() if isinstance(trained.model, kind)), "output")

@@ -4,7 +4,6 @@ Nothing here needs torch.
 """
 
 import contextlib
-import fcntl
 import glob
 import os
 import re
@@ -53,17 +52,17 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Name of the run, ``mlp`` or ``experiments/mlp``, and its version, ``mlp/version_0``."""
+        """Run name and version, ``mlp/version_0``."""
         return f"{self.folder.parent.name}/{self.folder.name}"
 
     @property
     def version(self) -> int:
-        """Number of the run among those of its name."""
+        """The run's number among the runs with its name."""
         return int(self.folder.name.removeprefix("version_"))
 
     @property
     def config(self) -> Path:
-        """The whole configuration the run was started with, as ``--config`` takes it."""
+        """The complete config that the run was started with, as ``--config`` takes it."""
         return self.folder / "config.yaml"
 
     @property
@@ -103,11 +102,11 @@ def add_root_flag(parser: ArgumentParser) -> None:
 
 
 def claim_run_folder(root: Path, name: str) -> Run:
-    """Make the folder of a new run; two runs started together get two folders.
+    """Make the folder of a new run, even if several runs start at the same time.
 
     Args:
         root: Folder that holds, or will hold, ``lightning_logs``.
-        name: Name of the run.
+        name: Run name.
     """
     parent = root / LOGS / name
     parent.mkdir(parents=True, exist_ok=True)
@@ -115,23 +114,23 @@ def claim_run_folder(root: Path, name: str) -> Run:
     while True:
         try:
             (parent / f"version_{number}").mkdir()
-        except FileExistsError:  # another run was quicker
+        except FileExistsError:  # another process has just made it
             number += 1
         else:
             return Run(parent / f"version_{number}")
 
 
 def discard_unused_folder(run: Run) -> None:
-    """Remove the folder of a run that ended before it was set up: there is nothing in it to come back to."""
+    """Remove the folder of a run that ended before its config was written: it cannot be resumed."""
     if not run.config.exists():
         shutil.rmtree(run.folder, ignore_errors=True)
         with contextlib.suppress(OSError):
-            run.folder.parent.rmdir()  # if it was the first of its name
+            run.folder.parent.rmdir()  # if no other run has this name
 
 
 @contextlib.contextmanager
 def lock_run(run: Run | None) -> Iterator[None]:
-    """Keep others from training in a run's folder, if there is one; a process that ends lets go of it.
+    """Lock a run's folder, so that no other process trains in it; do nothing if there is no run.
 
     Raises:
         UsageError: If another process is training there.
@@ -139,49 +138,48 @@ def lock_run(run: Run | None) -> Iterator[None]:
     if run is None:
         yield
         return
-    folder = os.open(run.folder, os.O_RDONLY)
-    try:
-        if not _lock(folder):
+    with _try_lock(run) as is_locked:
+        if not is_locked:
             raise UsageError(f"{run.name} is being trained by another process; wait for its end, or stop it first")
         yield
-    finally:
-        os.close(folder)
 
 
 def is_run_locked(run: Run) -> bool:
-    """Return whether a process of this machine is training in a run's folder."""
+    """Return whether a process on this machine is training in a run's folder."""
+    with _try_lock(run) as is_locked:
+        return not is_locked
+
+
+@contextlib.contextmanager
+def _try_lock(run: Run) -> Iterator[bool]:
+    """Lock a run's folder, unless another process has; the lock ends with the process, even if it is killed."""
+    from filelock import lock_descriptor  # noqa: PLC0415  # slow to import, and few commands need it
+
     folder = os.open(run.folder, os.O_RDONLY)
     try:
-        return not _lock(folder)
+        try:
+            is_locked = lock_descriptor(folder, blocking=False)
+        except OSError:
+            is_locked = True  # the file system has no locks
+        yield is_locked
     finally:
         os.close(folder)
 
 
-def _lock(folder: int) -> bool:
-    """Lock an open folder until it is closed; return False if another process has done so."""
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks
-    return True
-
-
 def list_runs(root: Path, name: str | None = None) -> list[Run]:
-    """Return the runs of a name, or of all names, the latest last."""
+    """Return the runs with a name, or all runs, the latest last."""
     parents = "*" if name is None else glob.escape(name)
     folders = [path for path in (root / LOGS).glob(f"{parents}/version_*") if re.fullmatch(r"version_\d+", path.name)]
     runs = [Run(path) for path in folders if path.is_dir()]
-    return sorted(runs, key=lambda run: (_started(run), run.version))
+    return sorted(runs, key=lambda run: (_start_time(run), run.version))
 
 
 def find_run(root: Path, reference: str | None = None) -> Run:
-    """Return the run that a reference means, or the latest of all.
+    """Return the run that a reference names, or the latest of all.
 
     Args:
         root: Folder that holds ``lightning_logs``.
-        reference: ``mlp`` (the latest of that name), ``mlp/version_3``, or a run's folder.
+        reference: ``mlp`` (the latest with that name), ``mlp/version_3``, or a run's folder.
 
     Raises:
         UsageError: If there is no such run.
@@ -202,21 +200,21 @@ def find_run(root: Path, reference: str | None = None) -> Run:
 
 
 def run_of_checkpoint(path: Path) -> Run | None:
-    """Return the run that a checkpoint lies in, if it lies in one."""
+    """Return the run that a checkpoint belongs to, if its folder is that of a run."""
     run = Run(path.absolute().parent.parent)
     return run if path.parent.name == "checkpoints" and run.config.is_file() else None
 
 
+def relative_to_cwd(path: Path) -> Path:
+    """Return a path relative to the working directory, if it lies below it."""
+    relative = Path(os.path.relpath(path))
+    return path if ".." in relative.parts else relative
+
+
 def _latest(runs: list[Run]) -> Run:
-    """Return the latest run that trained; a folder may hold nothing but the scores of a foreign checkpoint."""
+    """Return the latest run that trained; other folders hold only scores of a checkpoint from elsewhere."""
     return next((run for run in reversed(runs) if run.checkpoints.is_dir()), runs[-1])
 
 
-def _started(run: Run) -> float:
+def _start_time(run: Run) -> float:
     return run.config.stat().st_mtime if run.config.exists() else run.folder.stat().st_mtime
-
-
-def relative_to_cwd(path: Path) -> Path:
-    """Return a path as it is written from the current folder, where it lies below it."""
-    relative = Path(os.path.relpath(path))
-    return path if ".." in relative.parts else relative

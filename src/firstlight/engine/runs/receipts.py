@@ -1,4 +1,4 @@
-"""A run's receipt, ``run.json``: what was run, with what, when, and how it ended. Nothing here needs torch."""
+"""A run's receipt, ``run.json``: what was run, when, with which versions, and how it ended. Needs no torch."""
 
 import json
 import os
@@ -11,17 +11,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from firstlight.engine import processes
 from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.folders import Run, is_run_locked, list_runs
 
-__all__ = ["find_run_of_job", "read", "status", "update"]
+__all__ = ["Ending", "Status", "find_run_of_job", "read", "status", "update"]
+
+Ending = Literal["finished", "stopped", "pruned", "failed"]
+"""How a run ends: at its last epoch, by a signal, by the sweep it belongs to, or by an error."""
+Status = Ending | Literal["running", "killed", "unknown"]
+"""Killed: the receipt says running, but no process trains the run. Unknown: there is no receipt."""
 
 
 def read(run: Run) -> dict[str, Any]:
-    """Return a run's receipt; an empty one if it has none that can be read."""
+    """Return a run's receipt, or an empty one if it is missing or damaged."""
     try:
         content = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -30,13 +35,17 @@ def read(run: Run) -> dict[str, Any]:
 
 
 def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
-    """Return the latest run of a name that a SLURM job began, if it left something to go on from."""
-    begun = [run for run in list_runs(root, name) if job and read(run).get("job") == job and run.last.is_file()]
-    return begun[-1] if begun else None
+    """Return the latest run with a name that a SLURM job started, if it has a checkpoint to resume from."""
+    started = [run for run in list_runs(root, name) if job and read(run).get("job") == job and run.last.is_file()]
+    return started[-1] if started else None
 
 
 def start(run: Run, seed: int, device: str) -> None:
-    """Begin a receipt, or go on with that of a run that is resumed."""
+    """Write the receipt of a run that starts or is resumed.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     receipt = read(run)
     update(
         run,
@@ -55,31 +64,43 @@ def start(run: Run, seed: int, device: str) -> None:
     )
 
 
-def end(run: Run, status: str, scores: Mapping[str, float], step: int, epochs: int, best: Mapping[str, Any]) -> None:
-    """Close a receipt."""
+def end(run: Run, status: Ending, scores: Mapping[str, float], step: int, epochs: int, best: Mapping[str, Any]) -> None:
+    """Add to the receipt how a run ended.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     update(run, end=_now(), status=status, step=step, epochs=epochs, best=dict(best), scores=dict(scores))
 
 
-def restore(run: Run, before: Mapping[str, Any], status: str) -> None:
-    """Leave the receipt of a run for which nothing was left to do as it was."""
-    if status == "finished" and before["status"] == "stopped":  # by a signal that came after its last step
+def restore(run: Run, before: Mapping[str, Any], status: Ending) -> None:
+    """Write the receipt from before a resume that had nothing left to train.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if status == "finished" and before["status"] == "stopped":  # the signal had come after the last step
         before = {**before, "status": status}
     update(run, **before)
 
 
 def update(run: Run, **fields: Any) -> None:
-    """Change fields of a receipt; the file is whole at every moment."""
+    """Change fields of a receipt in an atomic write.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     text = json.dumps({**read(run), **fields}, indent=2) + "\n"
     write_atomically(run.folder / "run.json", text.encode())
 
 
-def status(run: Run) -> str:
-    """Return how a run stands: ``running``, ``finished``, ``stopped``, ``pruned``, ``failed``, or else ``killed``."""
+def status(run: Run) -> Status:
+    """Return whether a run is running, or how it ended."""
     receipt = read(run)
-    state = str(receipt.get("status", "unknown"))
-    if state == "running" and receipt.get("host") == socket.gethostname() and not is_run_locked(run):
+    found: Status = receipt.get("status", "unknown")
+    if found == "running" and receipt.get("host") == socket.gethostname() and not is_run_locked(run):
         return "killed"
-    return state
+    return found
 
 
 def _version(package: str) -> str | None:
@@ -94,7 +115,7 @@ def _now() -> str:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return the commit of the current folder's checkout, and whether anything in it was changed."""
+    """Return the commit that is checked out in the working directory, and whether tracked files differ from it."""
     git = shutil.which("git")
     if git is None or not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
         return None

@@ -1,4 +1,4 @@
-"""Weights as a safetensors file, with what is needed to build the model again in its header."""
+"""Safetensors files that hold weights and, in their header, the class and arguments of the model and the data."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ from torch import Tensor
 from firstlight.engine.packages import require
 from firstlight.errors import CheckpointError
 
-__all__ = ["read_safetensors", "to_safetensors"]
+__all__ = ["CHECKPOINT_KEYS", "read_safetensors", "to_safetensors"]
 
-KEYS = {"model": ("model_class", "hyper_parameters"), "data": ("data_class", "datamodule_hyper_parameters")}
-"""Parts of a config, and the keys under which a checkpoint holds their class and arguments."""
+CHECKPOINT_KEYS = {"model": ("model_class", "hyper_parameters"), "data": ("data_class", "datamodule_hyper_parameters")}
+"""The keys of a checkpoint that hold the class and the arguments of the model and of the data."""
 
 
 def to_safetensors(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> bytes:
-    """Return the content of a file.
+    """Return the content of a safetensors file.
 
     Args:
         state_dict: The weights.
@@ -29,16 +29,16 @@ def to_safetensors(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) 
     from safetensors.torch import save  # noqa: PLC0415  # an extra
 
     tensors = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state_dict.items()}
-    header = {"format": "pt"} | {part: json.dumps(config[part]) for part in KEYS if config[part]}
+    header = {"format": "pt"} | {part: json.dumps(config[part]) for part in CHECKPOINT_KEYS if config[part]}
     return save(tensors, {**header, "checksum": _checksum(tensors, header)})
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
-    """Read a file that :func:`to_safetensors` made, as what a checkpoint would hold.
+    """Read a file from :func:`to_safetensors`, with the keys of a checkpoint.
 
     Raises:
-        CheckpointError: If it is missing, damaged, or was made by something else.
-        FirstlightError: If the package safetensors is missing.
+        CheckpointError: If the file is missing or damaged, or another program wrote it.
+        FirstlightError: If the package safetensors is not installed.
     """
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
@@ -48,24 +48,24 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
     checksum = header.pop("checksum", None)
     if checksum is None:
-        raise CheckpointError(f"checkpoint {path} does not say of which model it is: not from firstlight export")
+        raise CheckpointError(f"checkpoint {path} does not name its model: firstlight export did not write it")
     if checksum != _checksum(tensors, header):
-        raise CheckpointError(f"checkpoint {path} is damaged: it is not what was written")
+        raise CheckpointError(f"checkpoint {path} is damaged: its checksum is wrong")
     checkpoint = {"state_dict": tensors, "pytorch-lightning_version": lightning.__version__}
-    for part, (kind, arguments) in KEYS.items():
+    for part, (class_key, arguments_key) in CHECKPOINT_KEYS.items():
         if part in header:
             described = json.loads(header[part])
-            checkpoint |= {kind: described["class_path"], arguments: described["init_args"]}
+            checkpoint |= {class_key: described["class_path"], arguments_key: described["init_args"]}
     return checkpoint
 
 
 def _checksum(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
-    """Return a fingerprint of all that a file says; the format itself has none."""
+    """Return a checksum of the header and all tensors; the format itself has none."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
