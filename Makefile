@@ -1,23 +1,25 @@
-# Needs Python 3.11 or newer and make; every target sets up .venv first if it is missing or older than the lock.
+# Needs Python 3.11 or newer and a POSIX system; every target sets up .venv first if it is missing or older than the lock.
 
 PYTHON ?= python3
 CONFIG ?= autograd_cubic
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup fit test slow faults check bench notebooks tensorboard clean
+.PHONY: help setup fit test slow faults check bench tables golden notebooks tensorboard clean
 
 help:
-	@echo "make setup         set up .venv from requirements.lock"
-	@echo "make fit           train a model: CONFIG=$(CONFIG), and ARGS='--trainer.max_epochs 3' if wanted"
+	@echo "make setup         set up .venv from requirements.lock (6 GB on Linux)"
+	@echo "make fit           train a model: CONFIG=$(CONFIG), further flags in ARGS='--trainer.max_epochs 3'"
 	@echo "make test          run the tests"
-	@echo "make slow          run those that are left out of them: notebooks, exports, projects, more kills"
-	@echo "make faults        kill, stop and damage real runs, the whole matrix"
-	@echo "make check         lint, format and types"
-	@echo "make bench         measure speed"
-	@echo "make notebooks     run the notebooks and store what they show"
-	@echo "make tensorboard   look at the curves in a browser"
-	@echo "make clean         remove .venv and what tools left behind; runs stay"
+	@echo "make slow          run the slow tests: notebooks, exports, generated projects, more kills"
+	@echo "make faults        kill, stop and damage real runs in every way we know"
+	@echo "make check         lint, check format and types"
+	@echo "make bench         measure speed, and write the README's table of speed"
+	@echo "make tables        write the README's table of models from the configs"
+	@echo "make golden        record the golden losses and the command line's flags again"
+	@echo "make notebooks     run the notebooks and store their outputs"
+	@echo "make tensorboard   show the curves of all runs in a browser"
+	@echo "make clean         remove .venv and the caches of tools; runs stay"
 
 setup: .venv/ready
 
@@ -50,8 +52,14 @@ bench: setup
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.growth
 
+tables: setup
+	$(BIN)/python -m docs.tables
+
+golden: setup
+	$(BIN)/python -m tests.golden
+
 notebooks: setup
-	$(BIN)/python -m notebooks $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m notebooks $(ARGS)
 
 tensorboard: setup
 	$(BIN)/firstlight tensorboard

@@ -1,8 +1,8 @@
-"""Measure the goals: each real run beside its raw loop, in turn, several rounds, medians and ratios.
+"""Compare real runs with raw loops, in alternation, and print the medians of their times and ratios.
 
     python -m benchmarks [--rounds 5] [--only mlp]
 
-Every measurement is a process of its own with one torch thread. Needs the real images (FIRSTLIGHT_DATA).
+Each measurement runs in its own process with one torch thread. Needs the real images (FIRSTLIGHT_DATA).
 """
 
 import argparse
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from docs.tables import fill, markdown
 
 from benchmarks.processes import REPOSITORY, RESULTS, python, run
 
@@ -24,11 +26,11 @@ class Goal:
     """One comparison.
 
     Args:
-        work: What is done.
-        to: What it is compared to.
-        raw: Takes the time of the raw loop, in seconds.
-        ours: Takes the time of the real run.
-        at_most: The ratio that is to be reached.
+        work: What the run does.
+        to: What it is compared with.
+        raw: Measures that, in seconds.
+        ours: Measures the real run, in seconds.
+        at_most: The goal: the largest acceptable ratio of ours to raw.
     """
 
     work: str
@@ -124,20 +126,16 @@ def goals() -> dict[str, Goal]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the README's table."""
-    cells = [[row["work"], row["to"], f"{row['ratio']:.2f}", f"{row['at_most']:.2f}"] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in [["work", "to", "ratio", "goal"], ["---"] * 4, *cells])
+    cells = [[row["work"], row["to"], f"{row['ratio']:.2f}", _verdict(row)] for row in rows]
+    return markdown([["work", "compared with", "ratio (lower is better)", "goal"], *cells])
 
 
-def write_readme(rows: list[dict[str, Any]]) -> None:
-    """Put the table between its two marks in the README."""
-    path = REPOSITORY / "README.md"
-    begin, end = "<!-- make bench writes this table -->\n", "<!-- until here -->"
-    before, _, rest = path.read_text().partition(begin)
-    path.write_text(before + begin + table(rows) + end + rest.partition(end)[2])
+def _verdict(row: dict[str, Any]) -> str:
+    return f"{row['at_most']:.2f}" + ("" if row["ratio"] <= row["at_most"] else " (goal missed)")
 
 
 def main() -> None:
-    """Measure, print a table, and write it as JSON."""
+    """Measure, print a table, and write it as JSON and into the README."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="short names of comparisons")
@@ -158,7 +156,8 @@ def main() -> None:
         )
     (RESULTS / "goals.json").write_text(json.dumps(rows, indent=2) + "\n")
     if not options.only:
-        write_readme(rows)
+        readme = REPOSITORY / "README.md"
+        readme.write_text(fill(readme.read_text(), "bench", table(rows)))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,31 @@
+"""The README says what is true, and its translations say the same."""
+
 import ast
 import re
 from pathlib import Path
 
 import pytest
+from docs.tables import END, WORDS, fill, models, translations
 
 from firstlight.engine.cli import VERBS
 from firstlight.engine.command.configs import known
 
 ROOT = Path(__file__).parents[1]
-README = "README.md"
-TRANSLATIONS = ["README.es.md", "README.zh-CN.md"]
-ALL = [README, *TRANSLATIONS]
+README, *TRANSLATIONS = ALL = list(WORDS)
 
-TABLE_OF_SPEED = r"<!-- make bench writes this table -->.*<!-- until here -->"  # in README.md only
+SPEED = "<!-- make bench writes this table -->"  # in README.md only
 BLOCK = re.compile(r"^```(.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"(?:[\w-]+/)+|[\w-]+\.py\b", re.ASCII)
 NUMBER = r"\d+(?:[.,]\d+)*(?:e-\d+)?"
 
 
+def text(readme):
+    return (ROOT / readme).read_text(encoding="utf-8")
+
+
 def read(readme):
-    """Return a README without what a program writes into it."""
-    return re.sub(TABLE_OF_SPEED, "", (ROOT / readme).read_text(encoding="utf-8"), flags=re.DOTALL)
+    """Return a README without the tables that programs write into it."""
+    return re.sub(f"<!-- make .*?{END}", "", text(readme), flags=re.DOTALL)
 
 
 def tree(readme):
@@ -48,13 +53,8 @@ def words(text):
     return [" ".join(word.split()) for word in re.findall(r"`([^`]+)`", text)]
 
 
-def models(readme):
-    """Return the cells of the table of models, row by row."""
-    return [line.strip("| ").split(" | ") for line in prose(readme).splitlines() if line.startswith("| `")]
-
-
 def links(readme):
-    return re.findall(r"(?<=\]\()[^)]+|https?://[^\s,)]+", prose(readme))
+    return re.findall(r"(?<=\]\()[^)]+|(?<!\()https?://[^\s,)]+", prose(readme))
 
 
 @pytest.mark.parametrize("readme", TRANSLATIONS)
@@ -67,12 +67,14 @@ def test_translation_marks_the_same_words_as_code(readme):
     assert set(words(prose(readme))) == set(words(prose(README)))
 
 
-@pytest.mark.parametrize("readme", TRANSLATIONS)
-def test_translation_has_the_same_models_configs_and_scores(readme):
-    def facts(row):
-        return [(words(cell), re.findall(NUMBER, cell)) for cell in row]
+@pytest.mark.parametrize("readme", ALL)
+def test_table_of_models_is_what_make_tables_writes(readme):
+    assert text(readme) == fill(text(readme), "tables", models(readme)), "make tables"
 
-    assert [facts(row) for row in models(readme)] == [facts(row) for row in models(README)]
+
+@pytest.mark.parametrize("readme", TRANSLATIONS)
+def test_every_translated_word_is_in_the_table_of_models(readme):
+    assert [word for word in translations(readme).values() if word not in models(readme)] == []
 
 
 @pytest.mark.parametrize("readme", TRANSLATIONS)
@@ -101,16 +103,17 @@ def test_every_file_that_is_linked_to_exists(readme):
 @pytest.mark.parametrize("readme", TRANSLATIONS)
 def test_translation_sends_its_reader_to_the_table_of_speed(readme):
     assert f"{README}#speed" in links(readme)
-    assert re.search(r"^## Speed$.*" + TABLE_OF_SPEED, (ROOT / README).read_text(), re.MULTILINE | re.DOTALL)
-    assert "<!--" not in read(readme)
+    assert SPEED not in text(readme)
+    assert SPEED in text(README).partition("\n## Speed\n")[2]
 
 
 def test_every_file_in_the_tree_exists():
-    missing, folder = [], ROOT
+    missing, folders = [], {}
     for line in tree(README):
+        indent = len(line) - len(line.lstrip())
         first, *others = FILE.findall(line)
-        place = folder if line.startswith(" ") else ROOT
-        folder = folder if line.startswith(" ") else ROOT / first
+        place = ROOT.joinpath(*(folder for depth, folder in folders.items() if depth < indent))
+        folders = {depth: folder for depth, folder in folders.items() if depth < indent} | {indent: first}
         missing += [first] * (not (place / first).exists())
         missing += [name for name in others if not ((place / name).exists() or (place / first / name).exists())]
     assert missing == []
@@ -121,11 +124,6 @@ def test_every_preset_is_in_the_tree(readme):
     (line,) = (line for line in tree(readme) if "presets/" in line)
     named = re.split("[:：]", line)[-1].split()  # noqa: RUF001  # the colon of Chinese
     assert {f"presets/{name}" for name in named} == {name for name in known() if "/" in name}
-
-
-@pytest.mark.parametrize("readme", ALL)
-def test_every_config_has_a_row_among_the_models(readme):
-    assert sorted(words(row[2])[0] for row in models(readme)) == sorted(name for name in known() if "/" not in name)
 
 
 @pytest.mark.parametrize("readme", ALL)

@@ -1,14 +1,9 @@
 """The command line is what it was: a flag that comes, goes or gets another default shows here."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # for the file beside this one
-
-from record import COMMAND_LINE, ask_for_help, own_flags
+from tests.golden.record import COMMAND_LINE, ask_for_help, own_flags
 
 from firstlight.engine.cli import VERBS
 

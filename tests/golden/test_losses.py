@@ -2,15 +2,11 @@
 
 import json
 import math
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parent))  # for the file beside this one
-
-from record import LOSSES, flags, losses, machine
+from tests.golden.record import LOSSES, flags, losses, machine
 
 from firstlight.engine.command.configs import find_config, known
 
