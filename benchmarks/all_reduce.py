@@ -1,4 +1,4 @@
-"""Take the time of one all-reduce between two processes, over loopback: ``python -m benchmarks.all_reduce SIZE``."""
+"""Measure an all-reduce between two processes over loopback: ``python -m benchmarks.all_reduce SIZE``."""
 
 import statistics
 import sys
@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 
 
 def work(rank: int, size: int) -> None:
-    """Add up as many numbers as a gradient has, again and again."""
+    """Reduce a gradient of this size repeatedly, and print the median of the times."""
     dist.init_process_group("gloo", init_method=f"file://{Path('meeting').absolute()}", rank=rank, world_size=2)
     gradient, times = torch.zeros(size), []
     for _ in range(300):

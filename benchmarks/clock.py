@@ -1,4 +1,4 @@
-"""A callback that takes the time of a run's epochs, from the outside."""
+"""Callbacks that measure the times of a run."""
 
 import json
 import os
@@ -9,11 +9,11 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
-STARTED = float(os.environ.get("FIRSTLIGHT_BENCH_STARTED", "0"))  # when the process was started, by time.time()
+STARTED = float(os.environ.get("FIRSTLIGHT_BENCH_STARTED", "0"))  # time.time() at the start of the process
 
 
 class Clock(Callback):
-    """Write the seconds of each epoch and of the whole fit or evaluation, and the bytes held, to a file.
+    """Write the seconds of each epoch and of the whole fit or test, and the memory used, to a file.
 
     Args:
         path: The file.
@@ -52,7 +52,7 @@ class Clock(Callback):
 
 
 class FirstStep(Clock):
-    """Write the seconds from the start of the process to its first optimizer step, too."""
+    """Also write the seconds from the start of the process to its first optimizer step."""
 
     def on_before_optimizer_step(self, *args: Any) -> None:
         self.times.setdefault("first_step", time.time() - STARTED)

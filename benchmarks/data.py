@@ -1,4 +1,4 @@
-"""Data of any size, for how a run grows with it."""
+"""Random images, as many as wanted, to measure how a run's time and memory grow."""
 
 import torch
 

@@ -1,11 +1,10 @@
-"""How time and memory grow with the work: images, width, batch size, points of the sine, length of a run.
+"""How time and memory grow with images, hidden units, batch size, points of the sine and epochs.
 
     python -m benchmarks.growth [--only images width batch points length]
 
-Each line is one run of the real command line with everything on, in a process of its own with one torch thread.
-``time`` is of an epoch, and ``per unit`` what that makes of the unit named, compared to the line above: 1.00 or less is
-proportional or better. ``peak`` is the most memory the process held, and ``of need`` its ratio to data, model with
-gradients, and what a run with next to nothing holds together.
+Each line is one run of the real command line with everything on, in its own process with one torch thread. ``time`` is
+that of an epoch, ``per unit`` the time per unit relative to the line above: 1.00 is linear growth. ``peak`` is the peak
+memory of the process, ``of need`` its ratio to the sum of the data, the model with gradients, and a minimal run.
 """
 
 import argparse
@@ -17,7 +16,7 @@ from benchmarks.processes import RESULTS, run
 IMAGES = ("--model=MLP", "--data=benchmarks.data.RandomImages", "--updates_per_batch=20")
 CURVE = ("--model=AutogradCubic", "--model.lr=1e-12", "--data=Sine", "--data.batch_size=2000", "--updates_per_batch=20")
 
-# what grows, its values, whether an epoch is to take time in proportion, and the flag that sets it
+# what grows, its values, whether the time of an epoch should grow linearly with it, and the flags that set it
 GROWTH: dict[str, tuple[str, list[int], bool, Any]] = {
     "images": (
         "images",
@@ -53,22 +52,22 @@ GROWTH: dict[str, tuple[str, list[int], bool, Any]] = {
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure, print a table, and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=GROWTH, default=list(GROWTH))
     options = parser.parse_args()
-    nothing = run("fit", *IMAGES, "--data.num_images=100", "--trainer.max_epochs=1")["peak"]
-    print(f"a run with next to nothing holds {nothing / 1e6:.0f} MB")
+    minimal = run("fit", *IMAGES, "--data.num_images=100", "--trainer.max_epochs=1")["peak"]
+    print(f"peak memory of a minimal run: {minimal / 1e6:.0f} MB")
     rows = []
     for name in options.only:
-        what, values, proportional, flags = GROWTH[name]
+        what, values, is_linear, flags = GROWTH[name]
         print(f"\n{what:>20} {'time':>10} {'per unit':>9} {'peak':>9} {'of need':>8}")
         before = None
         for value in values:
             times = run("fit", "--trainer.max_epochs=3", *flags(value))
             seconds, peak = times["epochs"][-1], times["peak"]
-            unit = seconds / value if proportional else seconds
-            ratio, need = unit / (before or unit), peak / (nothing + times["bytes"])
+            unit = seconds / value if is_linear else seconds
+            ratio, need = unit / (before or unit), peak / (minimal + times["bytes"])
             print(f"{value:20,} {seconds:9.3f}s {ratio:9.2f} {peak / 1e6:6.0f} MB {need:8.2f}", flush=True)
             rows.append({"grows": name, "value": value, "seconds": seconds, "per_unit": ratio, "of_need": need})
             before = unit

@@ -1,4 +1,4 @@
-"""A LightningCLI script as people write it, with the same model and data: how long until its first step?"""
+"""A minimal LightningCLI script with the same model and data, to compare the time to the first step with."""
 
 from lightning.pytorch.cli import LightningCLI
 

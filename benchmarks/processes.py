@@ -1,4 +1,4 @@
-"""Run Python, or the real command line, in a process of its own with one torch thread."""
+"""Run Python or the real command line in its own process with one torch thread."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def python(*args: str, **env: str) -> str:
 
 
 def run(verb: str, *args: str, program: tuple[str, ...] = ("-m", "firstlight"), clock: str = "Clock") -> dict[str, Any]:
-    """Return the times of a real run, everything on."""
+    """Return the times of a real run with everything on."""
     callback = f'[{{"class_path": "benchmarks.clock.{clock}", "init_args": {{"path": "clock.json"}}}}]'
     times: dict[str, Any] = json.loads(python(*program, verb, *args, f"--trainer.callbacks={callback}"))
     return times

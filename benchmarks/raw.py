@@ -1,7 +1,7 @@
-"""The limit: loops written by hand, as fast as they can be made, that do the same work as a run's epochs.
+"""Loops written by hand that do the work of a run's epochs as fast as we can: the limit for a real run.
 
-Data lies in memory as bytes, the order is drawn once an epoch, loss and accuracy are summed on the way,
-and after every epoch the validation images are scored.
+Data are bytes in memory, the order is drawn once an epoch, loss and accuracy are summed up in training, and the
+validation images are scored after each epoch.
 """
 
 import sys

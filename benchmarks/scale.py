@@ -1,10 +1,10 @@
-"""What a step costs, what two processes tell each other in it, and what that makes of more: ``docs/scale.md``.
+"""The tables of ``docs/scale.md``: the time of a step, its communication, and the speed-up expected of more GPUs.
 
     python -m benchmarks.scale
 
-Times are medians of three runs with one torch thread a process; bytes are read off the loopback interface (Linux), as
-the difference of a long and a short run of two processes. Expected speed-ups of GPUs come from what was measured and
-from the assumptions below.
+Times are medians of three runs with one torch thread per process. Bytes are read off the loopback interface (Linux), as
+the difference of a long and a short run of two processes. Speed-ups of GPUs are estimates from these measurements and
+the assumptions below.
 """
 
 import statistics
@@ -16,20 +16,20 @@ from benchmarks.processes import python, run
 
 MODELS = ("SoftmaxRegression", "MLP", "NeuralNetwork")
 GPUS = (2, 4, 8, 16, 32, 64)
-# assumed of GPUs: operations a second that layers of this size reach, and links, by how many GPUs they join:
-# bytes a second, and seconds that the smallest all-reduce takes
+# assumptions about GPUs: operations per second that layers of this size reach; and, by the largest number of GPUs,
+# the bandwidth of the links between them in bytes per second and the seconds of the smallest all-reduce
 OPERATIONS = 10e12
 LINKS = {8: (200e9, 30e-6), 64: (12e9, 60e-6)}
 
 
 def loopback() -> int:
-    """Return the bytes that went over the loopback interface so far."""
+    """Return the bytes received over the loopback interface so far."""
     lines = Path("/proc/net/dev").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.strip().startswith("lo:"))
 
 
 def step(model: str, batch: int, steps: int, *flags: str) -> float:
-    """Return the seconds of a step of a run, of its second epoch, validation left out."""
+    """Return the seconds per step in the second epoch of a run without validation."""
     images = f"--data.num_images={round(steps * batch / 0.9)}"
     data = ("--data=benchmarks.data.RandomImages", images, f"--data.batch_size={batch}")
     times = run("fit", f"--model={model}", *data, "--trainer.max_epochs=2", "--trainer.limit_val_batches=0", *flags)
@@ -47,8 +47,8 @@ def bytes_a_step(model: str) -> float:
 
 
 def expected(floor: float, batch: int, num_parameters: int, gpus: int) -> float:
-    """Return how much faster than one so many GPUs take the steps, the examples of each batch shared out."""
-    seconds = 6 * num_parameters * batch / OPERATIONS  # forwards, and backwards twice as much
+    """Return the expected speed-up over one GPU, for a batch shared by all."""
+    seconds = 6 * num_parameters * batch / OPERATIONS  # forward, and twice as much backward
     bandwidth, latency = next(link for most, link in LINKS.items() if gpus <= most)
     exchange = latency + 2 * (gpus - 1) / gpus * 4 * num_parameters / bandwidth
     return (floor + seconds) / (floor + seconds / gpus + exchange)

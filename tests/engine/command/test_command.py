@@ -97,7 +97,7 @@ def test_config_of_this_folder_wins_over_one_of_the_package(did):
     Path("configs/mlp.yaml").write_text("# Mine\nmodel: MLP\ndata: FashionMNIST\ntrainer:\n  max_epochs: 77\n")
     assert printed(did("fit", "-c", "mlp", "--print_config"))["trainer"]["max_epochs"] == 77
     assert re.search(r"^mlp +Mine$", did("configs"), re.MULTILINE)
-    assert re.search(r"^presets/gpu +On one GPU$", did("configs"), re.MULTILINE)
+    assert re.search(r"^presets/gpu +Train on one GPU$", did("configs"), re.MULTILINE)
 
 
 def test_printed_config_runs(did):
