@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from firstlight import AutogradCubic, Sine
+from firstlight.engine.runs.exporting import Exported, example_inputs, export_model, largest_difference
+from firstlight.engine.runs.loading import Trained
+from firstlight.errors import FirstlightError
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Return a model and its data, as a run is loaded."""
+    return Trained(AutogradCubic().eval(), Sine(num_points=9), {}, tmp_path / "best.ckpt")
+
+
+def test_example_inputs_are_those_that_predict_takes(trained):
+    x = example_inputs(trained)
+    trained.data.setup("predict")
+    assert torch.equal(x, trained.data.test[0].float())
+
+
+def test_exported_program_computes_what_the_model_does_in_any_batch(trained):
+    exported = export_model(trained, "torch_export", torch.rand(2, 1))
+    for x in torch.rand(5, 1), torch.rand(1, 1):
+        torch.testing.assert_close(exported.run(x), trained.model(x))
+    assert largest_difference(trained, exported, torch.rand(5, 1)) < 1e-5
+
+
+def test_difference_is_found_in_a_batch_of_one_too(trained):
+    def wrong_alone(x):
+        return trained.model(x) + (0.5 if len(x) == 1 else 0.0)
+
+    with pytest.raises(FirstlightError, match=r"differ by 0\.5 from the model's"):
+        largest_difference(trained, Exported(b"", wrong_alone), torch.rand(5, 1))
+
+
+def test_outputs_that_are_nan_are_a_difference(trained):
+    exported = Exported(b"", lambda x: trained.model(x) * torch.nan)
+    with pytest.raises(FirstlightError, match="differ by nan"):
+        largest_difference(trained, exported, torch.rand(5, 1))
+
+
+def test_data_that_are_not_known_are_named_as_the_reason(trained):
+    with pytest.raises(FirstlightError, match=r"best\.ckpt does not name its data"):
+        example_inputs(trained._replace(data=None))
