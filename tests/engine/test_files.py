@@ -6,7 +6,7 @@ import pytest
 from firstlight.engine.files import write_atomically
 
 
-def test_file_is_made_with_its_folder_and_replaced():
+def test_file_is_written_with_its_folder_and_replaced():
     write_atomically("deep/er/file", b"old")
     write_atomically("deep/er/file", b"new")
     assert Path("deep/er/file").read_bytes() == b"new"
@@ -14,7 +14,7 @@ def test_file_is_made_with_its_folder_and_replaced():
 
 
 @pytest.mark.parametrize("fails", ["os.fsync", "pathlib.Path.replace"])
-def test_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(fails, monkeypatch):
+def test_failed_write_leaves_only_the_old_file(fails, monkeypatch):
     write_atomically("file", b"old")
 
     def full(*_):
@@ -27,7 +27,7 @@ def test_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(fails, 
     assert [path.name for path in Path().iterdir()] == ["file"]
 
 
-def test_interruption_leaves_no_part_behind(monkeypatch):
+def test_interrupted_write_leaves_no_file(monkeypatch):
     def interrupt(_):
         raise KeyboardInterrupt
 
@@ -37,7 +37,7 @@ def test_interruption_leaves_no_part_behind(monkeypatch):
     assert not list(Path().iterdir())
 
 
-def test_part_that_a_kill_left_behind_does_not_hinder():
+def test_file_that_a_killed_process_left_is_overwritten():
     Path(".file.part").write_bytes(b"half of what a killed process wro")
     write_atomically("file", b"new")
     assert Path("file").read_bytes() == b"new"

@@ -1,4 +1,4 @@
-"""Who a process is, by what those that start processes say in the environment."""
+"""Rank and number of processes follow from environment variables."""
 
 import pytest
 
@@ -19,8 +19,8 @@ NAMES = (
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """Return a function that makes this process one of several."""
+def environ(monkeypatch):
+    """Return a function that sets only these environment variables."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     return lambda environment: [monkeypatch.setenv(name, value) for name, value in environment.items()]
@@ -32,7 +32,7 @@ def told(monkeypatch):
         ({}, True, False),
         ({"LOCAL_RANK": "0"}, True, False),
         ({"LOCAL_RANK": "1"}, False, True),
-        ({"NODE_RANK": "1"}, False, False),  # Lightning's own, on the second of two machines
+        ({"NODE_RANK": "1"}, False, False),  # Lightning, on the second of two machines
         ({"NODE_RANK": "1", "LOCAL_RANK": "1"}, False, True),
         ({**TORCHRUN, "RANK": "0", "LOCAL_RANK": "0"}, True, False),
         ({**TORCHRUN, "RANK": "1", "LOCAL_RANK": "1"}, False, False),
@@ -40,11 +40,11 @@ def told(monkeypatch):
         ({**SRUN, "SLURM_PROCID": "0"}, True, False),
         ({**SRUN, "SLURM_PROCID": "5"}, False, False),
         ({**SRUN, "SLURM_JOB_NAME": "bash", "SLURM_PROCID": "5"}, True, False),  # a shell in a job
-        ({**SRUN, "SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False, True),  # Lightning's own processes, within a job
+        ({**SRUN, "SLURM_PROCID": "0", "LOCAL_RANK": "1"}, False, True),  # Lightning, within a job
     ],
 )
-def test_one_process_is_the_first(environment, is_first, was_started_by_first_process, told):
-    told(environment)
+def test_one_process_is_the_first(environment, is_first, was_started_by_first_process, environ):
+    environ(environment)
     assert (processes.is_first_process(), processes.was_started_by_first_process()) == (
         is_first,
         was_started_by_first_process,
@@ -55,15 +55,15 @@ def test_one_process_is_the_first(environment, is_first, was_started_by_first_pr
     ("environment", "layout"),
     [
         ({}, {}),
-        ({"LOCAL_RANK": "1", "WORLD_SIZE": "2"}, {}),  # Lightning's own: the config says how many
+        ({"LOCAL_RANK": "1", "WORLD_SIZE": "2"}, {}),  # Lightning: the config sets the number
         (TORCHRUN, {"devices": 4, "num_nodes": 2}),
         (SRUN, {"devices": 4, "num_nodes": 2}),
         ({**SRUN, "SLURM_JOB_NAME": "interactive"}, {}),
         ({**SRUN, **TORCHRUN, "WORLD_SIZE": "4"}, {"devices": 4, "num_nodes": 1}),  # torchrun within a job
     ],
 )
-def test_who_starts_processes_says_how_many(environment, layout, told):
-    told(environment)
+def test_number_of_processes_comes_from_the_launcher(environment, layout, environ):
+    environ(environment)
     assert processes.devices_and_nodes() == layout
 
 
@@ -78,12 +78,12 @@ def test_who_starts_processes_says_how_many(environment, layout, told):
         ({**SRUN, "SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "3"}, "5_3", False),
     ],
 )
-def test_task_of_a_job_knows_which(environment, job, was_requeued, told):
-    told(environment)
+def test_slurm_job_and_its_restarts_are_known(environment, job, was_requeued, environ):
+    environ(environment)
     assert (processes.slurm_job_id(), processes.was_slurm_job_requeued()) == (job, was_requeued)
 
 
 @pytest.mark.parametrize("number", ["", "7; rm", "all"])
-def test_job_of_no_number_is_not_queued_again(number, told):
-    told({**SRUN, "SLURM_JOB_ID": number})
+def test_job_without_a_number_is_not_requeued(number, environ):
+    environ({**SRUN, "SLURM_JOB_ID": number})
     assert not processes.requeue_slurm_job()

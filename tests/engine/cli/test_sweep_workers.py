@@ -1,4 +1,4 @@
-"""Whatever happens to the workers of a sweep, each trial is done once, and there are as many as were asked for."""
+"""Workers of a sweep may die or be stopped: each trial is still run once, and no more than asked for."""
 
 import csv
 import itertools
@@ -58,7 +58,7 @@ class Odd(LinearRegression):
             Path("stopped").touch()
             os.killpg(os.getpgid(worker), signal.SIGINT)  # as a terminal does
             (signals,) = [each for each in self.trainer.callbacks if isinstance(each, StopSignals)]
-            while not signals.number:  # until the worker has passed it on
+            while not signals.number:  # until the worker has passed the signal on
                 time.sleep(0.001)
 """
 
@@ -77,7 +77,7 @@ def tried(text):
 
 @pytest.fixture
 def odd(tmp_path):
-    """Return a function that sweeps over what happens to a model, in a process of its own."""
+    """Return a function that runs a sweep over faults of a model, in a process of its own."""
     (tmp_path / "odd.py").write_text(ODD)
 
     def run(*flags):
@@ -91,7 +91,7 @@ def odd(tmp_path):
 
 
 @pytest.mark.slow
-def test_trial_that_dies_does_not_end_the_sweep_and_a_worker_that_dies_only_leaves_what_it_was_doing(odd, tmp_path):
+def test_dead_run_does_not_end_the_sweep_and_a_dead_worker_loses_only_its_trial(odd, tmp_path):
     killed = odd()
     assert killed.status == -signal.SIGKILL
     assert tried(killed.text) == [0, 1, 2]
@@ -103,25 +103,25 @@ def test_trial_that_dies_does_not_end_the_sweep_and_a_worker_that_dies_only_leav
     stopped = odd()
     assert stopped.status == 128 + signal.SIGINT
     assert tried(stopped.text) == [3, 4]
-    assert stopped.text.endswith("stopped by SIGINT; the same command goes on with 1 trial\n")
+    assert stopped.text.endswith("stopped by SIGINT; run the same command again to continue with 1 trial\n")
     assert "trial 4: stopped" in stopped.text
 
     assert tried(odd().text) == [4]
     assert tried(odd().text) == []
     rows = {row["model.what"]: row for row in table(tmp_path)}
     assert sorted(row["trial"] for row in rows.values()) == [*"01234"]
-    for what in ("worker killed", "Ctrl-C"):  # the same model as "nothing", once it was left in peace
+    for what in ("worker killed", "Ctrl-C"):  # without its fault, the same model as "nothing"
         assert (rows[what]["status"], rows[what]["loss/val"]) == ("finished", rows["nothing"]["loss/val"])
         run = tmp_path / "lightning_logs" / rows[what]["runs"]
         receipt = json.loads((run / "run.json").read_text())
         assert receipt["status"] == "finished"
-        assert len(receipt["commands"]) == (2 if what == "Ctrl-C" else 1)  # it went on, in its own folder
+        assert len(receipt["commands"]) == (2 if what == "Ctrl-C" else 1)  # it was resumed in its own folder
     assert len(folders(tmp_path)) == 5
     assert not [path for path in (tmp_path / FOLDER).iterdir() if re.fullmatch(r"\.sweep\.journal\.\w{8}", path.name)]
 
 
 @pytest.mark.slow
-def test_workers_that_start_at_once_share_the_trials(tmp_path):
+def test_workers_that_start_together_share_the_trials(tmp_path):
     share(tmp_path)
 
 
@@ -135,7 +135,7 @@ def test_workers_share_the_trials_of_a_database(tmp_path, postgresql):
 
 
 @pytest.mark.slow
-def test_worker_of_a_database_that_is_killed_is_not_waited_for(odd, tmp_path, postgresql):
+def test_trial_of_a_killed_worker_in_a_database_is_run_by_the_next(odd, tmp_path, postgresql):
     where = ("--storage", postgresql)
     assert odd(*where).status == -signal.SIGKILL
     assert tried(odd(*where).text) == [3, 4]
@@ -144,7 +144,7 @@ def test_worker_of_a_database_that_is_killed_is_not_waited_for(odd, tmp_path, po
 
 
 def share(folder, *flags):
-    """Let four workers do twelve trials together, and see that each was done once."""
+    """Let four workers share twelve trials, and check that each was run once."""
     (folder / "mine.yaml").write_text(f"trials: 12\n{RANGE}")
     workers = [start(folder, *SWEEP, *flags, real=True) for _ in range(4)]
     ended = [worker() for worker in workers]
@@ -153,13 +153,13 @@ def share(folder, *flags):
     assert sorted(itertools.chain(*done)) == [*range(12)]
     rows = table(folder)
     assert sorted(int(row["trial"]) for row in rows) == [*range(12)]
-    assert len({row["model.lr"] for row in rows}) == 12  # workers that share a seed do not choose the same
+    assert len({row["model.lr"] for row in rows}) == 12  # workers with one seed do not choose the same values
     assert len({row["runs"] for row in rows}) == len(folders(folder)) == 12
 
 
 @pytest.fixture
 def postgresql(tmp_path_factory):
-    """Return the address of a database of PostgreSQL that is there for this test."""
+    """Return the address of a PostgreSQL database for this test."""
     pytest.importorskip("psycopg", reason="psycopg is the extra sweep")
     programs = [*Path("/usr/lib/postgresql").glob("*/bin"), *map(Path, os.environ["PATH"].split(os.pathsep))]
     home = next((folder for folder in programs if (folder / "initdb").exists() and (folder / "pg_ctl").exists()), None)
@@ -167,7 +167,7 @@ def postgresql(tmp_path_factory):
         pytest.skip("there is no PostgreSQL")
     become = []
     folder = tmp_path_factory.mktemp("postgresql")
-    if os.getuid() == 0:  # whom PostgreSQL refuses
+    if os.getuid() == 0:  # PostgreSQL does not run as root
         if not shutil.which("setpriv"):
             pytest.skip("PostgreSQL does not run as root, and there is no setpriv")
         folder = Path(f"/tmp/firstlight-{os.getpid()}-{time.monotonic_ns()}")

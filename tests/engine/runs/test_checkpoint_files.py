@@ -15,12 +15,12 @@ CONTENT = {"state_dict": {"weight": torch.arange(1000.0)}, "global_step": 7}
 
 @pytest.fixture
 def good():
-    """Return the bytes of a good checkpoint, which is there as ``good.ckpt``."""
+    """Write a valid checkpoint as ``good.ckpt``, and return its bytes."""
     save_checkpoint(CONTENT, "good.ckpt")
     return Path("good.ckpt").read_bytes()
 
 
-def test_checkpoint_comes_back_as_it_was_saved(good):
+def test_checkpoint_is_loaded_as_it_was_saved(good):
     loaded = load_checkpoint("good.ckpt")
     assert loaded["global_step"] == 7
     assert torch.equal(loaded["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
@@ -28,7 +28,7 @@ def test_checkpoint_comes_back_as_it_was_saved(good):
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut in half", "cut by a byte", "text", "without its first byte"])
-def test_damaged_checkpoint_is_refused_by_name(damage, good):
+def test_damaged_checkpoint_is_named(damage, good):
     damaged = {
         "empty": b"",
         "cut in half": good[: len(good) // 2],
@@ -53,7 +53,7 @@ def test_flipped_bit_in_a_weight_is_noticed(good):
             load_checkpoint("bad.ckpt")
 
 
-def test_flipped_bit_anywhere_never_passes_as_another_checkpoint(good):
+def test_flipped_bit_anywhere_never_changes_what_is_loaded(good):
     chance = random.Random(1)
     for _ in range(200):
         damaged = bytearray(good)
@@ -63,7 +63,7 @@ def test_flipped_bit_anywhere_never_passes_as_another_checkpoint(good):
             loaded = load_checkpoint("bad.ckpt")
         except CheckpointError as error:
             message = str(error)
-        else:  # the bit stood where nothing reads it
+        else:  # nothing reads the byte of this bit
             message = "bad.ckpt"
             assert loaded["global_step"] == 7
             assert torch.equal(loaded["state_dict"]["weight"], CONTENT["state_dict"]["weight"])
@@ -84,7 +84,7 @@ def test_code_in_a_checkpoint_is_not_executed(old_format):
 
 
 @pytest.mark.parametrize("content", [[], {"weight": torch.zeros(1)}])
-def test_file_that_a_trainer_did_not_write_is_refused_by_name(content):
+def test_file_that_a_trainer_did_not_write_is_named(content):
     torch.save(content, "bad.ckpt")
     with pytest.raises(CheckpointError, match=r"checkpoint bad\.ckpt was not written by a Trainer"):
         load_checkpoint("bad.ckpt")
@@ -96,7 +96,7 @@ def test_only_a_local_file_is_read(path, good):
         load_checkpoint(path)
 
 
-def test_zip_of_something_else_is_refused_by_name():
+def test_zip_file_of_another_program_is_named():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("hello.txt", "hello")
@@ -105,7 +105,7 @@ def test_zip_of_something_else_is_refused_by_name():
         load_checkpoint("bad.ckpt")
 
 
-def test_checkpoint_that_cannot_be_written_leaves_the_old_one(good, monkeypatch):
+def test_failed_write_leaves_the_old_checkpoint(good, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 

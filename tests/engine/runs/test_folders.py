@@ -9,7 +9,7 @@ from firstlight.errors import UsageError
 
 
 def make(name, *, seconds, trained=True):
-    """Make a run that began at a time."""
+    """Make a run that started at a time."""
     run = claim_run_folder(Path(), name)
     run.config.write_text("seed_everything: 0\n")
     if trained:
@@ -20,19 +20,19 @@ def make(name, *, seconds, trained=True):
     return run
 
 
-def test_runs_of_a_name_are_numbered():
+def test_runs_with_one_name_are_numbered():
     assert [claim_run_folder(Path(), "mlp").folder for _ in range(3)] == [
         Path("lightning_logs/mlp", f"version_{number}") for number in range(3)
     ]
 
 
-def test_number_of_a_run_is_above_all_that_are_there():
+def test_new_run_has_the_next_number():
     Path("lightning_logs/mlp/version_7").mkdir(parents=True)
     Path("lightning_logs/mlp/version_old").mkdir()
     assert claim_run_folder(Path(), "mlp").version == 8
 
 
-def test_runs_are_in_the_order_in_which_they_began():
+def test_runs_are_listed_by_start():
     make("mlp", seconds=3)
     make("neuron", seconds=1)
     make("mlp", seconds=2)
@@ -48,7 +48,7 @@ def test_reference_finds_a_run():
     assert find_run(Path(), str(first.folder.absolute())).folder == first.folder.absolute()
 
 
-def test_run_that_did_not_train_does_not_hide_one_that_did():
+def test_latest_run_is_one_that_trained():
     trained = make("mlp", seconds=1)
     make("mlp", seconds=2, trained=False)
     assert find_run(Path(), "mlp") == trained
@@ -56,7 +56,7 @@ def test_run_that_did_not_train_does_not_hide_one_that_did():
 
 
 @pytest.mark.parametrize("reference", ["neuron", "mlp/version_9", "..", ".", "/", "*"])
-def test_run_that_is_not_there_is_not_found(reference):
+def test_missing_run_is_named(reference):
     make("mlp", seconds=1)
     with pytest.raises(UsageError, match=r"no run '.+' in lightning_logs"):
         find_run(Path(), reference)
@@ -70,6 +70,6 @@ def test_checkpoint_knows_its_run():
     assert folders.run_of_checkpoint(Path("last.ckpt")) is None
 
 
-def test_path_is_short_only_below_the_current_folder(tmp_path):
+def test_path_is_relative_only_below_the_working_directory(tmp_path):
     assert str(Run(tmp_path / "lightning_logs/mlp/version_0")) == "lightning_logs/mlp/version_0"
     assert folders.relative_to_cwd(tmp_path.parent) == tmp_path.parent

@@ -1,4 +1,4 @@
-"""What the command line trained, a program of one's own loads; the scores are the same."""
+"""A program loads what the command line trained, and gets the same scores."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def small(fashion_root):
     return ("-c", "mlp", "--data.root", fashion_root, "--model.hidden_dims=[5]", "--trainer.max_epochs=2")
 
 
-def test_loop_over_a_loaded_run_gives_the_score_that_the_command_line_gives(did, fashion_root):
+def test_loaded_run_has_the_scores_of_the_command_line(did, fashion_root):
     did("fit", *small(fashion_root))
     did("test")
     scores = json.loads(Path("lightning_logs/mlp/version_0/test.json").read_text())
@@ -37,7 +37,7 @@ def test_loop_over_a_loaded_run_gives_the_score_that_the_command_line_gives(did,
     assert float((logits.argmax(1) == y).float().mean()) == pytest.approx(scores["accuracy/test"], rel=1e-6)
 
 
-def test_all_ways_to_name_a_run_mean_the_same(did):
+def test_all_references_to_a_run_load_the_same_checkpoint(did):
     did("fit", *CUBIC)
     did("fit", *CUBIC)
     folder = Path("lightning_logs/autograd_cubic/version_1")
@@ -55,7 +55,7 @@ def test_killed_run_without_a_best_checkpoint_is_loaded_from_its_last(did):
     assert load().checkpoint == folder / "last.ckpt"
 
 
-def test_config_says_what_a_checkpoint_does_not(did):
+def test_config_replaces_what_the_checkpoint_lacks(did):
     did("fit", *CUBIC)
     path = Path("lightning_logs/autograd_cubic/version_0/checkpoints/best.ckpt")
     content = torch.load(path, weights_only=True)
@@ -69,7 +69,7 @@ def test_config_says_what_a_checkpoint_does_not(did):
 
 
 @pytest.mark.slow
-def test_another_project_loads_a_run_with_nothing_but_the_package(did, tmp_path):
+def test_another_project_loads_a_run(did, tmp_path):
     did("fit", *CUBIC)
     expected = load().model(torch.ones(1, 1)).item()
     project = tmp_path / "elsewhere"

@@ -38,7 +38,7 @@ def test_receipt_says_what_was_run_and_how_it_ended(run, monkeypatch):
     assert receipt["start"] <= receipt["end"]
 
 
-def test_receipt_of_a_resumed_run_goes_on(run, monkeypatch):
+def test_receipt_of_a_resumed_run_keeps_its_start_and_adds_a_command(run, monkeypatch):
     for words in (["firstlight", "fit"], ["firstlight", "fit", "--resume"]):
         monkeypatch.setattr(sys, "argv", words)
         receipts.start(run, seed=0, device="cpu")
@@ -47,21 +47,21 @@ def test_receipt_of_a_resumed_run_goes_on(run, monkeypatch):
     assert receipts.read(run)["start"] == first
 
 
-def test_run_that_nobody_trains_any_more_was_killed(run):
+def test_running_run_without_a_lock_was_killed(run):
     receipts.start(run, seed=0, device="cpu")
     assert receipts.status(run) == "killed"
-    receipts.update(run, host="elsewhere")  # there is no knowing from here
+    receipts.update(run, host="elsewhere")  # whose locks are not seen here
     assert receipts.status(run) == "running"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\xff"])
-def test_receipt_that_cannot_be_read_is_as_good_as_none(run, text):
+def test_damaged_receipt_is_empty(run, text):
     (run.folder / "run.json").write_text(text, encoding="latin-1")
     assert receipts.read(run) == {}
     assert receipts.status(run) == "unknown"
 
 
-def test_receipt_is_changed_as_a_whole(run, monkeypatch):
+def test_receipt_is_written_atomically(run, monkeypatch):
     receipts.update(run, status="running")
 
     def full(_):
@@ -73,7 +73,7 @@ def test_receipt_is_changed_as_a_whole(run, monkeypatch):
     assert receipts.read(run) == {"status": "running"}
 
 
-def test_receipt_names_the_commit_and_whether_it_was_changed(run):
+def test_receipt_names_the_commit_and_whether_files_differ(run):
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     Path("file").write_text("old")
     for words in (["init", "-q"], ["add", "file"], ["commit", "-qm", "first"]):

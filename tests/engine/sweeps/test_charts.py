@@ -6,20 +6,20 @@ AXES = {"lr": {"low": 0.01, "high": 1.0, "log": True}, "kind": {"values": ("a", 
 TRIALS = [{"lr": 0.1, "kind": "c", "score": 3.0}, {"lr": 1.0, "kind": "a", "score": 1.0}]
 
 
-def test_each_trial_is_a_line_through_its_values_with_the_best_on_top():
+def test_each_trial_is_a_line_through_its_values_and_the_best_is_drawn_last():
     figure = parallel_coordinates(TRIALS, AXES, "score", "title")
     worse, best = [patch.get_path().vertices[::3].tolist() for patch in figure.axes[0].patches]
     assert best == [[0, pytest.approx(0.5)], [1, 1], [2, 1]]
     assert worse == [[0, 1], [1, 0], [2, 0]]
 
 
-def test_axes_name_their_ends_and_what_they_are():
+def test_axes_have_titles_and_ticks():
     figure = parallel_coordinates(TRIALS, AXES, "score", "title")
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["lr", "0.01", "0.1", "1", "kind", "a", "b", "c", "score", "1", "2", "3"]
 
 
-def test_most_important_is_on_top():
+def test_most_important_setting_is_on_top():
     figure = importances({"lr": 0.7, "kind": 0.1, "width": 0.2}, "title")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["kind", "width", "lr"]
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.1, 0.2, 0.7]

@@ -1,4 +1,4 @@
-"""What a worker does with the folders that another one left behind, with training left out."""
+"""What a worker does with runs that an earlier worker left behind; nothing is trained here."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,11 @@ import pytest
 
 pytest.importorskip("optuna", reason="optuna is the extra sweep")
 
-from firstlight.engine.sweeps import children, locks
-from firstlight.engine.sweeps.plan import Choices, Plan
+from optuna.distributions import CategoricalDistribution
+
+from firstlight.engine.sweeps import children
+from firstlight.engine.sweeps.plan import Plan
+from firstlight.engine.sweeps.storage import open_storage
 from firstlight.engine.sweeps.study import Study
 from firstlight.engine.sweeps.worker import Worker
 from firstlight.errors import FirstlightError
@@ -19,7 +22,7 @@ TYPED = [*FLAGS, "--lr=0.1", "--seed_everything=7"]
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Return the flags of the runs that were trained; each ends with the score 3."""
+    """Return the flags of the runs that are trained from here on; each ends with the score 3."""
     typed = []
 
     class Child:
@@ -37,25 +40,25 @@ def trained(monkeypatch):
 
 @pytest.fixture
 def work():
-    """Return a function that lets a worker do a sweep of one trial of one run, begun by another in a folder."""
+    """Return a function that runs a sweep of one trial with one run, which another worker may have started."""
 
     def run(begun=None):
-        keeper = locks.keeper("sweep.journal")
-        plan = Plan({"lr": Choices(("0.1",))}, [{"seed_everything": "7"}], 1)
-        study = Study(keeper, "mine", plan, {"monitor": "score", "mode": "min", "seed": 0, "settings": {}})
+        storage = open_storage("sweep.journal")
+        plan = Plan({"lr": CategoricalDistribution(("0.1",))}, [{"seed_everything": "7"}], 1)
+        study = Study(storage, "mine", plan, {"monitor": "score", "mode": "min", "seed": 0, "settings": {}})
         trial = study.claim()
         if begun:
             trial.set_user_attr("runs", {"0": f"mine/{begun.name}"})
         worker = Worker(study, FLAGS, Path(), "mine")
-        outcome = worker._try(trial)
-        keeper.close()
+        outcome = worker._run_trial(trial)
+        storage.release_lock()
         return outcome, study.trials()[0]
 
     return run
 
 
 def leave(version, status, commands, best=2.0):
-    """Write what a run leaves in its folder."""
+    """Write the files of a run."""
     run = Path(f"lightning_logs/mine/version_{version}")
     (run / "checkpoints").mkdir(parents=True)
     (run / "checkpoints/last.ckpt").touch()
@@ -65,19 +68,19 @@ def leave(version, status, commands, best=2.0):
     return run
 
 
-def test_run_that_had_finished_is_not_trained_again(trained, work):
+def test_finished_run_is_not_trained_again(trained, work):
     outcome, trial = work(leave(0, "finished", [["firstlight", "fit", *TYPED]]))
     assert (outcome, trained) == ("score 2", [])
     assert trial.user_attrs["config"] == "seed_everything: 7\n"
 
 
-def test_run_that_had_been_stopped_goes_on(trained, work):
+def test_stopped_run_is_resumed(trained, work):
     run = leave(0, "stopped", [["firstlight", "fit", *TYPED]])
     assert work(run)[0] == "score 3"
     assert trained == [["--resume", str(run)]]
 
 
-def test_run_that_had_been_killed_is_trained_again_in_a_new_folder(trained, work):
+def test_killed_run_is_trained_again_in_a_new_folder(trained, work):
     run = leave(0, "running", [["firstlight", "fit", *TYPED]])
     outcome, trial = work(run)
     assert (outcome, trained) == ("score 3", [TYPED])
@@ -86,21 +89,21 @@ def test_run_that_had_been_killed_is_trained_again_in_a_new_folder(trained, work
 
 
 @pytest.mark.parametrize("status", ["finished", "stopped", "running"])
-def test_folder_of_that_name_that_is_of_another_run_is_left_alone(status, trained, work):
+def test_folder_of_another_trial_is_not_touched(status, trained, work):
     run = leave(0, status, [["firstlight", "fit", *FLAGS, "--lr=0.2", "--seed_everything=7"]])
     assert work(run)[0] == "score 3"
     assert trained == [TYPED]
     assert run.exists()
 
 
-def test_run_without_a_score_is_a_failure(trained, work, monkeypatch):
+def test_run_without_a_score_fails_its_trial(trained, work, monkeypatch):
     monkeypatch.setattr(children.Child, "wait", lambda *_: ("finished", None))
     outcome, trial = work()
     assert outcome == "failed: it has no score"
     assert trial.user_attrs["error"] == "it has no score"
 
 
-def test_error_of_a_run_is_the_trials(trained, work, monkeypatch):
+def test_error_in_a_run_fails_its_trial(trained, work, monkeypatch):
     def wait(*_):
         raise FirstlightError("out of luck")
 

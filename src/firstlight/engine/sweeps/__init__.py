@@ -1,5 +1,6 @@
-"""A sweep: many runs that differ in what is searched, shared by any number of workers.
+"""A sweep: a hyperparameter search, shared by any number of workers.
 
-``plan`` reads the file that says what is searched; ``children`` does things in processes of their own, and
-``fits`` is what they do; ``locks`` and ``study`` share the trials; ``results`` and ``pictures`` say what came out.
+``sweep`` is a worker's part in it. ``plan`` reads the sweep file; ``storage`` holds the trials and the workers' locks;
+``study`` hands out trials and ``worker`` runs them; ``children`` starts processes for what is in ``fits``; ``results``
+and ``charts`` show what came out.
 """

@@ -1,142 +1,146 @@
-"""A worker of a sweep: it takes one trial after the other, and says how each ended."""
+"""A worker of a sweep: it runs one trial after the other."""
 
 import os
 import shutil
 import signal
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from optuna.trial import Trial
 
-from firstlight.engine.runs import folders, receipts
-from firstlight.engine.runs.folders import LOGS, Run
+from firstlight.engine.processes import STOP_SIGNALS
+from firstlight.engine.runs import receipts
+from firstlight.engine.runs.folders import LOGS, Run, is_run_locked
+from firstlight.engine.runs.receipts import Ending
 from firstlight.engine.sweeps import children
-from firstlight.engine.sweeps.plan import counted, flags_of
-from firstlight.engine.sweeps.study import Study
+from firstlight.engine.sweeps.plan import to_flags, trial_count
+from firstlight.engine.sweeps.study import Study, standard_deviation
 from firstlight.errors import FirstlightError
 
 __all__ = ["Worker"]
 
-POLL = 0.5
-"""Seconds between looks at what other workers do."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+POLL_INTERVAL = 0.5
+"""Seconds between two looks for a trial, while other workers run the last ones."""
 
 
 class Worker:
-    """Whoever takes one trial after the other, and trains its runs in processes of their own.
+    """Runs one trial after the other, each of its runs in a process of its own.
 
     Args:
         study: The trials.
-        flags: As for ``fit``, for all runs.
+        flags: Flags of ``fit`` for all runs.
         root: Folder that holds ``lightning_logs``.
-        name: What the sweep is called.
+        name: Name of the sweep.
     """
 
     def __init__(self, study: Study, flags: list[str], root: Path, name: str) -> None:
-        self.study, self.flags, self.root = study, flags, root
-        self.log = root / LOGS / name / "sweep.log"
+        self.study, self.flags, self.logs = study, flags, root / LOGS
+        self.log = self.logs / name / "sweep.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.stopped = 0
+        self.stopped_by = 0
         self._child: children.Child | None = None
 
     def work(self) -> None:
-        """Take trials until all are finished, or a signal comes."""
-        for number in SIGNALS:
-            signal.signal(number, self._receive)
-        waiting = False
-        while not self.stopped:
+        """Run trials until all have ended, or a signal stops the worker."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._handle_signal)
+        is_waiting = False
+        while not self.stopped_by:
             trial = self.study.claim()
             if trial:
-                self._line(trial, self._try(trial))
-            elif left := self.study.unfinished():
-                if not waiting:
-                    print(f"waiting for {counted(left)} that other workers have begun", flush=True)
-                waiting = True
-                time.sleep(POLL)
+                self._print_outcome(trial, self._run_trial(trial))
+            elif unfinished := self.study.unfinished():
+                if not is_waiting:
+                    print(f"waiting for {trial_count(unfinished)} of other workers", flush=True)
+                is_waiting = True
+                time.sleep(POLL_INTERVAL)
             else:
                 return
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        """Pass a signal on: a run ends at its next border; a second signal ends everything at once."""
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
+        """Pass a signal on to the run, which stops at its next checkpoint; a second signal ends both at once."""
         if self._child:
-            self._child.tell(signal.SIGKILL if self.stopped else number)
-        if self.stopped:
+            self._child.tell(signal.SIGKILL if self.stopped_by else number)
+        if self.stopped_by:
             os._exit(128 + number)
-        self.stopped = number
+        self.stopped_by = number
 
-    def _try(self, trial: Trial) -> str:
-        """Train a trial's runs, note how it ended, and say it."""
-        scores = []
+    def _run_trial(self, trial: Trial) -> str:
+        """Train a trial's runs and record how it ended; return that as text."""
+        scores: list[float] = []
         for number in range(len(self.study.plan.repeats)):
+            if self.stopped_by:
+                return "stopped"
             try:
-                status, score = self._run(trial, number) if not self.stopped else ("stopped", None)
+                status, score = self._train(trial, number)
+                reason = f"it has no {self.study.monitor}" if status == "finished" else status
             except FirstlightError as error:
-                status, score = f"failed: {error}", None
-            if self.stopped and status != "finished":
-                return "stopped"  # once this worker has ended, another puts the trial back into the queue
-            if status == "finished" and score is None:
-                status = f"failed: it has no {self.study.monitor}"
+                status, score, reason = "failed", None, str(error)
+            if self.stopped_by and status != "finished":
+                return "stopped"  # another worker puts the trial back into the queue once this one has ended
             if status == "pruned":
                 self.study.prune(trial)
                 return status
             if score is None:
-                self.study.fail(trial, status.removeprefix("failed: "))
-                return status
+                self.study.fail(trial, reason)
+                return f"failed: {reason}"
             scores.append(score)
-        first = Run(self.root / LOGS / trial.user_attrs["runs"]["0"])
+        first = Run(self.logs / trial.user_attrs["runs"]["0"])
         self.study.finish(trial, scores, first.config.read_text(encoding="utf-8"))
-        return f"{self.study.monitor} {_spread(scores)}"
+        deviation = standard_deviation(scores)
+        spread = "" if deviation is None else f" +- {deviation:.2g}"
+        return f"{self.study.monitor} {statistics.fmean(scores):.5g}{spread}"
 
-    def _run(self, trial: Trial, number: int) -> tuple[str, float | None]:
-        """Train one run of a trial, unless that is done; return how it ended, and its best score."""
-        left = trial.user_attrs.get("runs", {}).get(str(number))
-        run = Run(self.root / LOGS / left) if left else None
-        values = {**trial.params, **self.study.plan.repeats[number]}
-        flags = [*self.flags, *flags_of(values)]
-        # on another machine's disk a folder of this name may be another trial's
-        if run and [words[2:] for words in receipts.read(run).get("commands", [])][:1] == [flags]:
-            state, best = receipts.status(run), receipts.read(run).get("best") or {}
-            if state in ("finished", "pruned"):
-                return state, best.get("score")
-            if state == "stopped" and run.last.is_file():
+    def _train(self, trial: Trial, number: int) -> tuple[Ending, float | None]:
+        """Train one run of a trial, or what an earlier worker left of it; return how it ended, and its best score."""
+        flags = [*self.flags, *to_flags({**trial.params, **self.study.plan.repeats[number]})]
+        run = self._earlier_run(trial, number, flags)
+        if run:
+            status, best = receipts.status(run), receipts.read(run).get("best") or {}
+            if status in ("finished", "pruned"):
+                return status, best.get("score")
+            if status == "stopped" and run.last.is_file():
                 flags = ["--resume", str(run.folder)]
-            elif not folders.is_run_locked(run):
-                shutil.rmtree(run.folder)  # it was killed, and comes again to the same bits
-
-        def answer(message: tuple[Any, ...]) -> bool:
-            kind, *content = message
-            if kind == "run":
-                trial.set_user_attr("runs", {**trial.user_attrs.get("runs", {}), str(number): content[0]})
-            elif number == 0:  # only runs of the same seed or fold are compared
-                epoch, score = content
-                trial.report(score, epoch)
-                return trial.should_prune()
-            return False
-
+            elif not is_run_locked(run):
+                shutil.rmtree(run.folder)  # it was killed, and the same flags give the same run again
         self._child = children.Child("fit", flags, log=self.log)
-        if self.stopped:
-            self._child.tell(self.stopped)
+        if self.stopped_by:
+            self._child.tell(self.stopped_by)
         try:
-            status, score = self._child.wait(answer, self.study.keeper.sign)
+            status, score = self._child.wait(partial(self._answer, trial, number), self.study.storage.heartbeat)
         finally:
             self._child = None
         return status, score
 
-    def _line(self, trial: Trial, outcome: str) -> None:
-        values = "  ".join(f"{key}={_brief(value)}" for key, value in trial.params.items())
+    def _earlier_run(self, trial: Trial, number: int, flags: list[str]) -> Run | None:
+        """Return the run that an earlier worker started for this trial with the same flags, if there is one."""
+        name = trial.user_attrs.get("runs", {}).get(str(number))
+        run = Run(self.logs / name) if name else None
+        commands = receipts.read(run).get("commands", []) if run else []
+        # on the disk of another machine, a folder with this name may belong to another trial
+        return run if [words[2:] for words in commands[:1]] == [flags] else None
+
+    def _answer(self, trial: Trial, number: int, message: tuple[Any, ...]) -> bool:
+        """Record the folder or the score that a run reports, and return whether to prune it."""
+        kind, *content = message
+        if kind == "run":
+            trial.set_user_attr("runs", {**trial.user_attrs.get("runs", {}), str(number): content[0]})
+        elif number == 0:  # only runs with the same seed or fold are compared
+            epoch, score = content
+            trial.report(score, epoch)
+            return trial.should_prune()
+        return False
+
+    def _print_outcome(self, trial: Trial, outcome: str) -> None:
+        values = "  ".join(f"{key}={_format(value)}" for key, value in trial.params.items())
         best = self.study.ranked()[:1]
         so_far = f"  best: {best[0].value:.5g} (trial {best[0].number})" if best and best[0].value is not None else ""
         print(f"trial {trial.number}: {outcome}  {values}{so_far}".replace("\n", " "), flush=True)
 
 
-def _spread(scores: list[float]) -> str:
-    """Return the mean of a trial's scores and their standard deviation."""
-    deviation = f" +- {statistics.stdev(scores):.2g}" if len(scores) > 1 else ""
-    return f"{statistics.fmean(scores):.5g}{deviation}"
-
-
-def _brief(value: Any) -> str:
+def _format(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
