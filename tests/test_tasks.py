@@ -100,24 +100,6 @@ def test_scores_are_of_their_own_epoch_only(numbers, quick_trainer):
     assert scores(trainer) == pytest.approx({"loss/train": train, "loss/val": val}, rel=1e-6)
 
 
-class Save(Callback):
-    """Save a checkpoint after every step, and at the end of every epoch."""
-
-    def on_train_batch_end(self, trainer, *_):
-        trainer.save_checkpoint(f"step {trainer.global_step}")
-
-    def on_train_epoch_end(self, trainer, *_):
-        trainer.save_checkpoint(f"epoch {trainer.current_epoch}")
-
-
-@pytest.mark.parametrize("checkpoint", ["step 2", "step 3", "epoch 0", "step 4", "step 5"])
-def test_a_resumed_epoch_has_the_training_loss_of_the_whole_epoch(checkpoint, numbers, quick_trainer):
-    unbroken, resumed = quick_trainer(max_epochs=2, callbacks=[Save()]), quick_trainer(max_epochs=2)
-    unbroken.fit(LinearRegression(lr=0.05), numbers)  # an epoch has 3 steps
-    resumed.fit(LinearRegression(lr=0.05), numbers, ckpt_path=checkpoint, weights_only=True)
-    assert scores(resumed) == pytest.approx(scores(unbroken), rel=1e-6)
-
-
 def test_accuracy_counts_examples_and_not_classes():
     model = SoftmaxRegression(num_features=3, num_classes=3)
     y = torch.tensor([0, 0, 0, 1])

@@ -93,26 +93,11 @@ class Task(LightningModule, ABC):
         self._log_scores(self.test_scores, "test")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the names of the classes, and what was counted so far in this epoch, over all processes."""
+        """Name the classes of the model and its data module, so that a checkpoint says what it is a checkpoint of."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         for key, part in (("model_class", self), ("data_class", data)):
             if part is not None:
                 checkpoint[key] = f"{type(part).__module__}.{type(part).__qualname__}"
-        checkpoint["train_scores"] = {}
-        if self.trainer.is_last_batch:
-            return  # a run that goes on from here begins the next epoch
-        for name, score in self.train_scores.items():
-            score.sync(should_sync=self.trainer.world_size > 1)
-            checkpoint["train_scores"][name] = score.metric_state
-            score.unsync(should_unsync=self.trainer.world_size > 1)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on counting; what all processes had counted goes to the first."""
-        for name, states in checkpoint.get("train_scores", {}).items():
-            if self.global_rank == 0 and name in self.train_scores:
-                self.train_scores[name]._update_count = 1  # else it warns that it is empty
-                for state, value in states.items():
-                    setattr(self.train_scores[name], state, value)
 
     def _step(self, batch: Batch, scores: MetricCollection) -> Tensor:
         x, y = batch

@@ -5,6 +5,7 @@ from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimiz
 from firstlight.engine.callbacks.predictions import Predictions
 from firstlight.engine.callbacks.progress import EpochLines, progress_bar
 from firstlight.engine.callbacks.pruning import Pruned, Pruning
+from firstlight.engine.callbacks.scores import TrainingScores
 from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
 from firstlight.engine.callbacks.stopping import Ended, Stopped, StopSignals
 from firstlight.engine.callbacks.tensorboard.dashboard import Dashboard, tensorboard
@@ -28,6 +29,7 @@ __all__ = [
     "StepSeeds",
     "StopSignals",
     "Stopped",
+    "TrainingScores",
     "TypedOptimizer",
     "progress_bar",
     "tensorboard",

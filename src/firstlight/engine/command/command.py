@@ -24,6 +24,7 @@ from firstlight.engine.callbacks import (
     StepSeeds,
     Stopped,
     StopSignals,
+    TrainingScores,
     TypedOptimizer,
     progress_bar,
     tensorboard,
@@ -122,7 +123,7 @@ class Command(Arguments):
             mine.append(progress_bar())
         if self.fitting:
             mine += [StepSeeds(settings.seed_everything), SeveralUpdates(settings.updates_per_batch)]
-            mine += [StepLoss(checkpoints), TypedOptimizer(), PlateauSchedules()]
+            mine += [StepLoss(checkpoints), TrainingScores(), TypedOptimizer(), PlateauSchedules()]
             mine += tensorboard(settings.seed_everything, settings.pictures)
         self.signals.wait = settings.trainer.enable_checkpointing is not False
         if self.signals.wait:

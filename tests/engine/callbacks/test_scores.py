@@ -1,0 +1,70 @@
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningModule
+
+from firstlight import InMemory, LinearRegression, SoftmaxRegression
+from firstlight.engine.callbacks import TrainingScores
+
+
+class Given(InMemory):
+    """Use the same ten examples in every stage, in batches of four: an epoch has three steps."""
+
+    def __init__(self, y):
+        super().__init__(batch_size=4)
+        self.train = self.val = self.test = torch.randn(10, 2), y
+
+    def setup(self, stage):
+        pass
+
+
+class Save(Callback):
+    """Save a checkpoint after every step, and at the end of every epoch."""
+
+    def on_train_batch_end(self, trainer, *_):
+        trainer.save_checkpoint(f"step {trainer.global_step}")
+
+    def on_train_epoch_end(self, trainer, *_):
+        trainer.save_checkpoint(f"epoch {trainer.current_epoch}")
+
+
+TASKS = {
+    "regression": (lambda: LinearRegression(lr=0.05), lambda: torch.arange(10.0)[:, None]),
+    "classification": (lambda: SoftmaxRegression(2, 3), lambda: torch.arange(10) % 3),
+}
+
+
+@pytest.fixture(params=TASKS)
+def fit(request, quick_trainer):
+    """Return a function that trains for two epochs and returns the scores of the last one."""
+    model, targets = TASKS[request.param]
+    data = Given(targets())
+
+    def run(*callbacks, **arguments):
+        trainer = quick_trainer(max_epochs=2, callbacks=[*callbacks, TrainingScores()])
+        torch.manual_seed(0)
+        trainer.fit(model(), data, **arguments)
+        return {name: score.item() for name, score in trainer.callback_metrics.items()}
+
+    return run
+
+
+@pytest.mark.parametrize("checkpoint", ["step 2", "step 3", "epoch 0", "step 4", "step 5"])
+def test_a_resumed_epoch_has_the_training_scores_of_the_whole_epoch(checkpoint, fit):
+    expected = fit(Save())
+    assert fit(ckpt_path=checkpoint, weights_only=True) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_checkpoint_holds_what_was_added_up_since_the_epoch_began(fit):
+    fit(Save())
+    counts = {}
+    for name in ("step 1", "step 2", "step 3", "epoch 0", "step 4"):
+        state = torch.load(name, weights_only=True)["train_scores"].get("loss", {"weight": torch.tensor(0)})
+        counts[name] = int(state["weight"])
+    assert counts == {"step 1": 4, "step 2": 8, "step 3": 0, "epoch 0": 0, "step 4": 4}
+
+
+def test_a_model_that_is_no_task_has_no_scores_to_save(quick_trainer):
+    callback, checkpoint = TrainingScores(), {}
+    callback.on_save_checkpoint(quick_trainer(), LightningModule(), checkpoint)
+    callback.on_load_checkpoint(quick_trainer(), LightningModule(), checkpoint)
+    assert checkpoint == {"train_scores": {}}
