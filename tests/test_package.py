@@ -1,5 +1,6 @@
 import ast
 import importlib.metadata
+import inspect
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from lightning.pytorch import LightningDataModule, LightningModule
 
 import firstlight
 
@@ -36,6 +38,16 @@ def test_everything_public_in_models_and_data_is_public_in_the_package():
     from firstlight import data, models, tasks
 
     assert {*models.__all__, *data.__all__, *tasks.__all__} <= set(firstlight.__all__)
+
+
+def test_every_model_and_data_module_is_abstract_or_final():
+    def below(kind):
+        return [each for child in kind.__subclasses__() for each in (child, *below(child))]
+
+    public = {getattr(firstlight, name) for name in firstlight.__all__ if name[0].isupper()}
+    for kind in [*below(LightningModule), *below(LightningDataModule)]:
+        if kind.__module__.startswith("firstlight."):
+            assert inspect.isabstract(kind) or (kind in public and not kind.__subclasses__()), kind
 
 
 def test_unknown_name_is_an_attribute_error():

@@ -32,7 +32,7 @@ def test_logits_are_the_matrix_products_of_the_document(activation, bend):
 
 
 def test_a_perceptron_can_be_worked_out_on_paper():
-    network = perceptron([2, 2, 1])
+    network = perceptron(2, [2], 1)
     weights = [[1.0, -1], [2, 1]], [0.0, -4], [[3.0, 5]], [0.5]
     for parameter, values in zip(network.parameters(), weights, strict=True):
         parameter.data = torch.tensor(values)
@@ -55,11 +55,11 @@ def test_without_init_std_weights_start_as_pytorch_has_them():
     torch.manual_seed(1)
     model = MLP(init_std=None)
     torch.manual_seed(1)
-    torch.testing.assert_close(model.net.state_dict(), perceptron([784, 256, 10]).state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(model.net.state_dict(), perceptron(784, [256], 10).state_dict(), rtol=0, atol=0)
 
 
 def test_batch_norm_dropout_and_activation_follow_each_hidden_layer_and_no_other():
-    network = perceptron([4, 3, 2, 1], "tanh", dropout=0.25, batch_norm=True)
+    network = perceptron(4, [3, 2], 1, "tanh", dropout=0.25, batch_norm=True)
     hidden = ["Linear", "BatchNorm1d", "Tanh", "Dropout"]
     assert layers_of(network) == ["Flatten", *hidden, *hidden, "Linear"]
     assert [layer.num_features for layer in network if isinstance(layer, nn.BatchNorm1d)] == [3, 2]
@@ -74,12 +74,7 @@ def test_mlp_hands_its_arguments_to_its_network():
 
 
 def test_perceptron_without_hidden_layers_is_linear():
-    assert layers_of(perceptron([4, 2])) == ["Flatten", "Linear"]
-
-
-def test_perceptron_needs_an_input_and_an_output():
-    with pytest.raises(ValueError, match=r"an input and an output width, got \[784\]"):
-        perceptron([784])
+    assert layers_of(perceptron(4, [], 2)) == ["Flatten", "Linear"]
 
 
 @pytest.mark.parametrize("last_relu", [False, True])

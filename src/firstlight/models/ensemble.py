@@ -1,6 +1,6 @@
-"""Many cubics through the sine at once: where do random starts go?
+"""Many cubics fitted to the sine at once, each from a random start of its own.
 
-Source: D3, "Learning PyTorch with Examples", whose one random start this takes a thousand times.
+Source: D3, "Learning PyTorch with Examples", which has one random start.
 """
 
 import torch
@@ -19,11 +19,11 @@ class SineEnsemble(Polynomial):
 
     With the powers of all points as the rows of ``P``, the loss of one cubic with coefficients ``w`` is
     ``|P w - y|^2 = w G w - 2 w P'y + y'y``, and ``G = P'P`` is four by four: however many points there are, a
-    step for all cubics is a product of two small matrices. In double precision (``trainer.precision: 64-true``)
-    the difference of these large terms stays exact. Scores are means over the cubics.
+    step of all cubics is a product of two small matrices. The terms are large and nearly cancel out, so train in
+    double precision (``trainer.precision: 64-true``). Scores are means over the cubics.
 
     Args:
-        num_members: Cubics that are trained.
+        num_members: Number of cubics.
         lr: Step size of each cubic's gradient descent.
     """
 
@@ -42,7 +42,7 @@ class SineEnsemble(Polynomial):
         return (outputs - y).square().sum(dim=0).mean()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss, by way of ``G``."""
+        """Return the loss, computed from ``G``."""
         x, y = batch
         P, w = _powers(x), self.coefficients
         losses = (w @ (P.T @ P) * w).sum(dim=1) - 2 * w @ (P.T @ y)[:, 0] + y.square().sum()  # (num_members,)
@@ -57,7 +57,7 @@ class SineEnsemble(Polynomial):
         return {"x": x, "y": y, "mean": predictions.mean(dim=1), "std": predictions.std(dim=1, correction=0)}
 
     def configure_optimizers(self) -> Optimizer:
-        """Use plain gradient descent; of the mean, a cubic sees one part in ``num_members`` of its own gradient."""
+        """Use plain gradient descent; the mean over cubics divides the gradient of each by ``num_members``."""
         return torch.optim.SGD(self.parameters(), lr=self.lr * self.num_members)
 
 

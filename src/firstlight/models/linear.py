@@ -12,10 +12,10 @@ __all__ = ["LinearRegression"]
 
 
 class LinearRegression(Regression):
-    """``y = x @ w + b``; ``w`` starts at ``N(0, 0.01)`` (standard deviation 0.01), ``b`` at 0.
+    """``y = x @ W + b``; ``W`` starts normal with standard deviation 0.01, ``b`` at 0.
 
     Args:
-        num_features: Numbers in an input.
+        num_features: Size of an input.
         lr: Step size of the gradient descent.
     """
 

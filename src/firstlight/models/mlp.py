@@ -12,58 +12,54 @@ from torch import Tensor, nn
 
 from firstlight.tasks import Classification
 
-__all__ = ["MLP", "NeuralNetwork", "perceptron"]
+__all__ = ["MLP", "NeuralNetwork"]
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 def perceptron(
-    widths: Sequence[int],
+    num_features: int,
+    hidden_dims: Sequence[int],
+    num_classes: int,
     activation: Literal["relu", "sigmoid", "tanh"] = "relu",
     dropout: float = 0.0,
     batch_norm: bool = False,
 ) -> nn.Sequential:
-    """Stack linear layers, with an activation between one and the next.
+    """Stack linear layers; each hidden one is followed by batch norm, an activation function and dropout.
 
-    Args:
-        widths: Layer widths from input to output; ``[784, 256, 10]`` has one hidden layer.
-        activation: What bends the output of each hidden layer.
-        dropout: Share of hidden units silenced in training.
-        batch_norm: Bring each hidden unit to mean 0 and variance 1 over the batch, before its activation.
+    The arguments are those of :class:`MLP`.
 
     Returns:
-        A network from ``(batch, ...)``, flattened to ``(batch, widths[0])``, to ``(batch, widths[-1])``.
-
-    Raises:
-        ValueError: If ``widths`` does not name at least an input and an output.
+        A network from ``(batch, ...)``, flattened to ``(batch, num_features)``, to ``(batch, num_classes)``.
     """
-    if len(widths) < 2:
-        raise ValueError(f"widths must hold an input and an output width, got {list(widths)}")
+    dims = [num_features, *hidden_dims]
     layers: list[nn.Module] = [nn.Flatten()]
-    for fan_in, fan_out in pairwise(widths[:-1]):
+    for fan_in, fan_out in pairwise(dims):
         layers.append(nn.Linear(fan_in, fan_out))
         if batch_norm:
             layers.append(nn.BatchNorm1d(fan_out))
         layers.append(ACTIVATIONS[activation]())
         if dropout:
             layers.append(nn.Dropout(dropout))
-    layers.append(nn.Linear(widths[-2], widths[-1]))
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers, nn.Linear(dims[-1], num_classes))
 
 
 class MLP(Classification):
     """A multilayer perceptron for images: 784, 256, 10 as documented, or any other widths.
 
+    With one hidden layer it computes ``relu(x @ W1 + b1) @ W2 + b2``.
+
     Args:
-        num_features: Numbers per example once it is flattened.
+        num_features: Size of a flattened input.
         hidden_dims: Widths of the hidden layers.
-        num_classes: Classes to tell apart.
+        num_classes: Number of classes.
         lr: Step size of the gradient descent.
-        activation: What bends the output of each hidden layer.
-        dropout: Share of hidden units silenced in training.
-        batch_norm: Bring each hidden unit to mean 0 and variance 1 over the batch, before its activation.
+        activation: Activation function of the hidden layers.
+        dropout: Dropout probability of the hidden layers.
+        batch_norm: Normalize each hidden unit over the batch, before its activation.
         label_smoothing: Share of each target that is spread evenly over all classes.
-        init_std: Standard deviation of all weights and biases at the start; null leaves PyTorch's own start.
+        init_std: Standard deviation of the normal distribution that weights and biases start from; null keeps
+            PyTorch's own initialization.
     """
 
     def __init__(
@@ -80,7 +76,7 @@ class MLP(Classification):
     ) -> None:
         super().__init__(num_classes, lr, label_smoothing)
         self.save_hyperparameters()
-        self.net = perceptron([num_features, *hidden_dims, num_classes], activation, dropout, batch_norm)
+        self.net = perceptron(num_features, hidden_dims, num_classes, activation, dropout, batch_norm)
         if init_std is not None:
             for layer in self.net:
                 if isinstance(layer, nn.Linear):
@@ -94,11 +90,11 @@ class MLP(Classification):
 
 
 class NeuralNetwork(Classification):
-    """The network of three layers: 784, 512, 512, 10, with ReLU between.
+    """A network of three layers: 784, 512, 512, 10, with ReLU between them.
 
     Args:
-        last_relu: Put a ReLU after the last layer too, as documented. It keeps logits from being
-            negative and costs accuracy.
+        last_relu: Put a ReLU after the last layer too, as documented: logits are then never negative, which costs
+            accuracy.
         lr: Step size of the gradient descent.
     """
 

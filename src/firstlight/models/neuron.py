@@ -1,4 +1,4 @@
-"""A neuron, and a network of three: sigmoids written out.
+"""A sigmoid neuron, and a network of three of them.
 
 Source: D1 and D2, "Deep Learning with PyTorch: An Introduction"; D4 for ``activation(sum(weights * inputs) + bias)``.
 """
@@ -14,10 +14,10 @@ __all__ = ["Neuron", "TwoLayerNetwork"]
 
 
 class Neuron(Regression):
-    """One sigmoid neuron, ``y = sigmoid(x @ weights + bias)``; all weights start standard normal.
+    """A sigmoid neuron, ``y = sigmoid(x @ W + b)``; all parameters start standard normal.
 
     Args:
-        num_features: Numbers that the neuron looks at.
+        num_features: Size of an input.
         lr: Step size of the gradient descent.
     """
 
@@ -28,18 +28,19 @@ class Neuron(Regression):
         self.bias = nn.Parameter(torch.randn(1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``x`` of shape ``(batch, num_features)`` to answers from 0 to 1 of shape ``(batch, 1)``."""
-        return sigmoid(x @ self.weights.T + self.bias)
+        """Map ``x`` of shape ``(batch, num_features)`` to outputs from 0 to 1 of shape ``(batch, 1)``."""
+        W, b = self.weights.T, self.bias
+        return sigmoid(x @ W + b)
 
 
 class TwoLayerNetwork(Regression):
-    """Two hidden sigmoid neurons and one for the output; all weights start standard normal.
+    """Hidden sigmoid neurons and one for the output; all parameters start standard normal.
 
     ``h = sigmoid(x @ W1 + B1)`` and ``y = sigmoid(h @ W2 + B2)``.
 
     Args:
-        num_features: Numbers in an input.
-        num_hidden: Hidden neurons.
+        num_features: Size of an input.
+        num_hidden: Number of hidden neurons.
         lr: Step size of the gradient descent.
     """
 
@@ -52,6 +53,6 @@ class TwoLayerNetwork(Regression):
         self.B2 = nn.Parameter(torch.randn(1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``x`` of shape ``(batch, num_features)`` to answers from 0 to 1 of shape ``(batch, 1)``."""
+        """Map ``x`` of shape ``(batch, num_features)`` to outputs from 0 to 1 of shape ``(batch, 1)``."""
         h = sigmoid(x @ self.W1 + self.B1)  # (batch, num_hidden)
         return sigmoid(h @ self.W2 + self.B2)

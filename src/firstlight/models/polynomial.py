@@ -1,9 +1,10 @@
-"""The sine fitted by polynomials: four models that differ in where their gradient comes from.
+"""The sine fitted by polynomials: by hand, by autograd, by a custom function, with control flow.
 
 Source: D3, "Learning PyTorch with Examples".
 """
 
-from abc import ABC
+from abc import ABC, abstractmethod
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,17 +15,18 @@ from torch.optim import Optimizer
 from torchmetrics import MetricCollection, SumMetric
 
 from firstlight.data.batches import Batch
+from firstlight.gradients import ManualGradient
 from firstlight.tasks import Regression
 
-__all__ = ["AutogradCubic", "DynamicPolynomial", "LegendreCubic", "LegendreP3", "ManualCubic"]
+__all__ = ["AutogradCubic", "DynamicPolynomial", "LegendreCubic", "ManualCubic"]
 
 
 class Polynomial(Regression, ABC):
-    """A polynomial in ``x`` that makes the **sum** of squared errors small, as the document has it.
+    """A polynomial in ``x`` that minimizes the **sum** of squared errors, as the document does.
 
-    ``loss/train`` is the loss of an epoch's last step, which is what the document prints every hundred
-    steps: within an epoch the curve moves too far for a mean to say anything. ``loss/val`` and
-    ``loss/test`` are sums over all points.
+    ``loss/train`` is the loss of an epoch's last step, which is what the document prints every hundred steps: the
+    loss falls so far within an epoch that a mean says little. ``loss/val`` and ``loss/test`` are sums over all
+    points.
     """
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -32,11 +34,11 @@ class Polynomial(Regression, ABC):
         return F.mse_loss(outputs, y, reduction="sum")
 
     def new_scores(self) -> MetricCollection:
-        """Measure the summed loss."""
+        """Return the summed loss."""
         return MetricCollection({"loss": SumMetric(nan_strategy="disable")}, compute_groups=False)
 
     def update_scores(self, scores: MetricCollection, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
-        """Count a batch in; in training only the latest counts."""
+        """Add a batch; in training keep the latest only."""
         if scores is self.train_scores:
             self.latest_loss = loss
         else:
@@ -48,13 +50,17 @@ class Polynomial(Regression, ABC):
         super().on_train_epoch_end()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss; several processes take the mean of their gradients, where a sum is wanted."""
+        """Return the loss, times the number of processes: DDP averages gradients, and their sum is wanted."""
         loss = super().training_step(batch, batch_idx)
         return loss * self.trainer.world_size if self.trainer.world_size > 1 else loss
 
 
 class Cubic(Polynomial, ABC):
-    """``y = a + b x + c x^2 + d x^3``, with coefficients that start standard normal."""
+    """``y = a + b x + c x^2 + d x^3``, with coefficients that start standard normal.
+
+    Args:
+        lr: Step size of the gradient descent.
+    """
 
     def __init__(self, lr: PositiveFloat = 1e-6) -> None:
         super().__init__(lr)
@@ -66,6 +72,11 @@ class Cubic(Polynomial, ABC):
         a, b, c, d = self.coefficients
         return a + x * (b + x * (c + x * d))  # Horner's rule
 
+    @abstractmethod
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss with its gradient: the cubics differ in nothing else."""
+        return super().training_step(batch, batch_idx)
+
 
 class AutogradCubic(Cubic):
     """``y = a + b x + c x^2 + d x^3``, its gradient left to autograd.
@@ -74,8 +85,12 @@ class AutogradCubic(Cubic):
         lr: Step size of the gradient descent.
     """
 
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss; autograd has recorded the operations that led to it."""
+        return super().training_step(batch, batch_idx)
 
-class ManualCubic(Cubic):
+
+class ManualCubic(ManualGradient, Cubic):
     """``y = a + b x + c x^2 + d x^3``, its gradient worked out on paper.
 
     The loss ``sum(r^2)`` of the residuals ``r = prediction - y`` has the derivative ``sum(2 r x^k)`` in
@@ -85,34 +100,23 @@ class ManualCubic(Cubic):
         lr: Step size of the gradient descent.
     """
 
-    def __init__(self, lr: PositiveFloat = 1e-6) -> None:
-        super().__init__(lr)
-        self.x = torch.empty(0)
-
+    @torch.no_grad()
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss, and keep the gradient for :meth:`backward`."""
+        """Return the loss with its gradient."""
         x, y = batch
-        if x is not self.x:  # the whole curve is the same in every step
-            self.x, self.powers = x, torch.cat([x**0, x, x**2, x**3], dim=1).T.contiguous()  # (4, batch)
-        with torch.no_grad():
-            prediction = self.coefficients @ self.powers  # (batch,)
-            residual = prediction - y[:, 0]
-            loss = residual @ residual
-            gradient = 2 * (self.powers @ residual)  # (4,)
+        powers = powers_of(x)  # (4, batch)
+        prediction = self.coefficients @ powers  # (batch,)
+        residual = prediction - y[:, 0]
+        loss = residual @ residual
+        gradient = 2 * (powers @ residual)  # (4,)
         self.update_scores(self.train_scores, loss, prediction, y)
-        self.by_hand = loss.requires_grad_(), gradient
-        return loss
+        return self.with_gradient(loss, self.coefficients, gradient)
 
-    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Set the gradient, in place of ``loss.backward()``."""
-        loss_by_hand, gradient = self.by_hand
-        if loss is not loss_by_hand:
-            # accumulation and half precision hand in a multiple of the loss: the chain rule's first factor
-            gradient = gradient * torch.autograd.grad(loss, loss_by_hand)[0]
-        gradient = self.trainer.strategy.reduce(gradient, reduce_op="sum")
-        gradient = gradient.to(self.coefficients.dtype)  # mixed precision has less
-        before = self.coefficients.grad
-        self.coefficients.grad = gradient if before is None else before + gradient
+
+@lru_cache(maxsize=1)  # the whole curve is the same tensor in every step
+def powers_of(x: Tensor) -> Tensor:
+    """Return ``1, x, x^2, x^3``, one power a row, of ``x`` of shape ``(batch, 1)``."""
+    return torch.cat([x**0, x, x**2, x**3], dim=1).T.contiguous()
 
 
 class LegendreP3(torch.autograd.Function):
@@ -125,7 +129,7 @@ class LegendreP3(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004
-        """Remember where the derivative is to be taken."""
+        """Save the point at which to take the derivative."""
         ctx.save_for_backward(*inputs)
 
     @staticmethod
@@ -136,7 +140,7 @@ class LegendreP3(torch.autograd.Function):
 
 
 class LegendreCubic(Polynomial):
-    """``y = a + b P3(c + d x)``, with :class:`LegendreP3` as a function that knows its own derivative.
+    """``y = a + b P3(c + d x)``, where the function :class:`LegendreP3` defines its own derivative.
 
     It starts at ``a = 0, b = -1, c = 0, d = 0.3``.
 
@@ -159,13 +163,12 @@ class LegendreCubic(Polynomial):
 class DynamicPolynomial(Polynomial):
     """A cubic plus ``e x^4`` and perhaps ``e x^5``, drawn anew in each step: control flow and a shared weight.
 
-    Each training step uses neither term, the fourth-order term, or both, with equal chances. Otherwise
-    (``model.eval()``) predictions are the mean over the three, as dropout's are over its draws.
-    The coefficients start standard normal.
+    Each training step uses neither term, the fourth-order term, or both, with equal probability. In evaluation
+    predictions are the mean over the three forms. The coefficients start standard normal.
 
     Args:
         lr: Step size of the gradient descent.
-        momentum: Share of the previous step that is added to the next.
+        momentum: Momentum of the gradient descent.
     """
 
     def __init__(self, lr: PositiveFloat = 1e-8, momentum: NonNegativeFloat = 0.9) -> None:

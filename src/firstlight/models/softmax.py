@@ -15,11 +15,11 @@ __all__ = ["SoftmaxRegression"]
 
 
 class SoftmaxRegression(Classification):
-    """``softmax(x @ W + b)``; ``W`` starts at ``N(0, 0.01)`` (standard deviation 0.01), ``b`` at 0.
+    """``softmax(x @ W + b)``; ``W`` starts normal with standard deviation 0.01, ``b`` at 0.
 
     Args:
-        num_features: Numbers per example once it is flattened.
-        num_classes: Classes to tell apart.
+        num_features: Size of a flattened input.
+        num_classes: Number of classes.
         lr: Step size of the gradient descent.
     """
 
@@ -27,7 +27,7 @@ class SoftmaxRegression(Classification):
         super().__init__(num_classes, lr)
         self.save_hyperparameters()
         W = 0.01 * torch.randn(num_features, num_classes)
-        self.W = nn.Parameter(W.T.contiguous().T)  # column by column in memory: the product takes half the time
+        self.W = nn.Parameter(W.T.contiguous().T)  # stored by column: the product takes half the time
         self.b = nn.Parameter(torch.zeros(num_classes))
 
     def forward(self, x: Tensor) -> Tensor:

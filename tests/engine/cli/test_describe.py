@@ -47,7 +47,7 @@ def test_formula_source_and_configs_are_named(did):
 def test_arguments_have_their_default_and_what_a_config_sets(did):
     cells = {row[0]: row[1:] for row in rows(did("describe", "neural_network_best"), "argument")}
     assert cells["--model.hidden_dims"] == ["[256]", "[512, 512]", "Widths of the hidden layers."]
-    assert cells["--model.activation"] == ['"relu"', '"relu"', "What bends the output of each hidden layer."]
+    assert cells["--model.activation"] == ['"relu"', '"relu"', "Activation function of the hidden layers."]
     assert cells["--model.init_std"][:2] == ["0.01", "null"]
 
 
