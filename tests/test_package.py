@@ -41,13 +41,15 @@ def test_everything_public_in_models_and_data_is_public_in_the_package():
 
 
 def test_every_model_and_data_module_is_abstract_or_final():
-    def below(kind):
-        return [each for child in kind.__subclasses__() for each in (child, *below(child))]
-
     public = {getattr(firstlight, name) for name in firstlight.__all__ if name[0].isupper()}
-    for kind in [*below(LightningModule), *below(LightningDataModule)]:
-        if kind.__module__.startswith("firstlight."):
-            assert inspect.isabstract(kind) or (kind in public and not kind.__subclasses__()), kind
+    for kind in subclasses(LightningModule) | subclasses(LightningDataModule):
+        assert inspect.isabstract(kind) or (kind in public and not subclasses(kind)), kind
+
+
+def subclasses(kind):
+    """Return the classes of the package that are derived from a class."""
+    found = set(kind.__subclasses__()).union(*map(subclasses, kind.__subclasses__()))
+    return {each for each in found if each.__module__.startswith("firstlight.")}
 
 
 def test_unknown_name_is_an_attribute_error():
