@@ -19,7 +19,7 @@ MOST_NAMED = 8
 def parallel_coordinates(
     trials: Sequence[Mapping[str, Any]], axes: Mapping[str, Mapping[str, Any]], score: str, title: str
 ) -> "Figure":
-    """Draw each trial as a line through its values to its score; the best one is red and thick.
+    """Draw each trial as a line through its values to its score; the best one is thick.
 
     Args:
         trials: Values and score by name, the best trial first.
@@ -52,7 +52,7 @@ def parallel_coordinates(
     for column, (name, scale) in enumerate(scales.items()):
         _draw_axis(panel, column, name, scale)
     panel.set(xlim=(-0.02, len(scales) - 0.98), ylim=(-0.03, 1.03))
-    caption = "red: the best trial; the darker the others, the better their score"
+    caption = "thick: the best trial; the darker the others, the better their score"
     figure.text(0.5, 0.03, caption, ha="center", fontsize=9)
     return figure
 
