@@ -1,1 +1,1 @@
-"""Run folders and what lies in them: receipts, checkpoints, exported models."""
+"""Run folders and their files: receipts, checkpoints, exported models."""

@@ -106,7 +106,7 @@ def _choose_checkpoint(run: Run, *, last: bool) -> CheckpointFile:
     if names <= {BEST_CHECKPOINT, LAST_CHECKPOINT}:
         path = run.last if last or BEST_CHECKPOINT not in names else run.best
         return CheckpointFile(path, load_run_checkpoint(path))
-    newest = newest_valid_checkpoint(run.checkpoints)  # ModelCheckpoint's file names say nothing reliable
+    newest = newest_valid_checkpoint(run.checkpoints)  # ModelCheckpoint chose the names, which do not tell the order
     if newest is None:
         raise CheckpointError(f"all checkpoints in {run} are damaged: {', '.join(sorted(names))}")
     return newest if last or len(names) == 1 else _best_by_model_checkpoint(newest)

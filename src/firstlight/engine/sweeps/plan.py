@@ -24,7 +24,7 @@ SEARCH_SYNTAX = "expected {low: 0.01, high: 1.0}, with log: true if wanted, or {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep file says.
+    """The content of a sweep file.
 
     Args:
         search: What is searched, by dotted key; choices are texts, as one types them after a flag.
@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What all trials of a sweep have in common, as plain values."""
+        """The part of the plan in which all workers of a sweep must agree, as plain values."""
         search = {key: [*axis_of(distribution).values()] for key, distribution in self.search.items()}
         return {"search": search, "repeats": self.repeats}
 
@@ -162,7 +162,7 @@ class _SweepFile:
 
 
 def _distribution(entry: _Entry) -> BaseDistribution:
-    """Return what a key is searched over."""
+    """Return the distribution to search a key over."""
     space = entry.value
     if not isinstance(space, dict) or not space:
         raise entry.error(f"got {space!r}\n{SEARCH_SYNTAX}")

@@ -42,7 +42,7 @@ def _row(study: Study, trial: FrozenTrial) -> dict[str, Any]:
 
 
 def write(study: Study, name: str, root: Path) -> dict[str, Path]:
-    """Write the results of a sweep with at least one trial that has ended; return the files by what they are.
+    """Write the results of a sweep with at least one trial that has ended; return the files by name.
 
     Raises:
         OSError: If a file cannot be written.

@@ -25,7 +25,7 @@ class Outcome(NamedTuple):
     rows: list[dict[str, Any]]
     """A row for each trial that has ended, the best first."""
     files: dict[str, Path]
-    """The files with results, by what they are."""
+    """The files with results by name: ``table``, ``best``, ``trials`` and ``importances``."""
     unfinished: int
     """Trials that have not ended."""
     stopped_by: int

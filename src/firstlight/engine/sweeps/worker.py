@@ -96,7 +96,7 @@ class Worker:
         return f"{self.study.monitor} {statistics.fmean(scores):.5g}{spread}"
 
     def _train(self, trial: Trial, number: int) -> tuple[Ending, float | None]:
-        """Train one run of a trial, or what an earlier worker left of it; return how it ended, and its best score."""
+        """Train one run of a trial, unless an earlier worker did; return how it ended, and its best score."""
         flags = [*self.flags, *to_flags({**trial.params, **self.study.plan.repeats[number]})]
         run = self._earlier_run(trial, number, flags)
         if run:
