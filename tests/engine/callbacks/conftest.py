@@ -1,4 +1,4 @@
-"""What the tests of several updates share: a run of which all is kept that one can see."""
+"""What the tests of the callbacks share: a logger to look into, and a record of everything that a run leaves behind."""
 
 import json
 
@@ -33,6 +33,12 @@ class Curves(Logger):
 
     def log_metrics(self, metrics, step):
         self.rows.append((step, sorted(metrics.items())))
+
+
+@pytest.fixture
+def curves():
+    """Return a logger that keeps what is logged."""
+    return Curves()
 
 
 @pytest.fixture

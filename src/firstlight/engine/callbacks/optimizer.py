@@ -1,10 +1,11 @@
-"""What is typed wins over what a checkpoint holds, in the optimizer too."""
+"""Optimizers and schedules of a resumed run: new settings take effect, and no step of a schedule is left out."""
 
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.errors import UsageError
 
 __all__ = ["PlateauSchedules", "TypedOptimizer"]
@@ -13,11 +14,11 @@ KEY = "optimizer_settings"
 
 
 class TypedOptimizer(Callback):
-    """Let settings of the optimizer that were changed for a resumed run take effect.
+    """Apply the optimizer settings of a resumed run where they differ from those in its checkpoint.
 
-    Restoring an optimizer's state restores its old step size as well. This callback keeps in every
-    checkpoint the settings that the optimizers were built with, and where those of a resumed run differ,
-    the new ones are applied. A step size that a schedule has moved on is changed in proportion.
+    Restoring an optimizer's state restores its old step size as well. This callback saves in every checkpoint
+    the settings that the optimizers were built with, and applies new ones where they differ. A step size that a
+    schedule has changed since is scaled by the same factor.
 
     Raises:
         UsageError: If the checkpoint was saved with another optimizer.
@@ -25,10 +26,12 @@ class TypedOptimizer(Callback):
 
     def __init__(self) -> None:
         self.built: list[list[dict[str, Any]]] = []
+        """Settings of each parameter group of each optimizer, before any step."""
         self.saved: list[list[dict[str, Any]]] | None = None
+        """The same, of the run that wrote the checkpoint."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note how the optimizers were built, before their state is restored."""
+        """Note the settings that the optimizers were built with, before their state is restored."""
         self.built = [[_settings(group) for group in optimizer.param_groups] for optimizer in trainer.optimizers]
         for optimizer, built, saved in zip(trainer.optimizers, self.built, self.saved or [], strict=False):
             lacking = {name for group in built for name in group} - {name for group in saved for name in group}
@@ -40,16 +43,16 @@ class TypedOptimizer(Callback):
                 )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep how the optimizers were built."""
+        """Save the settings that the optimizers were built with."""
         checkpoint[KEY] = self.built
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Read how the optimizers were built that the checkpoint was saved with."""
+        """Read the settings that the optimizers of the checkpoint were built with."""
         groups = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
         self.saved = checkpoint.get(KEY) or [[_settings(group) for group in part] for part in groups]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Apply what differs."""
+        """Apply the settings that differ."""
         for optimizer, built, saved in zip(trainer.optimizers, self.built, self.saved or [], strict=False):
             for group, new, old in zip(optimizer.param_groups, built, saved, strict=False):
                 for name, value in new.items():
@@ -64,49 +67,48 @@ class TypedOptimizer(Callback):
 class PlateauSchedules(Callback):
     """Take the steps of a ``ReduceLROnPlateau`` that Lightning leaves out around a resume.
 
-    Lightning takes such a step at an epoch's end after the checkpoint is written, and leaves it out in
-    the epoch in which a run is resumed, because the scores that it depends on are not in the checkpoint.
-    This callback puts them there, and makes up for both.
+    Lightning takes such a step at the end of an epoch, after the checkpoint is written, and does not take it in
+    the epoch in which a run is resumed, because the scores that it depends on are not in the checkpoint. This
+    callback saves them there and takes both steps.
     """
 
     def __init__(self) -> None:
         self.pending: list[float | None] = []
-        self._left_out = False
+        """Scores that the schedules still have to be given in this epoch; None where there is none."""
+        self._was_left_out = False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the scores for the steps that are still to come in this epoch."""
-        epoch = trainer.fit_loop.epoch_progress
-        at_end = epoch.total.processed > epoch.total.completed  # type: ignore[attr-defined]
-        checkpoint["plateau_scores"] = self._scores(trainer) if at_end else []
+        """Save the scores for the steps that are still to be taken in this epoch."""
+        checkpoint["plateau_scores"] = self._scores(trainer) if internals.is_epoch_ending(trainer) else []
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Read them."""
+        """Read these scores."""
         self.pending = checkpoint.get("plateau_scores", [])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the steps that came after the checkpoint."""
+        """Take the steps that the run before had not taken when it wrote the checkpoint."""
         self._step(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note whether Lightning is going to leave out the steps of this epoch."""
-        self._left_out = trainer.fit_loop.restarting
+        """Note whether Lightning leaves out the steps of this epoch."""
+        self._was_left_out = internals.is_finishing_resumed_epoch(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the steps that were left out in the epoch before; now its scores are known."""
-        self._make_up(trainer)
+        """Take the steps that were left out in the epoch before; its scores are known by now."""
+        self._take_steps_left_out(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the steps that were left out in the last epoch."""
-        self._make_up(trainer)
+        self._take_steps_left_out(trainer)
 
-    def _make_up(self, trainer: Trainer) -> None:
-        if self._left_out:
-            self.pending, self._left_out = self._scores(trainer), False
+    def _take_steps_left_out(self, trainer: Trainer) -> None:
+        if self._was_left_out:
+            self.pending, self._was_left_out = self._scores(trainer), False
             self._step(trainer)
 
     def _scores(self, trainer: Trainer) -> list[float | None]:
-        """Return the score that each schedule waits for at the end of this epoch; None where it waits for none."""
-        epochs = trainer.fit_loop.epoch_progress.total.processed  # type: ignore[attr-defined]
+        """Return the score that each schedule needs at the end of this epoch; None where it needs none."""
+        epochs = internals.num_epochs_processed(trainer)
         scores: list[float | None] = []
         for config in trainer.lr_scheduler_configs:
             due = config.reduce_on_plateau and config.interval == "epoch" and epochs % config.frequency == 0
@@ -115,16 +117,17 @@ class PlateauSchedules(Callback):
         return scores
 
     def _step(self, trainer: Trainer) -> None:
-        progress = trainer.fit_loop.epoch_loop.scheduler_progress
+        counter = internals.schedule_counter(trainer)
         for config, score in zip(trainer.lr_scheduler_configs, self.pending, strict=False):
             if score is not None:
-                progress.increment_ready()
+                counter.increment_ready()
                 config.scheduler.step(score)  # type: ignore[arg-type]
-                progress.increment_completed()
+                counter.increment_completed()
         self.pending = []
 
 
 def _apply(group: dict[str, Any], name: str, new: Any, old: Any) -> None:
+    """Change a setting of a parameter group; a step size is scaled, for a schedule may have changed it."""
     if name != "lr":
         group[name] = new
         return
@@ -134,7 +137,7 @@ def _apply(group: dict[str, Any], name: str, new: Any, old: Any) -> None:
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of a parameter group, without its parameters and without what a schedule writes."""
+    """Return the settings of a parameter group as it was built: without its parameters, before any schedule."""
     plain = {name: value for name, value in group.items() if isinstance(value, bool | int | float | str | list | tuple)}
     plain.pop("params", None)
     if "initial_lr" in plain:

@@ -1,0 +1,181 @@
+"""One test for each part of Lightning that it does not promise: a release that changes one fails here, by its name."""
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.profilers import PassThroughProfiler, SimpleProfiler
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from firstlight import AutogradCubic, Sine
+from firstlight.engine.callbacks import Checkpoints, StepSeeds
+from firstlight.engine.callbacks import lightning_internals as internals
+
+
+def four_batches():
+    return Sine(num_points=30, repeats=4)
+
+
+class Scheduled(AutogradCubic):
+    def configure_optimizers(self):
+        optimizer = super().configure_optimizers()
+        return [optimizer], [{"scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 1), "interval": "step"}]
+
+
+@pytest.fixture
+def seen_at(quick_trainer):
+    """Return a function that trains two epochs of four batches, and returns what it saw at each call of a hook."""
+
+    def run(hook, look, model=AutogradCubic, ckpt_path=None, **arguments):
+        seen = []
+        callback = type("Look", (Callback,), {hook: lambda _, trainer, *__: seen.append(look(trainer))})()
+        trainer = quick_trainer(**{"max_epochs": 2, "callbacks": [callback]} | arguments)
+        trainer.fit(model(), four_batches(), ckpt_path=ckpt_path)
+        return seen
+
+    return run
+
+
+@pytest.fixture
+def killed(quick_trainer):
+    """Return a function that trains until a step and leaves a checkpoint from before it."""
+
+    def run(step, **arguments):
+        class Killed(AutogradCubic):
+            def training_step(self, batch, batch_idx):
+                if self.global_step == step:
+                    raise ArithmeticError
+                return super().training_step(batch, batch_idx)
+
+        checkpoints = Checkpoints(folder="here", every_n_steps=arguments.pop("every_n_steps", None))
+        trainer = quick_trainer(max_epochs=3, enable_checkpointing=True, callbacks=[checkpoints], **arguments)
+        with pytest.raises(ArithmeticError):
+            trainer.fit(Killed(), four_batches())
+        return "here/last.ckpt"
+
+    return run
+
+
+def test_callbacks_of(quick_trainer):
+    seeds = StepSeeds(0)
+    trainer = quick_trainer(callbacks=[seeds, Callback()])
+    assert internals.callbacks_of(trainer, StepSeeds) == [seeds]
+    assert len(internals.callbacks_of(trainer, Callback)) == 2
+
+
+def test_datamodule_of(quick_trainer):
+    trainer, data = quick_trainer(fast_dev_run=True), four_batches()
+    assert internals.datamodule_of(trainer) is None
+    trainer.fit(AutogradCubic(), data)
+    assert internals.datamodule_of(trainer) is data
+
+
+def test_log_every_n_steps(quick_trainer):
+    assert internals.log_every_n_steps(quick_trainer(log_every_n_steps=7)) == 7
+
+
+def test_profiler_of(quick_trainer):
+    assert isinstance(internals.profiler_of(quick_trainer()), PassThroughProfiler)
+    profiler = SimpleProfiler()
+    assert internals.profiler_of(quick_trainer(profiler=profiler)) is profiler
+
+
+def test_batch_counter(seen_at):
+    def look(trainer):
+        counter = internals.batch_counter(trainer)
+        return counter.current.ready, counter.current.started, counter.current.processed, counter.current.completed
+
+    assert seen_at("on_train_batch_end", look) == [(n, n, n, n - 1) for n in (1, 2, 3, 4, 1, 2, 3, 4)]
+
+
+def test_optimizer_counter(seen_at):
+    def look(trainer):
+        counter = internals.optimizer_counter(trainer)
+        return counter.step.total.completed, counter.zero_grad.total.completed, trainer.global_step
+
+    assert seen_at("on_train_batch_end", look) == [(n, n, n) for n in range(1, 9)]
+
+
+def test_schedule_counter(seen_at):
+    seen = seen_at("on_train_batch_end", lambda t: internals.schedule_counter(t).total.completed, model=Scheduled)
+    assert seen == list(range(1, 9))
+
+
+def test_num_epochs_processed(seen_at):
+    assert seen_at("on_train_epoch_start", internals.num_epochs_processed) == [0, 1]
+    assert seen_at("on_train_epoch_end", internals.num_epochs_processed) == [1, 2]
+
+
+def test_is_epoch_ending(seen_at):
+    assert seen_at("on_train_epoch_start", internals.is_epoch_ending) == [False, False]
+    assert seen_at("on_train_batch_end", internals.is_epoch_ending) == [False] * 8
+    assert seen_at("on_train_epoch_end", internals.is_epoch_ending) == [True, True]
+
+
+@pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be provided")
+def test_is_finishing_resumed_epoch(seen_at, killed):
+    last = killed(6, every_n_steps=1, max_steps=-1)
+    seen = seen_at("on_train_epoch_end", internals.is_finishing_resumed_epoch, ckpt_path=last, max_epochs=3)
+    assert seen == [True, False]
+
+
+@pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be provided")
+def test_end_epoch_only_once(seen_at, killed):
+    class Epochs(Callback):
+        ended = ()
+
+        def on_train_start(self, trainer, *_):
+            internals.end_epoch_only_once(trainer)
+
+        def on_train_epoch_end(self, trainer, *_):
+            self.ended += (trainer.current_epoch,)
+
+    epochs, last = Epochs(), killed(5, max_steps=12)  # at the end of the first epoch
+    seen_at("on_train_end", bool, ckpt_path=last, max_epochs=-1, max_steps=12, callbacks=[epochs])
+    assert epochs.ended == (1, 2)
+
+
+def test_data_fetcher(seen_at):
+    def look(trainer):
+        fetcher = internals.data_fetcher(trainer)
+        assert fetcher.iterator is fetcher.combined_loader
+        return fetcher.fetched, fetcher.length
+
+    assert seen_at("on_train_batch_end", look) == [(n, 4) for n in (1, 2, 3, 4, 1, 2, 3, 4)]
+
+
+class Logging(AutogradCubic):
+    def training_step(self, batch, batch_idx):
+        internals.count_logged_steps(self.trainer, 10 + batch_idx)
+        loss = super().training_step(batch, batch_idx)
+        self.log("mine", loss)
+        return loss
+
+
+def test_count_logged_steps_sets_the_x_axis(curves, quick_trainer):
+    trainer = quick_trainer(max_epochs=1, logger=curves, log_every_n_steps=1)
+    trainer.fit(Logging(), four_batches())
+    assert [step for step, row in curves.rows if "mine" in dict(row)] == [10, 11, 12, 13]
+
+
+@pytest.mark.filterwarnings("ignore:.*It will use the implementation from `LightningModule` instance")
+def test_step_logs_and_logged_as_training_step(curves, quick_trainer):
+    class Other(AutogradCubic):
+        """A model whose score of single steps is logged by someone else, between two steps of the Trainer."""
+
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            if not self.trainer.training:
+                return batch
+            logs = internals.step_logs(self.trainer)
+            logs.on_batch_start(batch)
+            with internals.logged_as_training_step(self):
+                assert self._current_fx_name == "training_step"
+                self.log("mine", 3.0, batch_size=1)
+            logs.on_batch_end()
+            logs.update_train_step_metrics()
+            return batch
+
+    trainer = quick_trainer(max_epochs=1, logger=curves, log_every_n_steps=1)
+    trainer.fit(Other(), four_batches())
+    assert (0, [("epoch", 0), ("mine", 3.0)]) in curves.rows
+    with pytest.raises(MisconfigurationException):
+        trainer.lightning_module.log("mine", 3.0)
