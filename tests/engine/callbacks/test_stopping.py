@@ -3,6 +3,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from lightning.pytorch.callbacks import Callback
 
 from firstlight import AutogradCubic, Sine
 from firstlight.engine.callbacks import Checkpoints, Stopped, StopSignals
@@ -13,12 +14,12 @@ from firstlight.engine.runs.folders import Run
 
 @pytest.fixture
 def signals():
-    """Return a listener; afterwards the signals are heard as before."""
-    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    listener = StopSignals()
-    listener.listen()
-    yield listener
-    for number, handler in handlers.items():
+    """Return installed handlers; put those from before back in place afterwards."""
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    handlers = StopSignals()
+    handlers.install_handlers()
+    yield handlers
+    for number, handler in before.items():
         signal.signal(number, handler)
 
 
@@ -51,13 +52,39 @@ def test_signal_outside_of_a_training_ends_the_program(number, signals):
     assert str(caught.value) == f"stopped by {signal.Signals(number).name}"
 
 
+class Handlers(Callback):
+    """Keep which handlers are installed during each batch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_start(self, *_):
+        self.seen.append({number: signal.getsignal(number) for number in STOP_SIGNALS})
+
+    on_validation_batch_start = on_test_batch_start = on_predict_batch_start = on_train_batch_start
+
+
+@pytest.mark.parametrize(
+    ("stage", "sanity_steps", "batches"),
+    [("fit", 0, 2), ("fit", 1, 3), ("validate", 0, 1), ("test", 0, 1), ("predict", 0, 1)],
+)
+def test_handlers_of_lightning_never_replace_these(stage, sanity_steps, batches, signals, quick_trainer):
+    handlers = Handlers()
+    trainer = quick_trainer(max_epochs=1, num_sanity_val_steps=sanity_steps, callbacks=[signals, handlers])
+    getattr(trainer, stage)(AutogradCubic(), Sine(num_points=30))
+    assert len(handlers.seen) == batches
+    assert all(handler == signals._handle for seen in handlers.seen for handler in seen.values())
+
+
 def test_second_signal_ends_the_program_at_once(signals, monkeypatch, quick_trainer):
     ended = []
     monkeypatch.setattr(os, "_exit", ended.append)
-    signals.on_train_start(quick_trainer(), AutogradCubic())
+    trainer = quick_trainer()
+    trainer.state.fn = "fit"
+    signals.on_train_start(trainer, AutogradCubic())
     signal.raise_signal(signal.SIGTERM)
     assert not ended
-    assert signals.told(quick_trainer())
+    assert signals.was_received(quick_trainer())
     signal.raise_signal(signal.SIGINT)
     assert ended == [130]
 

@@ -1,6 +1,5 @@
-"""What is done around each step so that a run can be trusted: its random numbers, and a loss that is a number."""
+"""Around each step: its random numbers are seeded, and its loss is logged and checked."""
 
-import math
 import random
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +10,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from firstlight.data.seeds import key_seed
+from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import Checkpoints
-from firstlight.errors import NotFiniteError
+from firstlight.engine.callbacks.nan_checks import check_loss
 
 __all__ = ["StepLoss", "StepSeeds"]
 
@@ -81,7 +81,7 @@ class StepLoss(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look at the loss, now and then: looking waits for the device."""
-        step, before, every = trainer.global_step, self._step, trainer.log_every_n_steps  # type: ignore[attr-defined]
+        step, before, every = trainer.global_step, self._step, internals.log_every_n_steps(trainer)
         self._step = step
         due = every > 0 and step // every > before // every
         if not due and not trainer.is_last_batch:
@@ -90,7 +90,6 @@ class StepLoss(Callback):
         if loss is None:
             return  # the model skipped the batch
         value = float(trainer.strategy.reduce(loss.detach(), reduce_op="mean")) * trainer.accumulate_grad_batches
-        if not math.isfinite(value):
-            raise NotFiniteError(f"the loss is {value} at step {step}", self.checkpoints.last)
+        check_loss(value, step, self.checkpoints.last)
         for logger in trainer.loggers if due else []:
             logger.log_metrics({"loss/step": value}, step=step - 1)  # steps count from 0, as Lightning's do

@@ -1,4 +1,4 @@
-"""Signals that end a run: at once where nothing can be lost, else at the next step border, with a checkpoint."""
+"""How a run ends early: the exceptions that end it, and the handlers of the signals that stop it."""
 
 import os
 import signal
@@ -15,9 +15,12 @@ from firstlight.engine.runs.receipts import Ending
 
 __all__ = ["Ended", "StopSignals", "Stopped"]
 
+STEPS_BETWEEN_CHECKS = 10
+"""Steps after which several processes tell each other about signals, which takes as long as a small step."""
+
 
 class Ended(SystemExit):
-    """The end of a run before its time, at a border; ``status`` is what its receipt says."""
+    """A run ended early, at a step boundary; its receipt gets ``status``."""
 
     status: Ending = "stopped"
     step = 0
@@ -25,7 +28,7 @@ class Ended(SystemExit):
 
 
 class Stopped(Ended):
-    """The end of a run by a signal; the exit status is 128 and the signal's number."""
+    """A signal stopped the run; the exit status is 128 plus the signal's number."""
 
     is_requeued = False
 
@@ -43,66 +46,62 @@ class Stopped(Ended):
 
 
 class StopSignals(Callback):
-    """Listen for the signals that end a run.
+    """Handle the signals that end a run.
 
-    While a model trains, a signal is remembered until ``Checkpoints`` finds the run at a border, where it
-    can be resumed from. At any other time it ends the program. A second signal ends the program at once,
-    whatever it is doing.
+    While a model trains, a signal is only noted: ``Checkpoints`` stops the run at the next step boundary. At any
+    other time it ends the program. A second signal ends the program immediately, whatever it is doing.
 
     Args:
-        wait: Wait for a border; a run that keeps no checkpoints has nothing to wait for.
+        defer: Note signals while a model trains; without it, for a run that keeps no checkpoints, they end the program.
     """
 
-    def __init__(self, wait: bool = True) -> None:
-        self.wait = wait
-        self.number = 0
-        self._training = False
+    def __init__(self, defer: bool = True) -> None:
+        self.defer = defer
+        self.received = 0
+        """Number of the signal that arrived, 0 if none did."""
+        self._is_training = False
 
-    def listen(self) -> None:
-        """Take the signals over; Lightning takes some itself whenever a Trainer begins to run."""
+    def install_handlers(self) -> None:
+        """Install the signal handlers of this run in place of any others."""
         for number in STOP_SIGNALS:
-            signal.signal(number, self._receive)
+            signal.signal(number, self._handle)
 
-    def told(self, trainer: Trainer) -> bool:
-        """Return whether to stop; all processes get the same answer, whichever of them was told."""
+    def is_check_due(self, trainer: Trainer) -> bool:
+        """Return whether :meth:`raise_if_received` has to be called after this step."""
         if trainer.world_size > 1:
-            number = torch.tensor(self.number, device=trainer.strategy.root_device)
-            self.number = int(trainer.strategy.reduce(number, reduce_op="max"))
-        return self.number > 0
+            return trainer.global_step % STEPS_BETWEEN_CHECKS == 0
+        return self.received > 0
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Listen while data and model are prepared."""
-        self.listen()
+    def was_received(self, trainer: Trainer) -> bool:
+        """Return whether a signal arrived in any of a run's processes; all of them must ask together."""
+        if trainer.world_size > 1:
+            number = torch.tensor(self.received, device=trainer.strategy.root_device)
+            self.received = int(trainer.strategy.reduce(number, reduce_op="max"))
+        return self.received > 0
 
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen, for a stop before the first step."""
-        self._training = True
-        self.listen()
+    def raise_if_received(self, trainer: Trainer) -> None:
+        """Stop the run if a signal arrived in any of its processes; all of them must call this together.
+
+        Raises:
+            Stopped: If one did.
+        """
+        if self.was_received(trainer):
+            raise Stopped(self.received)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen, for a stop at a border between steps."""
-        self._training = True
-        self.listen()
+        """Install the handlers again: the Trainer installs its own just before it trains or evaluates."""
+        self._is_training = trainer.state.fn == "fit"  # the check before training validates, too
+        self.install_handlers()
+
+    on_validation_start = on_test_start = on_predict_start = on_train_start
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Nothing can be lost any more."""
-        self._training = False
+        """From here on a signal ends the program: there is nothing left to lose."""
+        self._is_training = False
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen."""
-        self.listen()
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen."""
-        self.listen()
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen."""
-        self.listen()
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
             os._exit(128 + number)
-        self.number = number
-        if not (self._training and self.wait):
+        self.received = number
+        if not (self._is_training and self.defer):
             raise Stopped(number)

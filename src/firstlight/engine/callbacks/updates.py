@@ -116,7 +116,7 @@ class _Updating(_PrefetchDataFetcher):
         return fetched
 
     def _is_border(self, step: int) -> bool:
-        return any(checkpoints.has_border(step) for checkpoints in self.checkpoints)
+        return any(checkpoints.must_see_step(step) for checkpoints in self.checkpoints)
 
     def _update(self, fetched_batch: Any, step: int) -> None:
         """Take the update for a batch, after so many steps."""

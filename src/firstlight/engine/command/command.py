@@ -54,7 +54,7 @@ def run(verb: str, typed: list[str], kind: "type[Command] | None" = None) -> "Co
     quiet()
     allow_imports()
     signals = StopSignals()
-    signals.listen()
+    signals.install_handlers()
     request = Request.read(verb, typed)
     try:
         return (kind or Command)(request, signals)
@@ -125,8 +125,8 @@ class Command(Arguments):
             mine += [StepSeeds(settings.seed_everything), SeveralUpdates(settings.updates_per_batch)]
             mine += [StepLoss(checkpoints), TrainingScores(), TypedOptimizer(), PlateauSchedules()]
             mine += tensorboard(settings.seed_everything, settings.pictures)
-        self.signals.wait = settings.trainer.enable_checkpointing is not False
-        if self.signals.wait:
+        self.signals.defer = settings.trainer.enable_checkpointing is not False
+        if self.signals.defer:
             mine.append(checkpoints)  # where there is none, Lightning adds one of its own
         if self.run_folder:
             checkpoints.folder = self.run_folder.checkpoints

@@ -1,0 +1,24 @@
+"""What a step boundary is: a moment of training at which a run can stop, and be resumed to the same bits."""
+
+from lightning.pytorch import Trainer
+
+__all__ = ["is_step_boundary"]
+
+
+def is_step_boundary(trainer: Trainer, batch_idx: int) -> bool:
+    """Return whether training stands at a step boundary after the optimizer step of a batch.
+
+    It does not where a validation or the end of the epoch follows immediately: a run resumed from here would skip it.
+    The boundary then comes after the validation, or at the end of the epoch.
+
+    Args:
+        trainer: The Trainer, in ``on_train_batch_end``.
+        batch_idx: The batch.
+    """
+    if trainer.is_last_batch:
+        return False
+    every = trainer.val_check_batch
+    if every is None or not trainer.enable_validation:
+        return True
+    batches = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
+    return (batches + 1) % every != 0
