@@ -1,156 +1,141 @@
-import random
-
-import numpy as np
 import pytest
 import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LambdaCallback,
+    LearningRateMonitor,
+    StochasticWeightAveraging,
+)
+from lightning.pytorch.profilers import SimpleProfiler
 
-from firstlight import FashionMNIST, Houses, LinearRegression, PlantedNeuron, Sine, models
+from firstlight import Houses, LinearRegression
+from firstlight.engine.callbacks import Checkpoints
 
 
 def houses():
     return Houses(num_examples=95)  # ten batches, the last one smaller
 
 
-WHOLE = {"num_points": 40, "repeats": 10}
-PAIRS = {
-    "ManualCubic": (lambda: models.ManualCubic(1e-4), lambda _: Sine(**WHOLE)),
-    "AutogradCubic": (lambda: models.AutogradCubic(1e-4), lambda _: Sine(num_points=40, batch_size=10, repeats=3)),
-    "LegendreCubic": (models.LegendreCubic, lambda _: Sine(**WHOLE)),
-    "DynamicPolynomial": (models.DynamicPolynomial, lambda _: Sine(**WHOLE)),
-    "SineEnsemble": (lambda: models.SineEnsemble(3, 1e-4), lambda _: Sine(**WHOLE)),
-    "Neuron": (models.Neuron, lambda _: PlantedNeuron(num_examples=90, batch_size=10)),
-    "TwoLayerNetwork": (
-        models.TwoLayerNetwork,
-        lambda _: Sine(num_points=90, num_powers=3, scale_target=True, batch_size=10),
-    ),
-    "LinearRegression": (models.LinearRegression, lambda _: Houses(num_examples=90)),
-    "SoftmaxRegression": (models.SoftmaxRegression, lambda root: FashionMNIST(root, batch_size=5)),
-    "MLP": (
-        lambda: models.MLP(hidden_dims=[8], dropout=0.5, batch_norm=True),
-        lambda root: FashionMNIST(root, batch_size=5),
-    ),
-    "NeuralNetwork": (models.NeuralNetwork, lambda root: FashionMNIST(root, batch_size=5)),
-}
+class Normed(LinearRegression):
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(2)
+
+    def forward(self, x):
+        return super().forward(self.norm(x))
 
 
-@pytest.mark.parametrize("name", models.__all__)
-def test_several_updates_at_a_time_are_the_same_run_to_the_bit(name, record, fashion_root):
-    model, data = PAIRS[name]
-    many, single = record(model, lambda: data(str(fashion_root)), updates=1)
-    few, grouped = record(model, lambda: data(str(fashion_root)))
-    assert grouped == single
-    assert few == 2 * -(-many // 8)  # a quarter in each of the two epochs, the last of them smaller
+class Looks(Callback):
+    def on_before_optimizer_step(self, *_):
+        pass
 
 
-class Drawing(LinearRegression):
-    def training_step(self, batch, batch_idx):
-        return super().training_step(batch, batch_idx) * np.random.rand() * random.random() * torch.rand(())
+class Saves(Callback):
+    def on_exception(self, *_):
+        pass
 
 
-class Counting(LinearRegression):
-    def training_step(self, batch, batch_idx):
-        loop, batches = self.trainer.fit_loop, self.trainer.num_training_batches
-        return super().training_step(batch, batch_idx) * (batch_idx + loop.batch_idx + loop.total_batch_idx) / batches
+class Accumulates(Callback):
+    def on_train_epoch_start(self, trainer, *_):
+        trainer.accumulate_grad_batches = 1 + trainer.current_epoch
 
 
-class Logging(LinearRegression):
-    def training_step(self, batch, batch_idx):
-        loss = super().training_step(batch, batch_idx)
-        self.log("mine", loss, on_step=True, on_epoch=True)
-        return loss
+class Watching(LinearRegression):
+    def on_train_batch_end(self, *_):
+        pass
 
 
-class Short(LinearRegression):
-    def training_step(self, batch):
-        return super().training_step(batch, 0)
-
-
-class Telling(LinearRegression):
-    def training_step(self, batch, batch_idx):
-        return {"loss": super().training_step(batch, batch_idx), "more": 1}
-
-
-class Skipping(LinearRegression):
-    def training_step(self, batch, batch_idx):
-        loss = super().training_step(batch, batch_idx)
-        return None if batch_idx % 3 == 0 else loss
-
-
-class Before(LinearRegression):
-    def on_before_batch_transfer(self, batch, dataloader_idx):
-        return batch[0] + torch.rand(()), batch[1]
-
-
-class After(LinearRegression):
-    def on_after_batch_transfer(self, batch, dataloader_idx):
-        return batch[0] + torch.rand(()), batch[1]
-
-
-class Newton(LinearRegression):
+class Stepwise(LinearRegression):
     def configure_optimizers(self):
-        return torch.optim.LBFGS(self.parameters(), max_iter=3)
+        optimizer = super().configure_optimizers()
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class Own(torch.optim.SGD):
-    @torch.no_grad()
-    def step(self, *, closure):
-        loss = closure()
-        for parameter in self.param_groups[0]["params"]:
-            parameter.sub_(parameter.grad, alpha=0.1)
-        return loss
-
-
-class Descending(LinearRegression):
+class Estimating(LinearRegression):
     def configure_optimizers(self):
-        return Own(self.parameters(), lr=0.1)
+        assert self.trainer.estimated_stepping_batches == 20
+        return super().configure_optimizers()
 
 
-class Unchanging(LinearRegression):
-    def configure_optimizers(self):
-        return None
+EARLY = {"callbacks": lambda: [EarlyStopping("loss/val", patience=0, min_delta=99.0)], "max_epochs": 5}
 
 
-class Nested(Houses):
-    def train_dataloader(self):
-        return {"houses": super().train_dataloader()}
-
-
-class Unnesting(LinearRegression):
-    def training_step(self, batch, batch_idx):
-        return super().training_step(batch["houses"], batch_idx)
-
-
-class Foreign(Houses):
-    def train_dataloader(self):
-        x, y = self.train
-        return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x.float(), y.float()), 10, shuffle=True)
-
-
-@pytest.mark.filterwarnings("ignore:.training_step. returned .None.")
-@pytest.mark.filterwarnings("ignore:.*It will use the implementation from `LightningModule` instance")
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
-@pytest.mark.filterwarnings("ignore:.*`LightningModule.configure_optimizers` returned `None`")
 @pytest.mark.parametrize(
-    ("model", "data"),
+    ("model", "arguments", "steps"),
     [
-        (Drawing, houses),
-        (Counting, houses),
-        (Logging, houses),
-        (Short, houses),
-        (Telling, houses),
-        (Skipping, houses),
-        (Before, houses),
-        (After, lambda: Sine(num_points=20, num_powers=2, repeats=10)),
-        (Newton, houses),
-        (Descending, houses),
-        (Unchanging, houses),
-        (Unnesting, lambda: Nested(num_examples=95)),
-        (LinearRegression, lambda: Foreign(num_examples=95)),
+        # several at a time
+        (LinearRegression, {"limit_train_batches": 5}, 4),
+        (LinearRegression, {"limit_train_batches": 1, "log_every_n_steps": 1}, 2),
+        (LinearRegression, {"limit_train_batches": 0.5}, 4),
+        (LinearRegression, {"overfit_batches": 7}, 4),
+        (LinearRegression, {"precision": "bf16-mixed"}, 6),
+        (LinearRegression, {"precision": "64-true"}, 6),
+        (LinearRegression, {"check_val_every_n_epoch": 2}, 6),
+        (LinearRegression, {"detect_anomaly": True}, 6),
+        (LinearRegression, {"max_epochs": -1} | EARLY, 6),
+        (Estimating, {}, 6),
+        # several, until something looks at every one
+        (LinearRegression, EARLY | {"min_steps": 24}, 10),
+        (LinearRegression, {"reload_dataloaders_every_n_epochs": 1}, 13),
+        (LinearRegression, {"callbacks": lambda: [GradientAccumulationScheduler({1: 2})]}, 13),
+        (LinearRegression, {"callbacks": lambda: [Accumulates()]}, 13),
+        (Normed, {"callbacks": lambda: [StochasticWeightAveraging(0.1, swa_epoch_start=1)]}, 16),
+        # one at a time
+        (LinearRegression, {"gradient_clip_val": 0.5}, 20),
+        (LinearRegression, {"accumulate_grad_batches": 2}, 20),
+        (LinearRegression, {"max_steps": 7, "max_epochs": -1}, 7),
+        (LinearRegression, {"fast_dev_run": 5}, 5),
+        (LinearRegression, {"max_time": "00:01:00:00"}, 20),
+        (LinearRegression, {"val_check_interval": 2}, 20),
+        (LinearRegression, {"val_check_interval": 0.5}, 20),
+        (LinearRegression, {"val_check_interval": 5, "check_val_every_n_epoch": None}, 20),
+        (LinearRegression, {"val_check_interval": "00:01:00:00"}, 20),
+        (LinearRegression, {"callbacks": lambda: [Looks()]}, 20),
+        (LinearRegression, {"callbacks": lambda: [LambdaCallback(on_train_batch_end=lambda *_: None)]}, 20),
+        (LinearRegression, {"callbacks": lambda: [Saves()]}, 20),
+        (LinearRegression, {"callbacks": lambda: [LearningRateMonitor("step")]}, 20),
+        (Watching, {}, 20),
+        (Stepwise, {}, 20),
     ],
 )
-@pytest.mark.parametrize("every", [1, 3])
-def test_models_of_ones_own_see_and_log_the_same(model, data, every, record):
-    _, single = record(model, data, updates=1, log_every_n_steps=every)
-    count, grouped = record(model, data, log_every_n_steps=every)
+@pytest.mark.filterwarnings("ignore:Swapping scheduler")
+def test_whatever_looks_at_single_steps_sees_every_one(model, arguments, steps, record):
+    _, single = record(model, houses, updates=1, **arguments)
+    count, grouped = record(model, houses, **arguments)
     assert grouped == single
-    assert count == 6
+    assert count == steps
+
+
+def test_profile_is_of_single_updates(record):
+    profiler = SimpleProfiler()
+    record(LinearRegression, houses, profiler=profiler)
+    assert len(profiler.recorded_durations["run_training_batch"]) == 20
+
+
+def test_batches_are_all_there_for_anyone_else(record):
+    class Reading(Callback):
+        seen = ()
+
+        def on_train_epoch_end(self, trainer, *_):
+            loaders = [trainer.train_dataloader, trainer.datamodule.train_dataloader()]
+            self.seen += tuple(sum(len(x) for x, _ in loader) for loader in loaders)
+
+    reading = Reading()
+    record(LinearRegression, houses, callbacks=lambda: [reading])
+    assert reading.seen == (95,) * 4
+
+
+def test_checkpoint_on_request_is_written_after_the_very_step(record):
+    class Kept(Checkpoints):
+        steps = ()
+
+        def _save(self, trainer, path):
+            self.steps += (trainer.global_step,)
+
+    kept = Kept(every_n_steps=3, folder="here")
+    count, _ = record(LinearRegression, houses, callbacks=lambda: [kept], enable_checkpointing=True)
+    assert kept.steps == (0, 3, 6, 9, 10, 10, 12, 15, 18, 20, 20)
+    assert count == 8

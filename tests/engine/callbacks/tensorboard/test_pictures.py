@@ -33,9 +33,9 @@ from firstlight.engine.callbacks import (
     SeveralUpdates,
     StepSeeds,
     Stopped,
-    updates,
 )
 from firstlight.engine.callbacks.tensorboard import pictures
+from firstlight.engine.callbacks.update_loop import UpdatingLoader
 from firstlight.gallery import Picture
 
 
@@ -257,11 +257,11 @@ def test_run_that_is_stopped_has_pictures_and_one_that_failed_has_none(error, ta
 
 def test_path_of_the_coefficients_has_every_early_step_and_goes_to_least_squares(fit, given):
     model = AutogradCubic(1e-6)
-    fetchers = []
-    look = Each(lambda trainer: fetchers.append(type(trainer.fit_loop._data_fetcher)))
+    loaders = []
+    look = Each(lambda trainer: loaders.append(type(trainer.fit_loop._data_fetcher.combined_loader)))
     several = (StepSeeds(0), SeveralUpdates(10), Details(), look)
     fit(model, Sine(num_points=2000, repeats=50), *several, max_epochs=2, logger=[TensorBoardLogger("one")])
-    assert fetchers == 2 * [updates._Updating]  # ten at a time all the same
+    assert loaders == 2 * [UpdatingLoader]  # ten at a time all the same
     taken, path, limit, _ = given["coefficient_paths"]
     assert taken[:12] == [*range(12)]
     assert taken[-1] == 100
