@@ -50,7 +50,7 @@ def translations(readme: str) -> Mapping[str, str]:
 
 
 def rows_of_models(words: Mapping[str, str]) -> list[list[str]]:
-    """Return a row a config: what its opening comment says, and the classes it names."""
+    """Return a row a config, by document: what its opening comment says, and the classes it names."""
     command = [sys.executable, "-m", "firstlight", "configs", "--json"]
     rows = []
     for config in json.loads(subprocess.check_output(command, cwd=REPOSITORY)):
@@ -63,7 +63,7 @@ def rows_of_models(words: Mapping[str, str]) -> list[list[str]]:
         metric = score.removesuffix("/test")
         score = f"{words.get(metric, metric)} {number}"
         rows.append([f"`{config['config']}`", what, *classes, documents, score])
-    return rows
+    return sorted(rows, key=lambda row: (row[HEAD.index("document")] or "without one", row[0].strip("`")))
 
 
 def markdown(rows: list[list[str]]) -> str:
