@@ -1,8 +1,11 @@
-"""A strategy that Lightning leaves to be written; importing it makes it ``trainer.strategy: sharded``."""
+"""The strategy ``sharded``: FSDP2 for every model; importing this module makes it known to the Trainer by its name."""
+
+from typing import Any
 
 from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
 from firstlight.errors import UsageError
@@ -11,38 +14,38 @@ __all__ = ["Sharded"]
 
 
 class Sharded(ModelParallelStrategy):
-    """Share weights, gradients and optimizer states out over all processes, for a model too wide for one.
+    """Shard weights, gradients and optimizer states over all processes, for a model too large for one.
 
-    Each linear layer is put together where it is needed and taken apart again (FSDP2, ``fully_shard``). Checkpoints
-    are single files with whole tensors: any number of processes goes on with them, one included.
+    The weights of each linear layer are gathered where they are needed and freed again (FSDP2, ``fully_shard``).
+    Checkpoints are single files with whole tensors: any number of processes can resume from them, one included.
     """
 
     def __init__(self) -> None:
-        super().__init__(tensor_parallel_size=1, save_distributed_checkpoint=False)
+        super().__init__(save_distributed_checkpoint=False)
+
+    @property
+    def distributed_sampler_kwargs(self) -> dict[str, Any]:
+        """Give each process a share of the data: all of them are data-parallel, those of one node too."""
+        return {"num_replicas": self.world_size, "rank": self.global_rank}
 
     def connect(self, model: LightningModule) -> None:
-        """Take a model over, and see to it that it will be shared out."""
+        """Have the model sharded when the Trainer configures it."""
         super().connect(model)
         model.configure_model = lambda: self._shard(model)  # type: ignore[method-assign]
 
-    def setup_environment(self) -> None:
-        """Meet the other processes."""
-        self._data_parallel_size = self.world_size
-        super().setup_environment()
-
     def _shard(self, model: LightningModule) -> None:
-        """Share out the layers.
+        """Shard the layers.
 
         Raises:
-            UsageError: If some parameters are in no layer: their gradients would be each process's own.
+            UsageError: If some parameters are in no layer: their gradients would differ between processes.
         """
         if own := [name for name, _ in model.named_parameters(recurse=False)]:
             raise UsageError(f"{type(model).__name__}.{own[0]} is in no layer, so it cannot be sharded: use ddp")
-        mesh = self.device_mesh["data_parallel"]
+        mesh = init_device_mesh(self.root_device.type, (self.world_size,))
         for layer in model.modules():
             if isinstance(layer, nn.Linear):
                 fully_shard(layer, mesh=mesh)
-        for child in model.children():  # not the model itself: it would become of another class
+        for child in model.children():  # not the model itself: its class would change
             if any(True for _ in child.parameters()):
                 fully_shard(child, mesh=mesh)
 
