@@ -1,7 +1,7 @@
 """The parts of Lightning 2.6 that the callbacks need and Lightning does not promise, each behind a function.
 
-Nothing else in this package may use a private attribute of Lightning, or a counter deep inside its loops. Each function
-has a test, so an upgrade that renames such a part fails there; ``pyproject.toml`` admits no version but 2.6.
+No other file may use a private attribute of Lightning. Each function has a test of its name, so an upgrade that changes
+such a part fails there; ``pyproject.toml`` allows no version of Lightning but 2.6.
 """
 
 from collections.abc import Iterator
@@ -105,7 +105,7 @@ def is_finishing_resumed_epoch(trainer: Trainer) -> bool:
 def end_epoch_only_once(trainer: Trainer) -> None:
     """Work around Lightning issue 19617, where a run with ``max_steps`` is resumed at the end of an epoch.
 
-    Lightning takes the epoch for one to go on with and ends it again. Where ``max_steps`` is set, the setter of
+    Lightning resumes the epoch, and so ends it a second time. Where ``max_steps`` is set, the setter of
     ``restarting`` does not accept False.
     """
     loop = trainer.fit_loop
@@ -128,13 +128,13 @@ def count_logged_steps(trainer: Trainer, steps: int) -> None:
 
 
 def step_logs(trainer: Trainer) -> "_LoggerConnector":
-    """Return what collects and writes the scores of single steps."""
+    """Return the part of the Trainer that collects the scores of single steps and hands them to the loggers."""
     return trainer._logger_connector
 
 
 @contextmanager
 def logged_as_training_step(model: LightningModule) -> Iterator[None]:
-    """Let ``self.log`` work outside the Trainer's own calls, as it does in ``training_step``."""
+    """Let ``self.log`` work here as it does where the Trainer calls ``training_step``."""
     hook = model._current_fx_name
     model._current_fx_name = "training_step"
     try:
