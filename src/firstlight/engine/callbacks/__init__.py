@@ -1,4 +1,4 @@
-"""What happens around training: checkpoints, signals, progress, predictions, TensorBoard."""
+"""Callbacks: checkpoints, signals, progress, predictions, TensorBoard."""
 
 from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimizer
@@ -8,7 +8,7 @@ from firstlight.engine.callbacks.pruning import Pruned, Pruning
 from firstlight.engine.callbacks.scores import TrainingScores
 from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
 from firstlight.engine.callbacks.stopping import Ended, Stopped, StopSignals
-from firstlight.engine.callbacks.tensorboard.dashboard import Dashboard, tensorboard
+from firstlight.engine.callbacks.tensorboard.dashboard import Dashboard, tensorboard_callbacks
 from firstlight.engine.callbacks.tensorboard.details import Details
 from firstlight.engine.callbacks.tensorboard.pictures import Pictures
 from firstlight.engine.callbacks.updates import SeveralUpdates
@@ -32,5 +32,5 @@ __all__ = [
     "TrainingScores",
     "TypedOptimizer",
     "progress_bar",
-    "tensorboard",
+    "tensorboard_callbacks",
 ]

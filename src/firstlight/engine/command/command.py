@@ -27,7 +27,7 @@ from firstlight.engine.callbacks import (
     TrainingScores,
     TypedOptimizer,
     progress_bar,
-    tensorboard,
+    tensorboard_callbacks,
 )
 from firstlight.engine.command.explain import explain_failure
 from firstlight.engine.command.parsing import Arguments
@@ -124,7 +124,7 @@ class Command(Arguments):
         if self.fitting:
             mine += [StepSeeds(settings.seed_everything), SeveralUpdates(settings.updates_per_batch)]
             mine += [StepLoss(checkpoints), TrainingScores(), TypedOptimizer(), PlateauSchedules()]
-            mine += tensorboard(settings.seed_everything, settings.pictures)
+            mine += tensorboard_callbacks(settings.seed_everything, settings.pictures)
         self.signals.defer = settings.trainer.enable_checkpointing is not False
         if self.signals.defer:
             mine.append(checkpoints)  # where there is none, Lightning adds one of its own

@@ -14,7 +14,7 @@ from firstlight.engine.callbacks import Checkpoints, Dashboard
 
 
 class Foreign(LightningModule):
-    """A model that knows nothing of this package, and names its scores as it likes."""
+    """A model that does not use this package and names its scores in other ways."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ def fit(quick_trainer, tmp_path):
     """Return a function that trains with a dashboard."""
 
     def run(model, data=None, *callbacks, **arguments):
-        logger = TensorBoardLogger(tmp_path, "", "logs")
+        logger = TensorBoardLogger(tmp_path, "", "logs", default_hp_metric=False)
         arguments = {"max_epochs": 2, "log_every_n_steps": 1, "logger": logger} | arguments
         quick_trainer(callbacks=[*callbacks, Dashboard(seed=7)], **arguments).fit(model, data)
 
@@ -68,7 +68,7 @@ def charts(events):
 
 
 def entry(events):
-    """Return the run's row in the HParams tab, and whether the run is said to have ended well."""
+    """Return the run's row in the HParams tab, and whether the row says that the run has ended."""
     contents = events.PluginTagToContent("hparams")
     assert "_hparams_/experiment" not in contents  # one run's columns would be all that is shown of any
     start = HParamsPluginData.FromString(contents["_hparams_/session_start_info"]).session_start_info
@@ -76,7 +76,7 @@ def entry(events):
     return values, "_hparams_/session_end_info" in contents
 
 
-def test_training_and_validation_of_a_score_share_a_chart(fit, events, fashion_root):
+def test_one_chart_shows_training_and_validation_of_a_score(fit, events, fashion_root):
     fit(MLP(hidden_dims=[4]), FashionMNIST(str(fashion_root)))
     assert charts(events()) == {
         "accuracy": ["accuracy/train$", "accuracy/val$"],
@@ -100,7 +100,7 @@ def test_any_model_gets_its_charts_and_its_row(fit, events):
     }
 
 
-def test_row_of_a_run_has_flat_readable_hyperparameters_and_no_noise(fit, events):
+def test_row_of_a_run_has_readable_hyperparameters_and_nothing_else(fit, events):
     model = LinearRegression(lr=0.25)
     model.hparams["_instantiator"] = "noise"
     fit(model, Houses(num_examples=20, batch_size=4))
@@ -124,7 +124,7 @@ def test_row_of_a_run_has_flat_readable_hyperparameters_and_no_noise(fit, events
     assert "hp_metric" not in events().Tags()["scalars"]
 
 
-def test_where_data_lies_is_no_hyperparameter(fit, events, fashion_root):
+def test_location_of_the_data_is_not_a_hyperparameter(fit, events, fashion_root):
     fit(MLP(hidden_dims=[5, 4], batch_norm=True), FashionMNIST(str(fashion_root)))
     row, _ = entry(events())
     assert row["hidden_dims"] == "[5, 4]"
@@ -132,7 +132,7 @@ def test_where_data_lies_is_no_hyperparameter(fit, events, fashion_root):
     assert not {"root", "device_resident"} & {*row}
 
 
-def test_run_that_failed_has_a_row_and_a_best_score_too(fit, events):
+def test_failed_run_has_a_row_and_a_best_score(fit, events):
     checkpoints = Checkpoints(folder="here")
     with pytest.raises(RuntimeError, match="broken"):
         fit(AutogradCubic(), Sine(num_points=30), checkpoints, End(), enable_checkpointing=True)
@@ -142,13 +142,13 @@ def test_run_that_failed_has_a_row_and_a_best_score_too(fit, events):
     assert [point.value for point in events().Scalars("loss/best")] == [pytest.approx(checkpoints.best_score)]
 
 
-def test_row_is_replaced_by_that_of_a_run_that_goes_on(fit, events):
+def test_resumed_run_replaces_its_row(fit, events):
     fit(AutogradCubic(lr=1e-6), Sine(num_points=30))
     fit(AutogradCubic(lr=1e-7), Sine(num_points=30))
     assert entry(events())[0]["lr"] == 1e-7
 
 
-def test_best_score_is_logged_whenever_there_is_a_better_one(fit, events):
+def test_best_score_is_logged_when_it_improves(fit, events):
     checkpoints = Checkpoints(folder="here")
     fit(AutogradCubic(3e-4), Sine(num_points=30, repeats=2), checkpoints, enable_checkpointing=True, max_epochs=3)
     validated = [point.value for point in events().Scalars("loss/val")]

@@ -40,7 +40,7 @@ from firstlight.gallery import Picture
 
 
 class Own(Classification):
-    """A model of a user's, who writes nothing for any picture."""
+    """A user's model, without any code for pictures."""
 
     def __init__(self, num_features=12):
         super().__init__(num_classes=3, lr=0.1)
@@ -51,7 +51,7 @@ class Own(Classification):
 
 
 class Blobs(InMemory):
-    """Data of a user's: random inputs of any shape in three classes."""
+    """A user's data: random inputs of any shape in three classes."""
 
     def __init__(self, *shape):
         super().__init__(batch_size=10)
@@ -137,7 +137,7 @@ CLASSES = {"confusion matrix", "mistakes"}
         (Own, lambda _: Blobs(12), {"confusion matrix"}),
     ],
 )
-def test_model_on_its_data_gets_the_pictures_that_explain_it(model, data, tags, fit, drawn, fashion_root):
+def test_model_on_its_data_gets_the_pictures_listed_for_it(model, data, tags, fit, drawn, fashion_root):
     trainer = fit(model(), data(str(fashion_root)))
     assert drawn() == {tag: [trainer.global_step - 1] for tag in tags}
 
@@ -150,7 +150,7 @@ class Clock:
 
 
 @pytest.mark.parametrize(("seconds", "epochs"), [(0, [7]), (5, [2, 4, 7]), (1000, [1, 2, 4, 7])])
-def test_only_a_few_epochs_are_drawn_and_those_of_a_short_run_at_its_end_only(seconds, epochs, fit, drawn, monkeypatch):
+def test_a_few_epochs_are_drawn_and_of_a_short_run_only_its_end(seconds, epochs, fit, drawn, monkeypatch):
     clock = Clock()
     monkeypatch.setattr(pictures, "time", clock)
 
@@ -186,7 +186,7 @@ def test_drawing_takes_at_most_a_twentieth_of_the_time_before_the_end(fit, drawn
     ],
 )
 def test_run_with_pictures_ends_in_the_same_bits(model, data, fit, quick_trainer, fashion_root, monkeypatch):
-    monkeypatch.setattr(pictures, "SHARE", 1e9)  # draw whenever it can be
+    monkeypatch.setattr(pictures, "MAX_SHARE", 1e9)  # draw whenever it can be
 
     def outcome(train, *callbacks):
         for seed in (torch.manual_seed, np.random.seed, random.seed):
@@ -224,7 +224,7 @@ def test_picture_that_fails_is_left_out_with_one_warning(fit, drawn, monkeypatch
     def fail(moment):
         raise RuntimeError("out of ink")
 
-    monkeypatch.setattr(pictures, "SHARE", 1e9)
+    monkeypatch.setattr(pictures, "MAX_SHARE", 1e9)
     monkeypatch.setattr(gallery, "PICTURES", [Picture("broken", LegendreCubic, Sine, fail), *gallery.PICTURES])
     with pytest.warns(UserWarning, match="left out") as caught:
         trainer = fit(LegendreCubic(), Sine(**SINE), max_epochs=4)
@@ -236,7 +236,7 @@ def test_picture_that_fails_is_left_out_with_one_warning(fit, drawn, monkeypatch
 
 
 @pytest.mark.parametrize("logger", [False, CSVLogger("csv")])
-def test_nothing_is_drawn_where_nothing_shows_it(logger, fit, drawn, monkeypatch):
+def test_nothing_is_drawn_without_a_logger_that_shows_it(logger, fit, drawn, monkeypatch):
     def draw(moment):
         pytest.fail("nobody sees this")
 
@@ -245,7 +245,7 @@ def test_nothing_is_drawn_where_nothing_shows_it(logger, fit, drawn, monkeypatch
 
 
 @pytest.mark.parametrize(("error", "tags"), [(Stopped(15), {"fit": [5]}), (RuntimeError("broken"), {})])
-def test_run_that_is_stopped_has_pictures_and_one_that_failed_has_none(error, tags, fit, drawn):
+def test_stopped_run_has_pictures_and_failed_run_has_none(error, tags, fit, drawn):
     def end(trainer):
         if trainer.current_epoch == 1:
             raise error
@@ -255,7 +255,7 @@ def test_run_that_is_stopped_has_pictures_and_one_that_failed_has_none(error, ta
     assert drawn() == tags
 
 
-def test_path_of_the_coefficients_has_every_early_step_and_goes_to_least_squares(fit, given):
+def test_path_of_the_coefficients_has_every_early_step_and_the_least_squares_solution(fit, given):
     model = AutogradCubic(1e-6)
     loaders = []
     look = Each(lambda trainer: loaders.append(type(trainer.fit_loop._data_fetcher.combined_loader)))
@@ -299,7 +299,7 @@ def test_learned_weights_are_compared_with_the_planted_ones(fit, given):
     assert names == ["weight 1", "weight 2", "bias"]
 
 
-def test_details_are_the_graph_the_step_size_and_histograms(fit, tmp_path):
+def test_details_are_the_graph_the_learning_rate_and_histograms(fit, tmp_path):
     fit(LegendreCubic(lr=5e-6), Sine(**SINE), Details(), max_epochs=2)
     events = EventAccumulator(str(tmp_path / "logs")).Reload()
     tags = events.Tags()
@@ -311,7 +311,7 @@ def test_details_are_the_graph_the_step_size_and_histograms(fit, tmp_path):
     ]
 
 
-def test_pictures_show_data_as_it_is_validated(fit, given):
+def test_pictures_show_data_as_in_validation(fit, given):
     class Augmented(Blobs):
         def on_after_batch_transfer(self, batch, dataloader_idx):
             x, y = batch

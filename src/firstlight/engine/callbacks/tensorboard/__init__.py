@@ -1,1 +1,1 @@
-"""What TensorBoard shows besides the curves."""
+"""What fills TensorBoard besides the curves."""

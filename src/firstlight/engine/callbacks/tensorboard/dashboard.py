@@ -1,4 +1,4 @@
-"""TensorBoard's overview: each score of training and validation in one chart, and a table of runs to sort."""
+"""TensorBoard's tabs Custom Scalars and HParams: training and validation in one chart, and a table of runs."""
 
 import io
 import re
@@ -10,19 +10,25 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.tensorboard.details import Details
-from firstlight.engine.callbacks.tensorboard.pictures import Pictures, boards
+from firstlight.engine.callbacks.tensorboard.pictures import Pictures, tensorboard_loggers
 from firstlight.engine.files import write_atomically
 
-__all__ = ["Dashboard", "hyperparameters", "tensorboard"]
+__all__ = ["Dashboard", "hyperparameters", "tensorboard_callbacks"]
 
-# read before the loggers' own files, whose names go on with a time: TensorBoard never turns back to an earlier one
-TABLE = "events.out.tfevents.0.hparams"
-PLACES = ("root", "device_resident")  # hyperparameters of data that say where it lies, and nothing of the outcome
+HPARAMS_FILE = "events.out.tfevents.0.hparams"
+"""TensorBoard reads files by name, and never an earlier one again: this name sorts before those of the loggers."""
+NOT_HYPERPARAMETERS = ("root", "device_resident")  # where the data is makes no difference to the scores
 
 
-def tensorboard(seed: int, pictures: Literal["none", "few", "all"]) -> list[Callback]:
-    """Return what fills TensorBoard besides the curves; ``pictures`` says how much is drawn."""
+def tensorboard_callbacks(seed: int, pictures: Literal["none", "few", "all"]) -> list[Callback]:
+    """Return the callbacks that fill TensorBoard besides the curves.
+
+    Args:
+        seed: Seed of the run.
+        pictures: How much is drawn: ``few`` are the pictures of the gallery, ``all`` adds the details.
+    """
     callbacks: list[Callback] = [Dashboard(seed)]
     if pictures != "none":
         callbacks.append(Pictures())
@@ -32,14 +38,16 @@ def tensorboard(seed: int, pictures: Literal["none", "few", "all"]) -> list[Call
 
 
 class Dashboard(Callback):
-    """Lay out TensorBoard's Custom Scalars and HParams tabs.
+    """Fill TensorBoard's tabs Custom Scalars and HParams.
 
     Custom Scalars: one chart a score, with its curves of training and of validation. The x axis is the optimizer
-    step, as everywhere: it is what the documents count, what ``loss/step`` and the pictures share, and what a
-    resumed run goes on from. The scalar ``epoch`` says where the epochs are.
+    step, as in all curves and pictures; the scalar ``epoch`` tells which step ends which epoch.
 
-    HParams: a row a run, from its first step on, so it is there however the run ends. Beside the hyperparameters
-    stand the run's scores; ``Checkpoints`` logs the best of them.
+    HParams: one row a run, written at its first step, so it is there however the run ends. Next to the
+    hyperparameters TensorBoard shows the run's scores; ``Checkpoints`` logs the best one.
+
+    A ``TensorBoardLogger`` of your own needs ``default_hp_metric=False``: with the default, Lightning adds an entry
+    ``hp_metric`` to the same tab, and TensorBoard shows no other columns.
 
     Args:
         seed: Seed of the run.
@@ -47,65 +55,60 @@ class Dashboard(Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._laid_out = False
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep Lightning from an entry of its own, whose score is -1."""
-        for board in boards(trainer):
-            board._default_hp_metric = False
+        self._has_charts = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Enter the run."""
-        self._laid_out = False
-        self._enter(trainer, ended=False)
+        """Write the run's row."""
+        self._has_charts = False
+        self._write_rows(trainer, ended=False)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lay out the charts, once there are scores."""
-        self._lay_out(trainer)
+        """Write the charts as soon as there are scores."""
+        self._write_charts(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Complete the run's row."""
-        self._lay_out(trainer)
-        self._enter(trainer, ended=True)
+        """Write the run's row again: it has ended."""
+        self._write_charts(trainer)
+        self._write_rows(trainer, ended=True)
 
-    def _lay_out(self, trainer: Trainer) -> None:
+    def _write_charts(self, trainer: Trainer) -> None:
         charts = dict(_charts(trainer.callback_metrics))
-        if self._laid_out or not charts:
+        if self._has_charts or not charts:
             return
-        self._laid_out = True
-        for board in boards(trainer):
-            board.experiment.add_custom_scalars({"training and validation": charts})
+        self._has_charts = True
+        for logger in tensorboard_loggers(trainer):
+            logger.experiment.add_custom_scalars({"training and validation": charts})
 
-    def _enter(self, trainer: Trainer, *, ended: bool) -> None:
+    def _write_rows(self, trainer: Trainer, *, ended: bool) -> None:
         row = hyperparameters(trainer) | {"seed_everything": self.seed}
-        for board in boards(trainer):
-            _write_row(Path(board.log_dir, TABLE), row, ended=ended)
+        for logger in tensorboard_loggers(trainer):
+            _write_row(Path(logger.log_dir, HPARAMS_FILE), row, ended=ended)
 
 
 def hyperparameters(trainer: Trainer) -> dict[str, float | str]:
-    """Return what a run was made with, flat: numbers as numbers, everything else as it is written."""
+    """Return the hyperparameters of a run: numbers as numbers, everything else as text."""
     found: dict[str, Any] = {}
-    for kind, part in (("data", trainer.datamodule), ("model", trainer.lightning_module)):  # type: ignore[attr-defined]
+    for kind, part in (("data", internals.datamodule_of(trainer)), ("model", trainer.lightning_module)):
         if part is not None:
             found |= {**part.hparams, kind: type(part).__name__}
     for optimizer in trainer.optimizers[:1]:
-        # the step size in use, which --optimizer sets past the model; momentum and the like where there is any
+        # the model's hyperparameters do not know of --optimizer; settings that are off are left out
         used = {name: value for name, value in optimizer.defaults.items() if value and not isinstance(value, bool)}
         found |= {**used, "optimizer": type(optimizer).__name__}
     for schedule in trainer.lr_scheduler_configs[:1]:
         found["lr_scheduler"] = type(schedule.scheduler).__name__
     found["max_epochs"] = trainer.max_epochs
     if found.get("fold") is None:
-        found.pop("num_folds", None)  # of no meaning
+        found.pop("num_folds", None)  # unused
     return {
         name: value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
         for name, value in sorted(found.items())
-        if value is not None and not name.startswith("_") and name not in PLACES
+        if value is not None and not name.startswith("_") and name not in NOT_HYPERPARAMETERS
     }
 
 
 def _charts(names: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    """Return a chart for each score that names end or begin with a stage of: ``loss/val``, ``val_loss``."""
+    """Yield a chart for each score logged in training or validation, as ``loss/val`` or ``val_loss``."""
     curves: dict[str, list[str]] = {}
     for name in sorted(names):
         if match := re.fullmatch(r"(?:(.+)[/_])?(?:train|val)(?:[/_](.+))?", name):
@@ -115,12 +118,12 @@ def _charts(names: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _write_row(path: Path, row: dict[str, float | str], *, ended: bool) -> None:
-    """Write a run's row into a file of its own, over the one from before: what was written first would stay."""
+    """Write a run's row to a file of its own, in place of the row before: TensorBoard keeps the first that it reads."""
     from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415  # slow to import
     from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415
     from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415
 
-    # the first would hold columns for all runs, and TensorBoard takes any run's
+    # the first part lists the columns of all runs, and TensorBoard would take those of any one run
     _, start, end = hparams(row, {})  # type: ignore[no-untyped-call]
     file = io.BytesIO()
     records = RecordWriter(file)

@@ -1,4 +1,4 @@
-"""Pictures in TensorBoard of what a model has learned: at the end, and at a handful of moments before."""
+"""Pictures in TensorBoard of what a model has learned, at the end of a run and a few times before."""
 
 import time
 import warnings
@@ -14,106 +14,111 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.stopping import Stopped
 from firstlight.gallery import Moment, Picture, suitable
 
-__all__ = ["Pictures", "boards"]
+__all__ = ["Pictures", "tensorboard_loggers"]
 
-SHARE = 0.05
-"""Share of a run's time that drawing may take, but for the last pictures, which are always drawn."""
-FIRST_GUESS = 0.15
-"""Seconds that a picture takes, before one was drawn."""
+MAX_SHARE = 0.05
+"""Share of a run's time that drawing may take; the last pictures are always drawn."""
+FIRST_ESTIMATE = 0.15
+"""Seconds that a picture takes, as long as none has been drawn."""
 
 
-def boards(trainer: Trainer) -> list[TensorBoardLogger]:
-    """Return the loggers that show pictures, in the process that writes."""
+def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
+    """Return the TensorBoard loggers in the first process, and none in the others."""
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero]
 
 
 class Pictures(Callback):
-    """Draw what suits a model and its data, without a line in either; :mod:`firstlight.gallery` says what.
+    """Draw the pictures that :mod:`firstlight.gallery` lists for a model and its data.
 
-    Pictures are drawn when training ends or a signal stops it, and after epochs 1, 2, 4, 8, ... as long as all
-    drawing keeps below a twentieth of the run's time: a run of seconds has those at its end only. Drawing
-    leaves weights and random numbers as they are. A picture that fails is left out with a warning.
+    Pictures are drawn when training ends or a signal stops it, and after epochs 1, 2, 4, 8, ... as long as drawing
+    takes less than a twentieth of the run's time: a run of seconds has pictures only at its end. Drawing does not
+    change weights or random numbers. If a picture fails, a warning says so and the run goes on without it.
 
-    Data must be in memory, and the weights whole in the first process; otherwise nothing is drawn.
+    Data must be in memory, and the first process must have all weights; otherwise nothing is drawn.
     """
 
     def __init__(self) -> None:
-        self.gallery: list[Picture] = []
+        self.pictures: list[Picture] = []
         self.notes: dict[str, dict[int, Tensor]] = {}
         self._handles: list[RemovableHandle] = []
-        self._begin = self._spent = self._price = 0.0
+        self._start_time = self._drawing_time = self._estimate = 0.0  # seconds
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Choose the pictures, and note the model that the run begins with."""
-        self._begin, self._spent = time.perf_counter(), 0.0
-        whole = isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)
-        self.gallery = suitable(pl_module, trainer.datamodule) if boards(trainer) and whole else []  # type: ignore[attr-defined]
-        self.notes = {picture.tag: {} for picture in self.gallery}
-        self._price = FIRST_GUESS * len(self.gallery)
+        """Choose the pictures, and note the state that the model starts in."""
+        self._start_time, self._drawing_time = time.perf_counter(), 0.0
+        data = internals.datamodule_of(trainer)
+        has_all_weights = isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)
+        self.pictures = suitable(pl_module, data) if tensorboard_loggers(trainer) and has_all_weights else []
+        self.notes = {picture.tag: {} for picture in self.pictures}
+        self._estimate = FIRST_ESTIMATE * len(self.pictures)
         self._handles = [
             self._follow(trainer, pl_module, picture.follow, self.notes[picture.tag])
-            for picture in self.gallery
+            for picture in self.pictures
             if picture.follow
         ]
-        self._look(trainer, pl_module, "", draw=False)
+        self._update_pictures(trainer, pl_module, "", draw=False)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the model after epochs 1, 2, 4, 8, ...; the last of a run has no epoch after it."""
+        """Draw after epochs 1, 2, 4, 8, ...; the pictures after a run's last epoch are drawn at its end."""
         epochs = trainer.current_epoch
-        if self.gallery and epochs and epochs & (epochs - 1) == 0:
-            budget = SHARE * (time.perf_counter() - self._begin)
-            # the last pictures are still to come
-            self._look(trainer, pl_module, _when(trainer, epochs), draw=self._spent + 2 * self._price < budget)
+        if self.pictures and epochs and epochs & (epochs - 1) == 0:
+            time_left = MAX_SHARE * (time.perf_counter() - self._start_time) - self._drawing_time
+            is_time = 2 * self._estimate < time_left  # now, and once more at the end
+            self._update_pictures(trainer, pl_module, _when(trainer, epochs), draw=is_time)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw what came out."""
-        self._look(trainer, pl_module, _when(trainer, trainer.current_epoch), draw=True)
-        self._forget()
+        """Draw the trained model."""
+        self._update_pictures(trainer, pl_module, _when(trainer, trainer.current_epoch), draw=True)
+        self._release()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Draw how far a run came that a signal stopped: its checkpoint is written, and it may never go on."""
+        """Draw the model of a run that a signal stopped, for it may never be resumed; its checkpoint is written."""
         if isinstance(exception, Stopped | KeyboardInterrupt):
-            self._look(trainer, pl_module, f"stopped at step {trainer.global_step:,}", draw=True)
-        self._forget()
+            self._update_pictures(trainer, pl_module, f"stopped at step {trainer.global_step:,}", draw=True)
+        self._release()
 
-    def _forget(self) -> None:
+    def _release(self) -> None:
         for handle in self._handles:
             handle.remove()
-        self.gallery, self.notes, self._handles = [], {}, []
+        self.pictures, self.notes, self._handles = [], {}, []
 
-    def _look(self, trainer: Trainer, pl_module: LightningModule, when: str, *, draw: bool) -> None:
-        """Note what pictures need of this moment, and draw them if it is time."""
-        begin = time.perf_counter()
-        moment = Moment(trainer, pl_module, trainer.datamodule, when, self.notes)  # type: ignore[attr-defined]
+    def _update_pictures(self, trainer: Trainer, pl_module: LightningModule, when: str, *, draw: bool) -> None:
+        """Note what the pictures need of the model as it is now, and draw them if asked to."""
+        start = time.perf_counter()
+        moment = Moment(trainer, pl_module, internals.datamodule_of(trainer), when, self.notes)
         with isolate_rng(include_cuda=pl_module.device.type == "cuda"):
-            for picture in list(self.gallery):
+            for picture in list(self.pictures):
                 try:
-                    self._look_for(picture, moment, draw=draw)
-                except Exception as error:  # whatever it is: a run of hours is worth more
-                    self.gallery.remove(picture)
+                    self._update_picture(picture, moment, draw=draw)
+                except Exception as error:  # a picture must not end a run of hours
+                    self.pictures.remove(picture)
                     reason = f"{type(error).__name__}: {error}"
                     warnings.warn(f"the picture {picture.tag!r} is left out from now on: {reason}", stacklevel=1)
-        took = time.perf_counter() - begin
-        self._spent += took
-        self._price = took if draw else self._price
+        took = time.perf_counter() - start
+        self._drawing_time += took
+        self._estimate = took if draw else self._estimate
 
-    def _look_for(self, picture: Picture, moment: Moment, *, draw: bool) -> None:
+    def _update_picture(self, picture: Picture, moment: Moment, *, draw: bool) -> None:
         notes, step = self.notes[picture.tag], moment.trainer.global_step
         if picture.note:
             notes[step] = picture.note(moment)
         if picture.follow:
             notes[step] = _copy(picture.follow(moment.model))
         figure = picture.draw(moment) if draw else None
-        for board in boards(moment.trainer) if figure else []:
-            board.experiment.add_figure(picture.tag, figure, max(step - 1, 0))  # steps count from 0, as the curves' do
+        for logger in tensorboard_loggers(moment.trainer) if figure else []:
+            logger.experiment.add_figure(picture.tag, figure, max(step - 1, 0))  # steps count from 0, as the curves' do
 
     def _follow(
         self, trainer: Trainer, pl_module: LightningModule, follow: Callable[[Any], Tensor], notes: dict[int, Tensor]
     ) -> RemovableHandle:
-        """Note something of the model after steps, ever fewer of them; a hook of Lightning's would slow all down."""
+        """Note weights after optimizer steps, at growing intervals.
+
+        It hooks into the optimizer: a callback's hook for each step would turn ``SeveralUpdates`` off.
+        """
         step = due = trainer.global_step
 
         def after_step(*_: Any) -> None:
