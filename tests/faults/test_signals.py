@@ -1,4 +1,4 @@
-"""A signal ends a run at the next border between steps, with a checkpoint, and says how to go on."""
+"""A signal ends a run at the next step boundary, with a checkpoint, and says how to go on."""
 
 import json
 import signal

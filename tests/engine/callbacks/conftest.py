@@ -11,7 +11,7 @@ from firstlight.engine.callbacks import Checkpoints, SeveralUpdates, StepLoss, S
 
 
 class Steps(ProgressBar):
-    """Count the Trainer's steps, from where only steps can be seen."""
+    """Count the Trainer's steps; a progress bar does not turn several updates off."""
 
     count = 0
 

@@ -40,12 +40,12 @@ def test_best_is_the_best_epoch_and_last_is_the_last_step(fit):
     assert checkpoints.best_epoch == 0
 
 
-def test_best_is_the_largest_score_where_that_is_asked_for(fit):
+def test_best_is_the_largest_score_in_mode_max(fit):
     fit(Checkpoints(folder="here", mode="max"), lr=3e-4)
     assert load_checkpoint("here/best.ckpt")["global_step"] == 12
 
 
-def test_model_says_which_score_chooses_the_best(quick_trainer, fashion_root):
+def test_model_chooses_the_monitored_score(quick_trainer, fashion_root):
     checkpoints = Checkpoints(folder="here")
     trainer = quick_trainer(max_epochs=1, enable_checkpointing=True, callbacks=[checkpoints])
     trainer.fit(MLP(hidden_dims=[4]), FashionMNIST(str(fashion_root), batch_size=20))
@@ -88,7 +88,7 @@ def test_checkpoint_remembers_the_best_score(fit):
     assert fresh.best_score == load_checkpoint("here/best.ckpt")["callbacks"]["Checkpoints"]["best_score"]
 
 
-def test_trial_of_a_few_batches_saves_nothing(fit):
+def test_fast_dev_run_saves_nothing(fit):
     assert not fit(Checkpoints(folder="here"), fast_dev_run=True).saved
 
 

@@ -1,4 +1,4 @@
-"""One test for each part of Lightning that it does not promise: a release that changes one fails here, by its name."""
+"""One test for each function: a release of Lightning that changes a part fails the test of its name."""
 
 import pytest
 import torch
@@ -160,7 +160,7 @@ def test_count_logged_steps_sets_the_x_axis(curves, quick_trainer):
 @pytest.mark.filterwarnings("ignore:.*It will use the implementation from `LightningModule` instance")
 def test_step_logs_and_logged_as_training_step(curves, quick_trainer):
     class Other(AutogradCubic):
-        """A model whose score of single steps is logged by someone else, between two steps of the Trainer."""
+        """A model with a score that is logged between two steps of the Trainer."""
 
         def on_after_batch_transfer(self, batch, dataloader_idx):
             if not self.trainer.training:

@@ -6,7 +6,7 @@ from firstlight.engine.callbacks import TypedOptimizer
 
 
 class Halving(DynamicPolynomial):
-    """Its step size is halved after each epoch."""
+    """A schedule halves its learning rate after each epoch."""
 
     def configure_optimizers(self):
         optimizer = super().configure_optimizers()
@@ -40,13 +40,13 @@ def test_momentum_of_the_weights_survives(fit):
     assert torch.equal(before, after)
 
 
-def test_step_size_that_a_schedule_moved_is_changed_in_proportion(fit):
+def test_learning_rate_that_a_schedule_changed_is_scaled(fit):
     assert fit(Halving(lr=1e-8), 2)["lr"] == 1e-8 / 4
     assert fit(Halving(lr=1e-8), 3, "now.ckpt")["lr"] == 1e-8 / 8
     assert fit(Halving(lr=4e-8), 4, "now.ckpt")["lr"] == pytest.approx(4e-8 / 16)
     assert fit(Halving(lr=4e-8), 5, "now.ckpt")["lr"] == pytest.approx(4e-8 / 32)
 
 
-def test_checkpoint_of_a_trainer_without_the_callback_is_understood(fit):
+def test_checkpoint_of_a_trainer_without_the_callback_can_be_resumed(fit):
     fit(Halving(lr=1e-8), 2, callbacks=[])
     assert fit(Halving(lr=4e-8), 3, "now.ckpt")["lr"] == pytest.approx(4e-8 / 8)

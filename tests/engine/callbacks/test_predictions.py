@@ -36,7 +36,7 @@ def test_column_of_several_numbers_becomes_several_columns(predict):
     assert float(rows[0]["x2"]) == pytest.approx(float(rows[0]["x1"]) ** 2)
 
 
-def test_class_is_followed_by_its_name(predict, fashion_root):
+def test_class_column_is_followed_by_the_names(predict, fashion_root):
     rows = predict(MLP(hidden_dims=[4]), FashionMNIST(str(fashion_root), batch_size=8))
     assert list(rows[0]) == ["index", "truth", "class", "name", "probability"]
     assert [int(row["truth"]) for row in rows] == [*range(10), *range(10)]
@@ -49,6 +49,6 @@ class Silent(AutogradCubic):
         return self(batch[0])
 
 
-def test_predictions_without_names_are_refused(predict):
+def test_predictions_that_are_not_a_dict_are_refused(predict):
     with pytest.raises(UsageError, match=r"Silent\.predict_step must return a dict of columns to be written"):
         predict(Silent(), Sine(num_points=10))

@@ -25,7 +25,7 @@ def lines(quick_trainer, capsys):
     return run
 
 
-def test_line_tells_the_epoch_the_steps_the_scores_and_the_seconds(lines):
+def test_line_has_the_epoch_the_steps_the_scores_and_the_seconds(lines):
     for number, line in enumerate(lines(), start=1):
         score = r"[\d.e+-]+"
         pattern = rf"epoch {number}/3  step {4 * number}  loss/train {score}  loss/val {score}  \d+\.\d s"
@@ -45,15 +45,15 @@ def test_line_tells_the_epoch_the_steps_the_scores_and_the_seconds(lines):
     ],
     ids=str,
 )
-def test_epoch_is_one_line(arguments, lines):
+def test_each_epoch_prints_one_line(arguments, lines):
     steps = [re.match(r"epoch (\d).*  step (\d+)", line).groups() for line in lines(**arguments)]
     accumulated = {"accumulate_grad_batches": ["2", "4", "6"], "max_steps": ["4", "8", "11"]}
     expected = next((accumulated[name] for name in accumulated if name in arguments), ["4", "8", "12"])
     assert steps == list(zip("123", expected, strict=True))
 
 
-class Falls(AutogradCubic):
-    """A model that falls over in its seventh step."""
+class Fails(AutogradCubic):
+    """A model that raises an error in its seventh step."""
 
     def training_step(self, batch, batch_idx):
         if self.global_step == 6:
@@ -61,16 +61,16 @@ class Falls(AutogradCubic):
         return super().training_step(batch, batch_idx)
 
 
-def test_epoch_that_is_resumed_in_its_middle_is_one_line_too(lines, quick_trainer):
+def test_epoch_resumed_in_its_middle_prints_one_line(lines, quick_trainer):
     checkpoints = Checkpoints(every_n_steps=3, folder="here")
     trainer = quick_trainer(max_epochs=3, enable_checkpointing=True, callbacks=[checkpoints])
     with pytest.raises(ArithmeticError):
-        trainer.fit(Falls(), Sine(num_points=30, repeats=4))
+        trainer.fit(Fails(), Sine(num_points=30, repeats=4))
     resumed = lines(ckpt_path="here/last.ckpt", callbacks=[EpochLines(), Checkpoints(folder="there")])
     assert [line.split()[:4] for line in resumed] == [["epoch", "2/3", "step", "8"], ["epoch", "3/3", "step", "12"]]
 
 
-def test_process_that_is_told_to_be_quiet_prints_nothing(lines):
+def test_disabled_progress_prints_nothing(lines):
     quiet = EpochLines()
     quiet.disable()
     assert not lines(callbacks=[quiet], enable_checkpointing=False)

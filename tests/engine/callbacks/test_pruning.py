@@ -39,7 +39,7 @@ def test_score_of_each_epoch_but_the_last_is_reported_once_its_checkpoints_are_w
     assert all(saved for *_, saved in reported)
 
 
-def test_run_ends_where_the_answer_says_so(fit):
+def test_run_is_pruned_when_the_report_says_so(fit):
     reported, ended, trainer = fit({1: True})
     assert [epoch for epoch, *_ in reported] == [0, 1]
     assert (ended.status, ended.code) == ("pruned", 0)

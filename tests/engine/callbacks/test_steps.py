@@ -13,7 +13,7 @@ from firstlight.errors import NotFiniteError
 
 
 class Noise(Callback):
-    """Something else that draws random numbers, more of them in each step."""
+    """Draw random numbers, more of them in each step."""
 
     def on_train_batch_start(self, trainer, *_):
         torch.rand(trainer.global_step + 1)
@@ -46,13 +46,13 @@ def fit(quick_trainer, fashion_root):
     return run
 
 
-def test_dropout_of_a_step_does_not_depend_on_what_else_drew(fit):
+def test_dropout_does_not_depend_on_who_else_draws_random_numbers(fit):
     plain = fit(StepSeeds(0))
     assert torch.equal(plain, fit(Noise(), StepSeeds(0)))
     assert not torch.equal(plain, fit(StepSeeds(1)))
 
 
-def test_all_three_generators_give_each_step_numbers_of_its_own(fit):
+def test_all_three_generators_give_each_step_different_numbers(fit):
     first, second = Draws(), Draws()
     fit(StepSeeds(0), first)
     fit(Noise(), StepSeeds(0), second)
@@ -60,10 +60,10 @@ def test_all_three_generators_give_each_step_numbers_of_its_own(fit):
     assert all(len(set(stream)) == 6 for stream in zip(*first.drawn, strict=True))
 
 
-# torchmetrics, of the training loss that this test makes no number
+# torchmetrics warns of the training loss, which this test makes NaN
 @pytest.mark.filterwarnings("ignore:Encountered `nan` values in tensor. Will be removed.")
 @pytest.mark.parametrize(("every", "step"), [(1, 9), (4, 12), (50, 12)])
-def test_loss_that_is_no_number_ends_the_run(every, step, quick_trainer):
+def test_nan_loss_ends_the_run(every, step, quick_trainer):
     class Broken(AutogradCubic):
         def training_step(self, batch, batch_idx):
             loss = super().training_step(batch, batch_idx)
@@ -79,7 +79,7 @@ def test_loss_that_is_no_number_ends_the_run(every, step, quick_trainer):
     assert torch.load("here/last.ckpt", weights_only=True)["global_step"] == 8
 
 
-def test_loss_that_is_infinite_ends_the_run_before_there_is_a_checkpoint(quick_trainer):
+def test_infinite_loss_ends_a_run_without_a_checkpoint(quick_trainer):
     checkpoints = Checkpoints(folder=str(Path("here")))
     trainer = quick_trainer(max_epochs=9, log_every_n_steps=1, callbacks=[StepLoss(checkpoints)])
     with pytest.raises(NotFiniteError, match=r"the loss is inf at step \d\nno checkpoint was written yet\n"):
@@ -87,6 +87,6 @@ def test_loss_that_is_infinite_ends_the_run_before_there_is_a_checkpoint(quick_t
 
 
 @pytest.mark.parametrize(("every", "steps"), [(0, []), (1, [*range(8)]), (3, [2, 5])])
-def test_loss_of_a_step_is_logged_as_often_as_is_asked_for(every, steps, record):
+def test_loss_is_logged_every_n_steps(every, steps, record):
     _, kept = record(AutogradCubic, lambda: Sine(num_points=30, repeats=4), log_every_n_steps=every)
     assert [step for step, row in json.loads(kept)[2] if row[0][0] == "loss/step"] == steps

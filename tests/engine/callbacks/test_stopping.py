@@ -33,7 +33,7 @@ class Receives(AutogradCubic):
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_signal_ends_a_training_after_its_step(number, signals, quick_trainer):
+def test_signal_stops_training_after_the_step(number, signals, quick_trainer):
     checkpoints = Checkpoints(folder="here", signals=signals)
     trainer = quick_trainer(max_epochs=5, enable_checkpointing=True, callbacks=[signals, checkpoints])
     model = Receives()
@@ -45,7 +45,7 @@ def test_signal_ends_a_training_after_its_step(number, signals, quick_trainer):
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_signal_outside_of_a_training_ends_the_program(number, signals):
+def test_signal_outside_training_ends_the_program(number, signals):
     with pytest.raises(Stopped) as caught:
         signal.raise_signal(number)
     assert caught.value.code == 128 + number
@@ -76,7 +76,7 @@ def test_handlers_of_lightning_never_replace_these(stage, sanity_steps, batches,
     assert all(handler == signals._handle for seen in handlers.seen for handler in seen.values())
 
 
-def test_second_signal_ends_the_program_at_once(signals, monkeypatch, quick_trainer):
+def test_second_signal_ends_the_program_immediately(signals, monkeypatch, quick_trainer):
     ended = []
     monkeypatch.setattr(os, "_exit", ended.append)
     trainer = quick_trainer()
@@ -89,10 +89,10 @@ def test_second_signal_ends_the_program_at_once(signals, monkeypatch, quick_trai
     assert ended == [130]
 
 
-def test_stop_says_how_to_go_on():
+def test_message_says_how_to_resume():
     stopped = Stopped(signal.SIGTERM)
     stopped.step, stopped.run = 7, Run(Path("lightning_logs/mlp/version_3"))
-    assert str(stopped) == "stopped by SIGTERM"  # there is nothing to go on from
+    assert str(stopped) == "stopped by SIGTERM"  # there is no checkpoint to resume from
     stopped.run.checkpoints.mkdir(parents=True)
     stopped.run.last.touch()
     assert str(stopped) == "stopped by SIGTERM after step 7; go on with: firstlight fit --resume mlp/version_3"

@@ -34,7 +34,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("name", models.__all__)
-def test_several_updates_at_a_time_are_the_same_run_to_the_bit(name, record, fashion_root):
+def test_run_with_several_updates_at_a_time_is_bit_identical(name, record, fashion_root):
     model, data = PAIRS[name]
     many, single = record(model, lambda: data(str(fashion_root)), updates=1)
     few, grouped = record(model, lambda: data(str(fashion_root)))
@@ -65,7 +65,7 @@ class Short(LinearRegression):
         return super().training_step(batch, 0)
 
 
-class Telling(LinearRegression):
+class ReturningDict(LinearRegression):
     def training_step(self, batch, batch_idx):
         return {"loss": super().training_step(batch, batch_idx), "more": 1}
 
@@ -137,7 +137,7 @@ class Foreign(Houses):
         (Counting, houses),
         (Logging, houses),
         (Short, houses),
-        (Telling, houses),
+        (ReturningDict, houses),
         (Skipping, houses),
         (Before, houses),
         (After, lambda: Sine(num_points=20, num_powers=2, repeats=10)),
@@ -149,7 +149,7 @@ class Foreign(Houses):
     ],
 )
 @pytest.mark.parametrize("every", [1, 3])
-def test_models_of_ones_own_see_and_log_the_same(model, data, every, record):
+def test_models_of_users_see_and_log_the_same(model, data, every, record):
     _, single = record(model, data, updates=1, log_every_n_steps=every)
     count, grouped = record(model, data, log_every_n_steps=every)
     assert grouped == single

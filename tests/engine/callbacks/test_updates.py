@@ -77,7 +77,7 @@ EARLY = {"callbacks": lambda: [EarlyStopping("loss/val", patience=0, min_delta=9
         (LinearRegression, {"detect_anomaly": True}, 6),
         (LinearRegression, {"max_epochs": -1} | EARLY, 6),
         (Estimating, {}, 6),
-        # several, until something looks at every one
+        # several at a time, until single steps matter
         (LinearRegression, EARLY | {"min_steps": 24}, 10),
         (LinearRegression, {"reload_dataloaders_every_n_epochs": 1}, 13),
         (LinearRegression, {"callbacks": lambda: [GradientAccumulationScheduler({1: 2})]}, 13),
@@ -102,20 +102,20 @@ EARLY = {"callbacks": lambda: [EarlyStopping("loss/val", patience=0, min_delta=9
     ],
 )
 @pytest.mark.filterwarnings("ignore:Swapping scheduler")
-def test_whatever_looks_at_single_steps_sees_every_one(model, arguments, steps, record):
+def test_callback_is_turned_off_where_single_steps_matter(model, arguments, steps, record):
     _, single = record(model, houses, updates=1, **arguments)
     count, grouped = record(model, houses, **arguments)
     assert grouped == single
     assert count == steps
 
 
-def test_profile_is_of_single_updates(record):
+def test_profiler_sees_single_updates(record):
     profiler = SimpleProfiler()
     record(LinearRegression, houses, profiler=profiler)
     assert len(profiler.recorded_durations["run_training_batch"]) == 20
 
 
-def test_batches_are_all_there_for_anyone_else(record):
+def test_others_get_all_batches_from_the_training_loader(record):
     class Reading(Callback):
         seen = ()
 
@@ -128,7 +128,7 @@ def test_batches_are_all_there_for_anyone_else(record):
     assert reading.seen == (95,) * 4
 
 
-def test_checkpoint_on_request_is_written_after_the_very_step(record):
+def test_checkpoint_is_written_after_exactly_every_n_steps(record):
     class Kept(Checkpoints):
         steps = ()
 

@@ -1,4 +1,4 @@
-"""What ``predict`` leaves behind: a table that a person can read."""
+"""The predictions of a run, written as a CSV file."""
 
 import csv
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from firstlight.data.batches import Batches
 from firstlight.data.in_memory import InMemory
+from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.errors import UsageError
 
 __all__ = ["Predictions"]
@@ -23,14 +24,14 @@ class Predictions(Callback):
     has names. A column of shape ``(batch, n)`` becomes ``n`` columns.
 
     Args:
-        path: The file to write; None where another process writes it, or nothing is to be written.
+        path: The file to write; None in a process that does not write, and in a trial run that keeps nothing.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an empty table."""
+        """Start with an empty table."""
         self.table: dict[str, list[Tensor]] = {}
 
     def on_predict_batch_end(
@@ -53,13 +54,13 @@ class Predictions(Callback):
             self.table.setdefault(name, []).append(column)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file, from the first process, and say where it is."""
+        """Write the file, in the first process."""
         table = {name: torch.cat(parts) for name, parts in self.table.items()}
         tables = _gather(table)
         if not trainer.is_global_zero or self.path is None:
             return
         table = {name: torch.cat([part[name] for part in tables]) for name in table}
-        data = trainer.datamodule  # type: ignore[attr-defined]
+        data = internals.datamodule_of(trainer)
         classes = data.classes if isinstance(data, InMemory) else ()
         columns = dict(_columns(table, classes))
         order = table["index"].argsort().tolist() if "index" in table else range(len(next(iter(columns.values()))))
@@ -86,7 +87,7 @@ def _columns(table: dict[str, Tensor], classes: tuple[str, ...]) -> Iterator[tup
             title = name if flat.shape[1] == 1 else f"{name}{number}"
             if not column.is_floating_point():
                 yield title, column.tolist()
-            else:  # nine digits give a float32 back to the bit
+            else:  # nine digits identify a float32
                 yield title, [f"{value:.9g}" for value in column.tolist()]
         if name == "class" and classes:
             yield "name", [classes[number] for number in values.tolist()]

@@ -1,4 +1,4 @@
-"""What a run prints while it trains: a bar at a terminal, one line an epoch in a log file."""
+"""The progress of training: a bar at a terminal, one line an epoch in a log file."""
 
 import sys
 import time
@@ -11,47 +11,49 @@ __all__ = ["EpochLines", "progress_bar"]
 
 
 class EpochLines(ProgressBar):
-    """One line an epoch: its number, the steps so far, the scores, the seconds it took."""
+    """Print one line an epoch: its number, the steps so far, the scores, the seconds it took."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._enabled = True
-        self._begin = time.perf_counter()
-        self._running = False
+        self._is_enabled = True
+        self._start_time = time.perf_counter()
+        self._has_trained = False
 
     def disable(self) -> None:
         """Print nothing; Lightning calls this in all processes but the first."""
-        self._enabled = False
+        self._is_enabled = False
 
     def enable(self) -> None:
         """Print again."""
-        self._enabled = True
+        self._is_enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
-        self._begin = time.perf_counter()
+        self._start_time = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the line of the epoch before: only now are all its scores known."""
+        """Print the line of the epoch before; all its scores are known by now."""
         self._print_line(trainer, trainer.current_epoch)
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
-        """Note that there is an epoch to tell of."""
-        self._running = True
+        """Note that this epoch has trained, so it gets a line."""
+        self._has_trained = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the last epoch."""
         self._print_line(trainer, trainer.current_epoch)
 
     def _print_line(self, trainer: Trainer, epochs: int) -> None:
-        if not (self._enabled and self._running):
+        if not (self._is_enabled and self._has_trained):
             return
-        self._running = False
+        self._has_trained = False
         scores = "  ".join(f"{name} {value:.5g}" for name, value in sorted(trainer.callback_metrics.items()))
         total = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
         now = time.perf_counter()
-        print(f"epoch {epochs}{total}  step {trainer.global_step}  {scores}  {now - self._begin:.1f} s", flush=True)
-        self._begin = now
+        print(
+            f"epoch {epochs}{total}  step {trainer.global_step}  {scores}  {now - self._start_time:.1f} s", flush=True
+        )
+        self._start_time = now
 
 
 def progress_bar() -> ProgressBar:

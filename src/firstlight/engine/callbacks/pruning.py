@@ -1,4 +1,4 @@
-"""The early end of a run that does worse than others: a sweep has better uses for its time."""
+"""Pruning: a sweep ends a run early whose scores are worse than those of others."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ __all__ = ["Pruned", "Pruning"]
 
 
 class Pruned(Ended):
-    """The end of a run that another judged not to be worth its time."""
+    """The sweep pruned the run."""
 
     status = "pruned"
 
@@ -24,14 +24,17 @@ class Pruned(Ended):
 
 
 class Pruning(Callback):
-    """Report the score of each epoch but the last, and end the run where the answer says so.
+    """Report the score of each epoch but the last, and end the run if it is pruned.
 
-    It reports when the next epoch begins: only then are the checkpoints of the epoch written. Several
-    processes that train one model are never pruned, for each would have to hear of it at the same step.
+    The score is reported when the next epoch starts: only then are the checkpoints of the epoch written. A run of
+    several processes is never pruned, because all of them would have to learn of it at the same step.
 
     Args:
-        checkpoints: What knows which score counts.
-        report: Takes an epoch, counted from 0, and its score; returns whether the run is to end.
+        checkpoints: Names the score to report.
+        report: Takes an epoch, counted from 0, and its score; returns whether to prune the run.
+
+    Raises:
+        Pruned: If ``report`` says so.
     """
 
     def __init__(self, checkpoints: Checkpoints, report: Callable[[int, float], bool]) -> None:
@@ -39,7 +42,7 @@ class Pruning(Callback):
         self.report = report
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report the epoch before, if there was one in this process."""
+        """Report the epoch before, if it was trained in this process."""
         score = trainer.callback_metrics.get(str(self.checkpoints.monitor))
         if score is None or trainer.current_epoch == 0 or trainer.world_size > 1:
             return

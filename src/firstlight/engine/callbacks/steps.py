@@ -1,4 +1,4 @@
-"""Around each step: its random numbers are seeded, and its loss is logged and checked."""
+"""Seed the random numbers of each step, and log and check its loss."""
 
 import random
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ GOLDEN = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: its multiples lie far
 
 
 class StepSeeds(Callback):
-    """Make the random numbers of a step a function of (seed, process, epoch, batch) and of nothing else.
+    """Seed the random number generators before each step, from (seed, process, epoch, batch) alone.
 
-    Dropout and the like then draw, after a resume at any step, what they would have drawn in an unbroken
-    run, and no generator's state has to be saved.
+    Dropout and the like then draw the same numbers after a resume as in an unbroken run, and no generator's state
+    has to be saved.
 
     Args:
         seed: Seed of the run.
@@ -31,65 +31,65 @@ class StepSeeds(Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._start = 0  # seed of the epoch
+        self._epoch_seed = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the first process's seed: where a seed is drawn, each process drew one."""
+        """Use the first process's seed; without a set seed, each process has drawn its own."""
         self.seed = trainer.strategy.broadcast(self.seed)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin, perhaps in the middle of an epoch."""
+        """Compute the seed of an epoch that is resumed in its middle."""
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an epoch."""
-        self._start = key_seed(self.seed, trainer.global_rank, trainer.current_epoch)
+        """Compute the seed of the epoch."""
+        self._epoch_seed = key_seed(self.seed, trainer.global_rank, trainer.current_epoch)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Seed torch, NumPy and Python."""
+        """Seed PyTorch, NumPy and Python."""
         self.seed_step(batch_idx)
 
-    def seed_step(self, batch_idx: int, *, torch_alone: bool = False) -> None:
-        """Seed all generators, or torch's alone: the others take longer than a small model's update."""
-        seed = (self._start + batch_idx * GOLDEN) % 2**64
+    def seed_step(self, batch_idx: int, *, torch_only: bool = False) -> None:
+        """Seed all generators, or only PyTorch's: the others take longer than a small model's update."""
+        seed = (self._epoch_seed + batch_idx * GOLDEN) % 2**64
         torch.default_generator.manual_seed(seed)  # torch.manual_seed does the same, a hundred times slower
         if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.manual_seed(seed)
-        if not torch_alone:
+        if not torch_only:
             random.seed(seed >> 32)
             np.random.seed(seed >> 32)
 
 
 class StepLoss(Callback):
-    """Look at the loss every ``log_every_n_steps`` steps: log it, and end a run where it is no number any more.
+    """Log the loss every ``log_every_n_steps`` steps, and end the run if it is NaN or infinite.
 
-    It is logged as ``loss/step``, of the one batch that was looked at, averaged over processes.
+    It is logged as ``loss/step``: the loss of one batch, averaged over processes.
 
     Args:
-        checkpoints: Where the last good checkpoint is.
+        checkpoints: Names the last good checkpoint.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
-        self._step = 0  # optimizer steps at the end of the batch before
+        self._previous_step = 0  # optimizer steps at the end of the batch before
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to count where the run does."""
-        self._step = trainer.global_step
+        """Start at the step that the run starts or resumes at."""
+        self._previous_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the loss, now and then: looking waits for the device."""
-        step, before, every = trainer.global_step, self._step, internals.log_every_n_steps(trainer)
-        self._step = step
-        due = every > 0 and step // every > before // every
-        if not due and not trainer.is_last_batch:
+        """Log and check the loss, but not of each step: reading it waits for the device."""
+        step, every = trainer.global_step, internals.log_every_n_steps(trainer)
+        is_logged = every > 0 and step // every > self._previous_step // every
+        self._previous_step = step
+        if not is_logged and not trainer.is_last_batch:
             return
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if loss is None:
             return  # the model skipped the batch
         value = float(trainer.strategy.reduce(loss.detach(), reduce_op="mean")) * trainer.accumulate_grad_batches
         check_loss(value, step, self.checkpoints.last)
-        for logger in trainer.loggers if due else []:
+        for logger in trainer.loggers if is_logged else []:
             logger.log_metrics({"loss/step": value}, step=step - 1)  # steps count from 0, as Lightning's do

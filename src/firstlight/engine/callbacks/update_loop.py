@@ -80,9 +80,9 @@ class _Update:
         self.steps, self.zero_grads = counter.step, counter.zero_grad
         self.logs, self.every_n_steps = internals.step_logs(trainer), internals.log_every_n_steps(trainer)
         self.seeds, self.losses = internals.callbacks_of(trainer, StepSeeds), internals.callbacks_of(trainer, StepLoss)
-        # the documented models and data draw from torch alone
+        # the documented models and data draw from PyTorch's generator only
         parts = (self.model, internals.datamodule_of(trainer))
-        self.torch_alone = all(type(part).__module__.startswith("firstlight.") for part in parts)
+        self.torch_only = all(type(part).__module__.startswith("firstlight.") for part in parts)
         self.takes_index = is_param_in_hook_signature(self.model.training_step, "batch_idx", min_args=2)
         self.transfer = _transfer(trainer)
         self.output: Any = None
@@ -93,7 +93,7 @@ class _Update:
         self.batches.increment_ready()
         self.logs.on_batch_start(batch)
         for seeds in self.seeds:
-            seeds.seed_step(index, torch_alone=self.torch_alone)
+            seeds.seed_step(index, torch_only=self.torch_only)
         self.batches.increment_started()
         self.steps.increment_ready()
         arguments = (batch, index) if self.takes_index else (batch,)
