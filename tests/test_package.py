@@ -1,10 +1,12 @@
 import ast
 import importlib.metadata
 import inspect
+import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -34,10 +36,33 @@ def test_public_names_are_what_they_are_called():
     assert len(set(names)) == len(names)
 
 
-def test_everything_public_in_models_and_data_is_public_in_the_package():
+def test_everything_public_in_models_data_and_tasks_is_public_in_the_package():
     from firstlight import data, models, tasks
 
-    assert {*models.__all__, *data.__all__, *tasks.__all__} <= set(firstlight.__all__)
+    public = {*models.__all__, *data.__all__, *tasks.__all__}
+    assert set(firstlight.__all__) == public | {"__version__", "load", "main"}
+
+
+def test_a_family_of_models_is_one_line_in_one_list():
+    from firstlight import models
+
+    file = Path(models.__file__)
+    families = sorted(path.stem for path in file.parent.glob("*.py") if path != file)
+    lines = [line for line in file.read_text().splitlines() if line.startswith("from")]
+    assert lines == [f"from firstlight.models.{family} import *" for family in families]
+    listed = [name for family in families for name in import_module(f"firstlight.models.{family}").__all__]
+    assert sorted(listed) == models.__all__
+    assert not any(name in Path(firstlight.__file__).read_text() for name in models.__all__)
+
+
+@pytest.mark.slow
+def test_a_type_checker_knows_the_public_names(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text("from firstlight import Sine\nreveal_type(Sine().val)\nSine(points=3)\n")
+    command, source = [sys.executable, "-m", "mypy", "--strict", program], {"MYPYPATH": str(ROOT / "src")}
+    result = subprocess.run(command, env=os.environ | source, capture_output=True, text=True, check=False)
+    assert 'Revealed type is "tuple[torch._tensor.Tensor, torch._tensor.Tensor]"' in result.stdout
+    assert 'Unexpected keyword argument "points" for "Sine"' in result.stdout
 
 
 def test_every_model_and_data_module_is_abstract_or_final():

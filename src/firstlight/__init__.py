@@ -1,69 +1,37 @@
 """Ten documented PyTorch models, each a LightningModule paired with a LightningDataModule.
 
-The public names below are imported when they are first asked for, so ``import firstlight`` costs
-nothing and changes nothing.
+The public names are those of ``models``, ``data`` and ``tasks``, besides ``load`` and ``main``. They are imported when
+they are first used, so ``import firstlight`` is quick and does not import torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from firstlight.data import Batches, FashionMNIST, Houses, InMemory, PlantedNeuron, Sine
-    from firstlight.engine.cli import main
-    from firstlight.engine.runs.loading import load
-    from firstlight.models import (
-        MLP,
-        AutogradCubic,
-        DynamicPolynomial,
-        LegendreCubic,
-        LinearRegression,
-        ManualCubic,
-        NeuralNetwork,
-        Neuron,
-        SineEnsemble,
-        SoftmaxRegression,
-        TwoLayerNetwork,
-    )
-    from firstlight.tasks import Classification, Regression, Task
-
 __version__ = "0.1.0"
 
-__all__ = [
-    "MLP",
-    "AutogradCubic",
-    "Batches",
-    "Classification",
-    "DynamicPolynomial",
-    "FashionMNIST",
-    "Houses",
-    "InMemory",
-    "LegendreCubic",
-    "LinearRegression",
-    "ManualCubic",
-    "NeuralNetwork",
-    "Neuron",
-    "PlantedNeuron",
-    "Regression",
-    "Sine",
-    "SineEnsemble",
-    "SoftmaxRegression",
-    "Task",
-    "TwoLayerNetwork",
-    "__version__",
-    "load",
-    "main",
-]
+CLASSES = ("models", "data", "tasks")
+FUNCTIONS = {"load": "engine.runs.loading", "main": "engine.cli"}
 
+if TYPE_CHECKING:
+    from firstlight.data import *
+    from firstlight.engine.cli import main as main
+    from firstlight.engine.runs.loading import load as load
+    from firstlight.models import *
+    from firstlight.tasks import *
+else:
 
-def __getattr__(name: str) -> object:
-    """Import a public name from the part of the package that defines it."""
-    if name in __all__:
-        for part in ("engine.cli",) if name == "main" else ("models", "data", "tasks", "engine.runs.loading"):
-            module = import_module(f"firstlight.{part}")
-            if name in module.__all__:
-                return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        """Import a public name from the part of the package that defines it."""
+        if name in FUNCTIONS:
+            return getattr(import_module(f"firstlight.{FUNCTIONS[name]}"), name)
+        if name == "__all__" or name[:1].isupper():  # a class; nothing else that is asked for may import torch
+            parts = [import_module(f"firstlight.{part}") for part in CLASSES]
+            classes = {each: getattr(part, each) for part in parts for each in part.__all__}
+            if name in classes:
+                return classes[name]
+            if name == "__all__":
+                return sorted([*classes, *FUNCTIONS, "__version__"])
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+    def __dir__():
+        return __getattr__("__all__")
