@@ -14,8 +14,10 @@ if "FIRSTLIGHT_DATA" in os.environ:  # may be relative, and each test runs in a 
 
 import pytest
 import torch
+import yaml
 from lightning.pytorch import Trainer
 
+import firstlight as package
 from firstlight.engine.cli import main
 from firstlight.engine.processes import STOP_SIGNALS
 
@@ -54,6 +56,42 @@ def fashion_root(tmp_path):
     root = tmp_path / "fashion"
     write_fashion_mnist(root)
     return root
+
+
+CONFIGS = [yaml.safe_load(path.read_text()) for path in sorted(Path(__file__).parents[1].glob("configs/*.yaml"))]
+OF_MODELS = {config["model"]["class_path"]: config for config in reversed(CONFIGS)}
+
+
+@pytest.fixture(params=OF_MODELS)
+def pair(request, fashion_root):
+    """Return a function that makes each model and its data, as a config has them but for eight batches an epoch.
+
+    The last batch is smaller than the others; ``whole`` keeps a split that the config takes as one batch.
+    """
+    config = OF_MODELS[request.param]
+
+    def make(*, whole=False):
+        model, data = (
+            getattr(package, config[part]["class_path"])(**config[part].get("init_args", {}))
+            for part in ("model", "data")
+        )
+        setup = data.setup
+
+        def cut(stage):
+            setup(stage)
+            for name in {"train", "val", "test"} & vars(data).keys():
+                x, y = getattr(data, name)
+                every = max(len(x) // 54, 1)
+                setattr(data, name, (x[::every][:54], y[::every][:54]))
+
+        data.setup, data.root = cut, str(fashion_root)
+        if whole and data.batch_size is None:
+            data.repeats = 8
+        else:
+            data.batch_size, data.repeats = 7, 1
+        return model, data
+
+    return make
 
 
 @pytest.fixture

@@ -10,20 +10,14 @@ from firstlight import (
     AutogradCubic,
     Classification,
     DynamicPolynomial,
-    FashionMNIST,
-    Houses,
     InMemory,
     LegendreCubic,
     LinearRegression,
     ManualCubic,
     NeuralNetwork,
-    Neuron,
-    PlantedNeuron,
     Regression,
-    Sine,
     SoftmaxRegression,
     Task,
-    TwoLayerNetwork,
 )
 
 
@@ -182,31 +176,24 @@ def test_a_task_without_a_network_cannot_be_built(task):
         task(lr=0.1)
 
 
-@pytest.mark.parametrize(
-    ("model_class", "arguments", "data_class"),
-    [
-        (ManualCubic, {"lr": 2e-6}, Sine),
-        (AutogradCubic, {"lr": 2e-6}, Sine),
-        (LegendreCubic, {"lr": 2e-6}, Sine),
-        (DynamicPolynomial, {"lr": 2e-8, "momentum": 0.5}, Sine),
-        (Neuron, {"num_features": 5, "lr": 0.5}, PlantedNeuron),
-        (TwoLayerNetwork, {"num_features": 2, "num_hidden": 3, "lr": 0.5}, Houses),
-        (LinearRegression, {"num_features": 2, "lr": 0.5}, Houses),
-        (SoftmaxRegression, {"num_features": 784, "num_classes": 11, "lr": 0.5}, FashionMNIST),
-        (MLP, {"hidden_dims": [5, 7], "lr": 0.25, "dropout": 0.5, "batch_norm": True, "init_std": None}, FashionMNIST),
-        (NeuralNetwork, {"last_relu": True, "lr": 0.25}, FashionMNIST),
-    ],
-)
-def test_checkpoint_needs_no_arguments_and_no_trust(
-    model_class, arguments, data_class, fashion_root, quick_trainer, tmp_path
-):
-    data = data_class(str(fashion_root)) if data_class is FashionMNIST else data_class()
-    model, trainer = model_class(**arguments), quick_trainer(max_steps=1, limit_val_batches=0)
+def test_checkpoint_needs_no_arguments_and_no_trust(pair, quick_trainer, tmp_path):
+    model, data = pair()
+    model = type(model)(**model.hparams | {"lr": model.lr / 2})
+    trainer = quick_trainer(max_steps=1, limit_val_batches=0)
     trainer.fit(model, data)
     trainer.save_checkpoint(tmp_path / "model.ckpt")
-    loaded = model_class.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
-    assert arguments.items() <= dict(loaded.hparams).items()
-    assert loaded.lr == arguments["lr"]
+    loaded = type(model).load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    assert loaded.hparams == model.hparams
+    assert loaded.lr == model.lr
     x, _ = next(iter(trainer.train_dataloader))
     x = x.float()
     assert torch.equal(loaded.eval()(x), model.eval()(x))
+
+
+def test_checkpoint_of_a_plain_trainer_names_its_classes(numbers, quick_trainer, tmp_path):
+    trainer = quick_trainer(max_epochs=1)
+    trainer.fit(LinearRegression(), numbers)
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    checkpoint = torch.load(tmp_path / "model.ckpt", weights_only=True)
+    assert checkpoint["model_class"] == "firstlight.models.linear.LinearRegression"
+    assert checkpoint["data_class"] == f"{__name__}.Given"
