@@ -1,6 +1,6 @@
-"""Do something in a process of its own, which has imported torch already: what it breaks, it breaks alone.
+"""Run a task in its own process, so that a crash cannot take the sweep down.
 
-The processes are forks of a server that has done nothing but import. Nothing here needs torch.
+The processes are forks of a server that has already imported torch. This module itself does not import it.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +23,23 @@ __all__ = ["Child", "call", "warm_up"]
 TASKS = "firstlight.engine.sweeps.fits"
 CONTEXT = multiprocessing.get_context("forkserver")
 IDLE = 2.0
-"""Seconds after which a parent that hears nothing from a child does something else."""
+"""Seconds that a parent waits for a message of a child before it does something else."""
 
 
 def warm_up() -> None:
-    """Begin to import what the children need, while this process goes on."""
+    """Start the server of processes, and let it import what they need while this process does something else."""
     CONTEXT.set_forkserver_preload([TASKS])
-    forkserver.ensure_running()
+    idle = CONTEXT.Process(target=os.getpid)  # the server starts with its first process
+    threading.Thread(target=idle.start, daemon=True).start()  # which waits for the imports
 
 
 class Child:
-    """A process under way.
+    """A process that runs a task.
 
     Args:
-        task: A function in ``firstlight.engine.sweeps.fits``; it gets a connection to this process.
-        arguments: What else it gets.
-        log: Where what it prints is added.
+        task: A function in ``firstlight.engine.sweeps.fits``, by name; it gets a connection to this process first.
+        arguments: Its other arguments.
+        log: File to which its output is appended.
     """
 
     def __init__(self, task: str, *arguments: Any, log: Path) -> None:
@@ -51,11 +52,11 @@ class Child:
         """Wait for the end of the process, and return what its task returned.
 
         Args:
-            answer: Takes what the task sends, and returns what it gets for it.
-            idle: Is called every few seconds, or more often.
+            answer: Called with each message of the task; its result is sent back.
+            idle: Called every few seconds, or more often.
 
         Raises:
-            FirstlightError: If the task raised one, or anything else, or if the process died.
+            FirstlightError: If the task raised any exception, or the process was killed.
         """
         for kind, *content in self._messages(idle):
             if kind == "result":
@@ -91,16 +92,16 @@ class Child:
 
 
 def call(task: str, *arguments: Any, log: Path = Path(os.devnull)) -> Any:
-    """Do something in another process, and return what it returns.
+    """Run a task in another process, and return what it returns.
 
     Raises:
-        FirstlightError: If it raised one, or anything else, or if the process died.
+        FirstlightError: If the task raised any exception, or the process was killed.
     """
     return Child(task, *arguments, log=log).wait(lambda _: None, lambda: None)
 
 
 def _begin(parent: connection.Connection, task: str, arguments: tuple[Any, ...], log: Path) -> None:
-    """Do the task, and send its result or its error to the parent."""
+    """Run the task, and send its result or its error to the parent."""
     os.setsid()  # Ctrl-C is for the parent, which passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -118,7 +119,7 @@ def _begin(parent: connection.Connection, task: str, arguments: tuple[Any, ...],
 
 
 def _end_with_parent() -> None:
-    """End when the parent is gone, however it went."""
+    """Exit as soon as the parent has ended, however it ended."""
     parent = multiprocessing.parent_process()
     if parent:
         connection.wait([parent.sentinel])
