@@ -37,8 +37,10 @@ def python(*args: str, **env: str) -> str:
         return clock.read_text() if clock.exists() else result.stdout
 
 
-def run(verb: str, *args: str, program: tuple[str, ...] = ("-m", "firstlight"), clock: str = "Clock") -> dict[str, Any]:
+def run(
+    stage: str, *args: str, program: tuple[str, ...] = ("-m", "firstlight"), clock: str = "Clock"
+) -> dict[str, Any]:
     """Return the times of a real run with everything on."""
     callback = f'[{{"class_path": "benchmarks.clock.{clock}", "init_args": {{"path": "clock.json"}}}}]'
-    times: dict[str, Any] = json.loads(python(*program, verb, *args, f"--trainer.callbacks={callback}"))
+    times: dict[str, Any] = json.loads(python(*program, stage, *args, f"--trainer.callbacks={callback}"))
     return times

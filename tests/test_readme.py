@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from docs.tables import END, WORDS, fill, models, translations
 
-from firstlight.engine.cli import VERBS
-from firstlight.engine.command.configs import known
+from firstlight.engine.cli.commands import COMMANDS
+from firstlight.engine.command.configs import config_names
 
 ROOT = Path(__file__).parents[1]
 README, *TRANSLATIONS = ALL = list(WORDS)
@@ -123,15 +123,15 @@ def test_every_file_in_the_tree_exists():
 def test_every_preset_is_in_the_tree(readme):
     (line,) = (line for line in tree(readme) if "presets/" in line)
     named = re.split("[:：]", line)[-1].split()  # noqa: RUF001  # the colon of Chinese
-    assert {f"presets/{name}" for name in named} == {name for name in known() if "/" in name}
+    assert {f"presets/{name}" for name in named} == {name for name in config_names() if "/" in name}
 
 
 @pytest.mark.parametrize("readme", ALL)
-def test_every_verb_is_one_of_the_command_line(readme):
+def test_every_command_is_one_of_the_command_line(readme):
     code = "\n".join([*commands(readme), *tree(readme), *words(prose(readme))])
-    verbs = re.findall(r"(?<!from )\bfirstlight ([a-z]\w*)", code, re.ASCII)
-    assert set(verbs) - {*VERBS} == set()
-    assert {"fit", "test", "new"} <= set(verbs)
+    named = re.findall(r"(?<!from )\bfirstlight ([a-z]\w*)", code, re.ASCII)
+    assert set(named) - {*COMMANDS} == set()
+    assert {"fit", "test", "new"} <= set(named)
 
 
 @pytest.mark.parametrize("readme", ALL)
@@ -139,5 +139,5 @@ def test_every_config_that_is_named_is_known(readme):
     code = "\n".join([*commands(readme), *words(prose(readme)), *re.findall(r"CONFIG=\w+", read(readme), re.ASCII)])
     named = re.findall(r"(?:--config[ =]|CONFIG=)([\w./-]+)", code)
     examples = {"NAME", "my_config.yaml"}  # what stands for a name, or for a file of the reader's own
-    assert set(named) - {*known()} - examples == set()
+    assert set(named) - {*config_names()} - examples == set()
     assert {"mlp", "presets/overfit"} <= set(named)

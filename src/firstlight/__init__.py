@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 CLASSES = ("models", "data", "tasks")
-FUNCTIONS = {"load": "engine.runs.loading", "main": "engine.cli"}
+FUNCTIONS = {"load": "engine.runs.loading", "main": "engine.cli.main"}
 
 if TYPE_CHECKING:
     from firstlight.data import *
-    from firstlight.engine.cli import main as main
+    from firstlight.engine.cli.main import main as main
     from firstlight.engine.runs.loading import load as load
     from firstlight.models import *
     from firstlight.tasks import *

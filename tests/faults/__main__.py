@@ -20,7 +20,7 @@ from pathlib import Path
 from tests.conftest import write_fashion_mnist
 from tests.faults.harness import differences, firstlight, left_behind, parts_left, start, the_run, tiny
 
-from firstlight.engine.command.configs import known
+from firstlight.engine.command.configs import config_names
 from firstlight.engine.runs.checkpoint_files import load_checkpoint
 from firstlight.errors import CheckpointError
 
@@ -117,7 +117,7 @@ def alike(one, other):
 
 def kills(place):
     """Every config, and every way of checkpointing, is killed and goes on."""
-    cases = {name: f"{name} {EVERY3}" for name in known() if "/" not in name} | VARIANTS
+    cases = {name: f"{name} {EVERY3}" for name in config_names() if "/" not in name} | VARIANTS
     for name, words in cases.items():
         config, *more = words.split()
         flags = [*tiny(config, "../fashion"), *more]
@@ -154,8 +154,8 @@ def processes(place):
         folder, left = place.fresh(), []
         firstlight(folder, *flags, real=True)
         for words in ([], ["--trainer.devices=1", "--trainer.strategy=auto"]):
-            for verb, file in (("test", "test.json"), ("predict", "predictions.csv")):
-                firstlight(folder, verb, *words, real=True)
+            for command, file in (("test", "test.json"), ("predict", "predictions.csv")):
+                firstlight(folder, command, *words, real=True)
                 left.append((the_run(folder) / file).read_text())
         words = ["\n".join(pair).replace(",", "\n").split() for pair in (left[:2], left[2:])]
         good = len(words[0]) == len(words[1]) and all(map(alike, *words))
@@ -172,10 +172,10 @@ def signals(place):
             yield f"{name} in training", place.resumed(flags, fault, statuses=[status])
         for where in ("setup", "test", "predict"):
             folder = place.fresh()
-            verb = "fit" if where == "setup" else where
-            if verb != "fit":
+            command = "fit" if where == "setup" else where
+            if command != "fit":
                 firstlight(folder, *flags)
-            words = flags if verb == "fit" else [verb]
+            words = flags if command == "fit" else [command]
             ended = firstlight(folder, *words, fault={"do": name, "where": where})
             yield f"{name} elsewhere", "" if ended.status == status else f"exit {ended.status}: {ended.text[-300:]}"
         ended = firstlight(place.fresh(), *flags, fault={"do": f"{name} SIGTERM", "step": 4})

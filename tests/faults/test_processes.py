@@ -52,9 +52,9 @@ def test_evaluation_by_two_counts_every_example_once(alone):
     run = f"--run={the_run(alone)}"
     tables = []
     for go in (firstlight, lambda *words: together(*words)[0]):
-        for verb in ("validate", "test", "predict"):
-            assert go(alone, verb, run).status == 0
-        scores = [(the_run(alone) / f"{verb}.json").read_text() for verb in ("validate", "test")]
+        for command in ("validate", "test", "predict"):
+            assert go(alone, command, run).status == 0
+        scores = [(the_run(alone) / f"{command}.json").read_text() for command in ("validate", "test")]
         numbers = [float(number) for text in scores for number in re.findall(r": ([0-9.e-]+)", text)]
         tables.append((numbers, (the_run(alone) / "predictions.csv").read_text().splitlines()))
     (one, rows), (two, other_rows) = tables

@@ -69,13 +69,13 @@ def test_signal_ends_a_run_that_keeps_no_checkpoints(tmp_path):
     assert receipt(tmp_path)["step"] < 24
 
 
-@pytest.mark.parametrize("verb", ["test", "predict"])
-def test_signal_ends_an_evaluation_at_once(verb, tmp_path):
+@pytest.mark.parametrize("command", ["test", "predict"])
+def test_signal_ends_an_evaluation_at_once(command, tmp_path):
     firstlight(tmp_path, *CUBIC)
-    ended = firstlight(tmp_path, verb, fault={"do": "SIGINT", "where": verb})
+    ended = firstlight(tmp_path, command, fault={"do": "SIGINT", "where": command})
     assert ended.status == 130
     assert ended.text.endswith("stopped by SIGINT\n")
-    assert not (the_run(tmp_path) / f"{verb}.json").exists()
+    assert not (the_run(tmp_path) / f"{command}.json").exists()
     assert not (the_run(tmp_path) / "predictions.csv").exists()
 
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 from tests.golden.record import LOSSES, flags, losses, machine
 
-from firstlight.engine.command.configs import find_config, known
+from firstlight.engine.command.configs import config_names, find_config
 
 GOLDEN = json.loads(LOSSES.read_text())
-CONFIGS = [name for name in known() if "/" not in name]
+CONFIGS = [name for name in config_names() if "/" not in name]
 
 
 def test_every_config_has_golden_losses():

@@ -1,4 +1,4 @@
-"""Whose classes a file may name: importing a module runs it, so a file must not choose which."""
+"""Which packages a config or a checkpoint may import from: importing a module runs it, so a file must not choose."""
 
 import os
 import sys
@@ -10,16 +10,16 @@ from typing import TypeVar
 from firstlight.engine.program import PACKAGES
 from firstlight.errors import CheckpointError, FirstlightError, suggestion
 
-__all__ = ["find_class", "own", "require"]
+__all__ = ["added_packages", "find_class", "require"]
 
 Kind = TypeVar("Kind")
 
 
-def own() -> set[str]:
-    """Return the packages that their owner added.
+def added_packages() -> set[str]:
+    """Return the packages that a user added to firstlight.
 
-    They are those in the environment variable FIRSTLIGHT_PACKAGES (names, with commas between); where it is not
-    set, all that were installed with an entry point in the group ``firstlight.packages``.
+    They are those in the environment variable FIRSTLIGHT_PACKAGES (names separated by commas); if it is not set, all
+    that were installed with an entry point in the group ``firstlight.packages``.
     """
     if PACKAGES in os.environ:
         return {name.strip() for name in os.environ[PACKAGES].split(",") if name.strip()}
@@ -27,21 +27,21 @@ def own() -> set[str]:
 
 
 def find_class(name: str, base: type[Kind], file: str) -> type[Kind]:
-    """Return the class that a file names: firstlight's, an added package's, or one that the program imported itself.
+    """Return the class that a file names: of firstlight, of an added package, or of a module already imported.
 
     Args:
-        name: With its module, ``firstlight.models.mlp.MLP``.
-        base: What it must be a subclass of.
+        name: The class with its module, ``firstlight.models.mlp.MLP``.
+        base: Its base class.
         file: What names it, for the messages.
 
     Raises:
-        CheckpointError: If its module may not be imported, or there is no such class.
+        CheckpointError: If its module must not be imported, or there is no such class.
     """
     module_name, _, class_name = name.rpartition(".")
     package = module_name.partition(".")[0]
     module = sys.modules.get(module_name)
     if module is None:
-        if not any(f"{module_name}.".startswith(f"{trusted}.") for trusted in ("firstlight", *own())):
+        if not any(f"{module_name}.".startswith(f"{trusted}.") for trusted in ("firstlight", *added_packages())):
             raise CheckpointError(
                 f"{file} is of the class {name!r}, which is not imported because a file says so\n"
                 f"import {module_name} first, or add your package with {PACKAGES}={package}"
@@ -59,12 +59,12 @@ def find_class(name: str, base: type[Kind], file: str) -> type[Kind]:
 
 
 def require(purpose: str, *names: str, extra: str = "export") -> None:
-    """Refuse a purpose that needs packages which are not installed.
+    """Check that packages are installed.
 
     Args:
-        purpose: What they are needed for.
+        purpose: What needs them, for the message.
         names: The packages.
-        extra: What firstlight calls them together.
+        extra: The extra of firstlight that installs them.
 
     Raises:
         FirstlightError: If one of them is missing.

@@ -42,7 +42,7 @@ def test_killed_run_of_a_project_goes_on_to_the_same_bits_and_its_best_weights_a
     assert not list(differences(left_behind(unbroken), left_behind(killed)))
     run = "lightning_logs/small_mlp/version_0"
     assert firstlight(killed, "test").text.startswith(f"weights: {run}/checkpoints/best.ckpt, epoch ")
-    assert "are the same to the bit" in firstlight(killed, "reproduce", "small_mlp").text
+    assert "are bit-identical" in firstlight(killed, "reproduce", "small_mlp").text
     assert firstlight(killed, "configs").text.splitlines()[1].startswith("small_mlp ")
 
 
@@ -89,6 +89,10 @@ BROKEN = {
         "checkpoint lightning_logs/small_mlp/version_0/checkpoints/last.ckpt holds a pathlib.PosixPath, "
         "not only tensors and plain values: not loaded",
     ),
+    "mistake in __init__": (
+        [(MODELS, "nn.Sequential", "nn.Sequental")],
+        "SmallMLP: module 'torch.nn' has no attribute 'Sequental' (.door/my_research/models.py, line 29)",
+    ),
     "layers that do not fit": (
         [(MODELS, "nn.Linear(num_hidden,", "nn.Linear(32,")],
         "model and data do not fit each other: addmm: mat1 and mat2 shapes cannot be multiplied (80x64 and 32x2) "
@@ -98,16 +102,16 @@ BROKEN = {
         [(MODELS, "Classification", "Regression"), (MODELS, "(num_classes, lr)", "(lr)")],
         "model and data do not fit each other: Using a target size (torch.Size([80])) that is different to "
         "the input size (torch.Size([80, 2]))\n"
-        "outputs and targets are to be of one shape: (batch, 1) for a number each",
+        "outputs and targets need the same shape: (batch, 1) for one number each",
     ),
     "classes with a fraction": (
         [(DATA, "generator=random), y\n", "generator=random), y.float()\n")],
         "model and data do not fit each other: expected target dtype to be Long or Byte, but got Float\n"
-        "class numbers are whole (torch.long), of shape (batch,)",
+        "class numbers need the type torch.long and the shape (batch,)",
     ),
     "no validation data": (
         [(DATA, "self.val, ", ""), (DATA, "range(3)", "range(2)")],
-        "TwoMoons has no val: setup is to fill train, val and test",
+        "TwoMoons has no val: its setup() must set train, val and test",
     ),
     "targets that lack": (
         [(DATA, "generator=random), y\n", "generator=random), y[:90]\n")],

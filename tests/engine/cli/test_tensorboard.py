@@ -1,6 +1,5 @@
-"""What a run leaves for TensorBoard, and the verb that opens it."""
+"""What a run leaves for TensorBoard, and the command that opens it."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -61,12 +60,12 @@ def test_tensorboard_says_where_there_is_nothing_to_show(complaint):
 
 @pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated")
 def test_tensorboard_opens_over_the_runs_and_gets_all_other_arguments(did, monkeypatch):
-    from tensorboard import main as program
+    from tensorboard.program import TensorBoard
 
     opened = []
-    monkeypatch.setattr(program, "run_main", lambda: opened.append(sys.argv[1:]))
+    monkeypatch.setattr(TensorBoard, "main", lambda server: opened.append((server.flags.logdir, server.flags.port)))
     Path("lightning_logs").mkdir()
     Path("mine").mkdir()
     did("tensorboard", "--port", "7007")
     did("tensorboard", "--logdir=mine", "--port=7007")
-    assert opened == [["--logdir", "lightning_logs", "--port", "7007"], ["--logdir", "mine", "--port=7007"]]
+    assert opened == [("lightning_logs", 7007), ("mine", 7007)]

@@ -50,7 +50,7 @@ ALWAYS = "autograd_cubic", "linear_regression", "mlp", "neuron"
 @pytest.mark.parametrize(
     "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
 )
-def test_config_goes_through_every_verb_and_is_scored_with_its_best_weights(name, did, fashion_root, quick_trainer):
+def test_config_goes_through_every_command_and_is_scored_with_its_best_weights(name, did, fashion_root, quick_trainer):
     flags = images(name, fashion_root)
     did("fit", "--config", name, *QUICK, *flags)
     did("validate", "--config", name, *QUICK, *flags)
@@ -63,8 +63,8 @@ def test_config_goes_through_every_verb_and_is_scored_with_its_best_weights(name
     source = getattr(data, read(name)["data"]["class_path"]).load_from_checkpoint(best, weights_only=True)
     precision = read(name)["trainer"].get("precision", "32-true")
     trainer = quick_trainer(precision=precision, limit_val_batches=5, limit_test_batches=5)
-    for verb, call in {"validate": trainer.validate, "test": trainer.test}.items():
-        scores = json.loads((run / f"{verb}.json").read_text())
+    for stage, call in {"validate": trainer.validate, "test": trainer.test}.items():
+        scores = json.loads((run / f"{stage}.json").read_text())
         assert scores.pop("checkpoint") == str(best)
         assert [scores] == call(model, source, verbose=False)
 
@@ -79,35 +79,3 @@ def test_config_goes_through_every_verb_and_is_scored_with_its_best_weights(name
     answers = [model.predict_step(batch, 0)[header[-1]] for batch in batches]
     written = torch.tensor([float(row[-1]) for row in rows])
     torch.testing.assert_close(written, torch.cat(answers).detach().flatten().float())
-
-
-def test_configs_are_listed_with_the_score_they_end_at_and_presets_by_themselves(did):
-    Path("configs").mkdir()
-    Path("configs/mine.yaml").write_text(
-        "# Mine, all mine\n#\n# Quick. Ends at accuracy/test 0.75, or so.\nmodel: MLP\n"
-    )
-    Path("configs/bare.yaml").write_text("model: MLP\n")
-    mine, presets = (block.splitlines() for block in did("configs").split("\n\n"))
-    assert [line.split()[0] for line in mine] == ["config", "bare", "mine", *CONFIGS]
-    assert [line.split()[0] for line in presets] == ["preset", *(f"presets/{name.split('/')[-1]}" for name in PRESETS)]
-    assert [re.split(r" {2,}", line) for line in mine if line.startswith(("mine", "bare", "neuron"))] == [
-        ["bare"],
-        ["mine", "accuracy/test 0.75", "Mine, all mine"],
-        [
-            "neuron",
-            "loss/test 1.2e-15",
-            "One sigmoid neuron that recovers the weights its data were made with (D1, D2, D4)",
-        ],
-    ]
-    listed = {row["config"]: row for row in json.loads(did("configs", "--json"))}
-    assert listed["mine"] == {
-        "config": "mine",
-        "ends at": "accuracy/test 0.75",
-        "what it is": "Mine, all mine",
-        "file": "configs/mine.yaml",
-    }
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_every_config_says_where_it_ends(name, did):
-    assert {row["config"]: row for row in json.loads(did("configs", "--json"))}[name]["ends at"]

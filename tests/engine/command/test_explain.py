@@ -1,12 +1,11 @@
 """A user's mistake costs at most three lines (the fixture ``complaint`` counts them): exactly these."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from firstlight.engine.command.configs import known
+from firstlight.engine.command.configs import config_names
 
 MODULES = "configs may name classes of firstlight, lightning.pytorch, torch.optim and torch.nn"
 TYPED = {
@@ -111,7 +110,7 @@ def test_number_out_of_range_is_answered_with_the_range(complaint):
 
 def test_binary_file_is_no_config(complaint):
     Path("my.yaml").write_bytes(b"\xd9\x00\xff")
-    assert complaint("fit", "-c", "my.yaml") == (2, "my.yaml is not text in UTF-8 (byte 0), so no config")
+    assert complaint("fit", "-c", "my.yaml") == (2, "my.yaml is not a config: byte 0 is not text in UTF-8")
 
 
 def test_folder_is_no_config(complaint):
@@ -126,14 +125,14 @@ def test_command_without_a_model_is_told_how_to_name_one(words, complaint):
 
 
 def test_unknown_names_are_answered_with_the_nearest_or_all(complaint):
-    assert complaint("fitt") == (2, "no verb 'fitt'; did you mean 'fit'?")
+    assert complaint("fitt") == (2, "no command 'fitt'; did you mean 'fit'?")
     assert complaint("fit", "-c", "autograd_cubik") == (
         2,
         "--config autograd_cubik: no such file, and no config of that name; did you mean 'autograd_cubic'?",
     )
     assert complaint("fit", "-c", "zzz") == (
         2,
-        f"--config zzz: no such file, and no config of that name; configs: {', '.join(known())}",
+        f"--config zzz: no such file, and no config of that name; configs: {', '.join(config_names())}",
     )
 
 
@@ -143,7 +142,7 @@ def test_flag_may_not_be_abbreviated(complaint):
 
 
 def test_run_that_is_not_there_is_asked_for_in_vain(complaint, did):
-    which = "\nwhich weights? Train a run, or give --ckpt_path FILE (or none: untrained)"
+    which = "\nor pass --ckpt_path FILE (--ckpt_path none scores the untrained model)"
     train = "no run in lightning_logs: train one first, with firstlight fit --config NAME"
     assert complaint("test") == (2, train + which)
     assert complaint("fit", "--resume") == (2, train)
@@ -194,55 +193,3 @@ def test_debug_shows_the_traceback(firstlight, monkeypatch):
     assert status == 2
     assert "Traceback (most recent call last)" in err
     assert "\nerror: --config nope: no such file" in err
-
-
-OWN = """\
-from pathlib import Path
-from firstlight import AutogradCubic
-Path("imported").touch()
-class Own(AutogradCubic):
-    def training_step(self, batch, batch_idx):
-        if {broken}:
-            raise RuntimeError("boom")
-        return super().training_step(batch, batch_idx)
-"""
-
-
-@pytest.fixture
-def own_package(tmp_path, monkeypatch):
-    """Return a function that writes a package of the user's own, with one model in it."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def write(name, *, broken=False):
-        Path(f"{name}.py").write_text(OWN.format(broken=broken))
-        monkeypatch.setitem(sys.modules, name, None)  # for the clean-up
-        del sys.modules[name]
-        return ["fit", "-c", "autograd_cubic", "-c", "presets/limit", "--model", f"{name}.Own"]
-
-    return write
-
-
-def test_package_is_not_imported_because_a_config_names_it(complaint, own_package):
-    expected = f"model: 'foreign.Own' is not imported: {MODULES}\nadd your own package with FIRSTLIGHT_PACKAGES=foreign"
-    assert complaint(*own_package("foreign")) == (2, expected)
-    assert not Path("imported").exists()
-
-
-def test_package_that_its_owner_adds_is_imported(did, own_package, monkeypatch):
-    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "added")
-    assert "Own, 4 parameters" in did(*own_package("added"))
-
-
-def test_package_that_cannot_be_found_is_named(complaint, monkeypatch):
-    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "no_such_package")
-    expected = "no_such_package cannot be imported: No module named 'no_such_package'"
-    assert complaint("fit", "-c", "autograd_cubic") == (2, expected)
-
-
-def test_bug_keeps_its_traceback_and_is_called_one(firstlight, own_package, monkeypatch):
-    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "broken")
-    status, _, err = firstlight(*own_package("broken", broken=True))
-    assert status == 1
-    assert "Traceback (most recent call last)" in err
-    assert 'raise RuntimeError("boom")' in err
-    assert err.endswith("error: this is a bug, in firstlight or in a class that the config names\n")

@@ -1,5 +1,6 @@
 """How a command line is understood: spellings, and what contradicts itself."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ def test_config_may_be_named_in_any_spelling(words, did):
 
 def test_resumed_run_keeps_its_name(did, complaint):
     did("fit", *SMALL)
-    expected = "--name names a new run; with --resume a run goes on in its own folder, under its own name"
+    expected = "--name is for a new run; with --resume a run keeps its folder and its name"
     assert complaint("fit", "--resume", "--name", "other") == (2, expected)
 
 
@@ -34,3 +35,19 @@ def test_run_with_averaged_weights_runs_again_from_its_config(did):
     config = yaml.safe_load(Path("lightning_logs/autograd_cubic/version_0/config.yaml").read_text())
     assert config["trainer"]["callbacks"][0]["init_args"]["device"] == "cpu"
     did("fit", "-c", "lightning_logs/autograd_cubic/version_0/config.yaml", "--trainer.callbacks.swa_epoch_start=1")
+
+
+@pytest.mark.parametrize("words", [["fit", "--run", "x"], ["test", "--resume", "x"], ["predict", "--name", "x"]])
+def test_flag_of_another_command_is_refused(words, did, complaint):
+    did("fit", *SMALL)
+    command, *rest = words
+    assert complaint(command, *SMALL, *rest)[0] == 2
+
+
+@pytest.mark.parametrize("name", ["group/mine", "../mine"])
+def test_name_of_a_run_leads_back_to_it_or_is_refused(name, firstlight):
+    status, out, _ = firstlight("fit", *SMALL, "--name", name)
+    assert not Path("mine").exists()
+    if status == 0:
+        command = re.search(r"next: +firstlight (.*)", out)[1]
+        assert firstlight(*command.split()).status == 0

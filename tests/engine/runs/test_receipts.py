@@ -16,10 +16,9 @@ def run():
     return claim_run_folder(Path(), "mlp")
 
 
-def test_receipt_says_what_was_run_and_how_it_ended(run, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["firstlight", "fit", "-c", "mlp"])
+def test_receipt_says_what_was_run_and_how_it_ended(run):
     with lock_run(run):
-        receipts.start(run, seed=3, device="cpu")
+        receipts.start(run, ["firstlight", "fit", "-c", "mlp"], seed=3, device="cpu")
         assert receipts.status(run) == "running"
     receipts.end(run, "finished", {"loss/val": 0.5}, step=20, epochs=2, best={"name": "loss/val", "score": 0.5})
     receipt = json.loads((run.folder / "run.json").read_text())
@@ -38,17 +37,16 @@ def test_receipt_says_what_was_run_and_how_it_ended(run, monkeypatch):
     assert receipt["start"] <= receipt["end"]
 
 
-def test_receipt_of_a_resumed_run_keeps_its_start_and_adds_a_command(run, monkeypatch):
+def test_receipt_of_a_resumed_run_keeps_its_start_and_adds_a_command(run):
     for words in (["firstlight", "fit"], ["firstlight", "fit", "--resume"]):
-        monkeypatch.setattr(sys, "argv", words)
-        receipts.start(run, seed=0, device="cpu")
+        receipts.start(run, words, seed=0, device="cpu")
         first = receipts.read(run)["start"]
     assert [words[-1] for words in receipts.read(run)["commands"]] == ["fit", "--resume"]
     assert receipts.read(run)["start"] == first
 
 
 def test_running_run_without_a_lock_was_killed(run):
-    receipts.start(run, seed=0, device="cpu")
+    receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
     assert receipts.status(run) == "killed"
     receipts.update(run, host="elsewhere")  # whose locks are not seen here
     assert receipts.status(run) == "running"
@@ -79,8 +77,8 @@ def test_receipt_names_the_commit_and_whether_files_differ(run):
     for words in (["init", "-q"], ["add", "file"], ["commit", "-qm", "first"]):
         subprocess.run([*git, *words], check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    receipts.start(run, seed=0, device="cpu")
+    receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
     assert receipts.read(run)["git"] == {"commit": commit, "dirty": False}
     Path("file").write_text("new")
-    receipts.start(run, seed=0, device="cpu")
+    receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
     assert receipts.read(run)["git"] == {"commit": commit, "dirty": True}

@@ -11,7 +11,6 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -19,11 +18,11 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.optim.lr_scheduler import OneCycleLR
 
 from firstlight.data import Batches, InMemory
+from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.schema import print_schema
-from firstlight.engine.cli.verbs import Parser
-from firstlight.engine.command.command import Command, run
-from firstlight.engine.command.configs import known
-from firstlight.engine.command.explain import not_logged, too_few_steps
+from firstlight.engine.command.command import Command, prepared
+from firstlight.engine.command.configs import config_names
+from firstlight.engine.command.failures import not_logged, too_few_steps
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import DataError, FirstlightError, UsageError
 
@@ -33,20 +32,27 @@ SCHEMA = (
     "print a JSON Schema of a config; keep it in a file, and an editor with yaml-language-server completes and checks "
     "configs that begin with: # yaml-language-server: $schema=FILE"
 )
-BASE = "linear_regression"  # what presets are checked on: it is small, and its data are computed
+BASE = "linear_regression"
+"""The config that presets are checked on top of: it is small, and its data are computed."""
+STAGES = (
+    ("val_dataloader", "validation_step", "validate"),
+    ("test_dataloader", "test_step", "test"),
+    ("predict_dataloader", "predict_step", "predict"),
+)
+HERE = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
 
 
-def check(args: list[str]) -> None:
+def check(words: list[str]) -> None:
     """Say of each config, in a line, whether it runs; end with 2 if one does not."""
-    parser = Parser("check", "Build configs and run a batch of each stage. Nothing is written or downloaded.")
+    parser = command_parser("check")
     parser.add_argument("configs", nargs="*", metavar="CONFIG", help="names or files; by default all of: configs")
     parser.add_argument("--schema", action="store_true", help=SCHEMA)
-    options = parser.parse_args(args)
+    options = parser.parse_args(words)
     if options.schema:
         print_schema()
         return
     verdicts = []
-    for name in options.configs or known():
+    for name in options.configs or config_names():
         verdict, reason = _try(name)
         verdicts.append(verdict)
         print(f"{verdict:9}{name}" + (f": {reason}" if reason else "").replace("\n", "\n" + 9 * " "), flush=True)
@@ -60,7 +66,8 @@ def _try(name: str) -> tuple[str, str]:
     flags = [*(f"--config={config}" for config in configs), "--trainer.fast_dev_run=true"]
     with _silence():
         try:
-            trial = cast("Trial", run("fit", flags, Trial))
+            with prepared("fit", flags) as command:
+                return "ok", _run_stages(command)
         except DataError as error:
             missing = isinstance(error.__cause__, FileNotFoundError)
             return "skipped" if missing else "error:", str(error)
@@ -71,12 +78,11 @@ def _try(name: str) -> tuple[str, str]:
                 traceback.print_exc(file=sys.__stderr__)
             where = traceback.extract_tb(error.__traceback__)[-1]
             return "error:", f"{repr(error)[:200]} in {relative_to_cwd(Path(where.filename))}, line {where.lineno}"
-    return "ok", trial.remark
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Let nothing be printed, by whatever way."""
+    """Suppress all output: what is printed, logged or warned of."""
     logging.disable()
     try:
         with (
@@ -89,70 +95,60 @@ def _silence() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-class Trial(Command):
-    """A batch of each stage on the CPU, with data that are there already."""
+def _run_stages(command: Command) -> str:
+    """Run a batch of each stage on the CPU, with data that are there already; return what was done otherwise.
 
+    Raises:
+        UsageError: If a setting is wrong, also one that would only show later in a run.
+    """
+    trainer = command.config.trainer
+    if trainer.max_epochs is None and trainer.max_steps == -1 and trainer.max_time is None:
+        raise UsageError("trainer.max_epochs is not set, nor max_steps or max_time: Lightning trains 1000 epochs")
+    command.build(**HERE)
     remark = ""
+    try:
+        planned = command.make_trainer(fast_dev_run=False)
+    except UsageError as error:
+        if not re.search(r"No supported gpu backend found|can not run on your system", str(error)):
+            raise
+        remark = f"on the CPU ({error})"
+        planned = command.make_trainer(fast_dev_run=False, **HERE)
+    model, data = command.model, command.data
+    if data:
+        data.prepare_data = lambda: None  # it may download
+    command.trainer.fit(model, datamodule=data)
+    _check_monitors(command.trainer)
+    _check_sizes(command, planned)
+    for loader, step, stage in STAGES:
+        if is_overridden(loader, data or model) and is_overridden(step, model):
+            getattr(command.trainer, stage)(model, datamodule=data)
+    return remark
 
-    def before_instantiate_classes(self) -> None:
-        """Ask for an end of training."""
-        trainer = self.config["fit"].trainer
-        if trainer.max_epochs is None and trainer.max_steps == -1 and trainer.max_time is None:
-            raise UsageError("trainer.max_epochs is not set, nor max_steps or max_time: Lightning trains 1000 epochs")
-        super().before_instantiate_classes()
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the Trainer as it is configured, to see that it can be, and another to work with."""
-        here = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto", **kwargs}
-        try:
-            self.planned = super().instantiate_trainer(fast_dev_run=False, **kwargs)
-        except UsageError as error:
-            if not re.search(r"No supported gpu backend found|can not run on your system", str(error)):
-                raise
-            self.remark = f"on the CPU ({error})"
-            self.planned = super().instantiate_trainer(fast_dev_run=False, **here)
-        return super().instantiate_trainer(**here)
+def _check_monitors(trainer: Trainer) -> None:
+    """Look for monitored scores that are not logged; with fast_dev_run the callbacks do not look themselves."""
+    logged = trainer.callback_metrics
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, EarlyStopping | ModelCheckpoint) and callback.monitor not in (None, *logged):
+            raise not_logged(f"trainer.callbacks: {type(callback).__name__}.monitor", str(callback.monitor), logged)
 
-    def after_instantiate_classes(self) -> None:
-        """Keep the data module from downloading."""
-        super().after_instantiate_classes()
-        if self.datamodule:
-            self.datamodule.prepare_data = lambda: None
 
-    def fit(self, **kwargs: Any) -> None:
-        """Run every stage that there is, and look for what only shows later in a run."""
-        super().fit(**kwargs)
-        self._check_monitors()
-        self._check_sizes()
-        source = self.datamodule or self.model
-        for stage, call in (("validation", "validate"), ("test", "test"), ("predict", "predict")):
-            loader = f"{stage.removesuffix('idation')}_dataloader"
-            if is_overridden(loader, source) and is_overridden(f"{stage}_step", self.model):
-                getattr(self.trainer, call)(self.model, datamodule=self.datamodule)
+def _check_sizes(command: Command, planned: Trainer) -> None:
+    """Compare batches with the data, and the schedule with the steps of the whole run."""
+    data, trainer = command.data, command.trainer
+    if isinstance(data, InMemory) and (data.batch_size or 0) > len(data.train[0]):
+        raise UsageError(f"data.batch_size is {data.batch_size}, more than the {len(data.train[0])} to train on")
+    steps = _planned_steps(planned, trainer.train_dataloader)
+    for schedule in (config.scheduler for config in trainer.lr_scheduler_configs):
+        if isinstance(schedule, OneCycleLR) and schedule.total_steps < steps:
+            raise too_few_steps(schedule.total_steps, steps)
 
-    def _check_monitors(self) -> None:
-        """Look for scores that callbacks wait for in vain; with fast_dev_run they do not look themselves."""
-        logged = self.trainer.callback_metrics
-        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, EarlyStopping | ModelCheckpoint) and callback.monitor not in (None, *logged):
-                raise not_logged(f"trainer.callbacks: {type(callback).__name__}.monitor", str(callback.monitor), logged)
 
-    def _check_sizes(self) -> None:
-        """Compare batches with the data, and the schedule with the steps of the whole run."""
-        data = self.datamodule
-        if isinstance(data, InMemory) and (data.batch_size or 0) > len(data.train[0]):
-            raise UsageError(f"data.batch_size is {data.batch_size}, more than the {len(data.train[0])} to train on")
-        steps = self._steps()
-        for schedule in (config.scheduler for config in self.trainer.lr_scheduler_configs):
-            if isinstance(schedule, OneCycleLR) and schedule.total_steps < steps:
-                raise too_few_steps(schedule.total_steps, steps)
-
-    def _steps(self) -> int:
-        """Return the optimizer steps of the whole run; 0 if they cannot be known."""
-        planned, loader = self.planned, self.trainer.train_dataloader
-        if not isinstance(loader, Batches) or planned.max_epochs in (None, -1):
-            return max(planned.max_steps, 0)
-        batches, limit = len(loader), planned.limit_train_batches
-        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        steps = planned.max_epochs * math.ceil(batches / planned.accumulate_grad_batches)
-        return steps if planned.max_steps == -1 else min(steps, planned.max_steps)
+def _planned_steps(planned: Trainer, loader: object) -> int:
+    """Return the optimizer steps of the whole run; 0 if they cannot be known."""
+    if not isinstance(loader, Batches) or planned.max_epochs in (None, -1):
+        return max(planned.max_steps, 0)
+    batches, limit = len(loader), planned.limit_train_batches
+    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+    steps = planned.max_epochs * math.ceil(batches / planned.accumulate_grad_batches)
+    return steps if planned.max_steps == -1 else min(steps, planned.max_steps)

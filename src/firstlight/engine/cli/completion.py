@@ -1,22 +1,23 @@
-"""``firstlight completion SHELL``: a script that completes verbs, configs, runs, classes and flags at once.
+"""``firstlight completion SHELL``: a script that completes commands, configs, runs, classes and flags.
 
-The flags are written into the script, for a completion that asks Python takes seconds at every key.
-Configs and runs are looked up by the shell itself.
+The flags are written into the script, because asking Python takes seconds at every key. The shell itself looks up
+configs and runs.
 """
 
 import inspect
 import shlex
 
-from firstlight.engine.cli import VERBS
+from firstlight.engine.cli.commands import COMMANDS, STAGES
+from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.schema import fit_parser
-from firstlight.engine.cli.verbs import Parser
-from firstlight.engine.command.configs import folders
-from firstlight.engine.command.explain import classes
+from firstlight.engine.command.classes import choices
+from firstlight.engine.command.configs import config_folders
+from firstlight.engine.program import program
 
 __all__ = ["completion"]
 
 SCRIPT = """\
-# Completion of firstlight for {shell}, made by: firstlight completion {shell}
+# Completion of {program} for {shell}, made by: {program} completion {shell}
 _firstlight_configs() {{
     local folder
     for folder in configs {configs}; do
@@ -33,49 +34,50 @@ _firstlight_runs() {{
     (cd lightning_logs 2>/dev/null && find . -mindepth 1 -maxdepth 2 -type d | sed 's|^[.]/||')
 }}
 _firstlight() {{
-    local current="$2" before="$3" verb="${{COMP_WORDS[1]}}" words=""
+    local current="$2" before="$3" command="${{COMP_WORDS[1]}}" words=""
     if [ "$current" = "=" ]; then current=""; fi  # --config=NAME is three words
     if [ "$before" = "=" ]; then before="${{COMP_WORDS[COMP_CWORD-2]}}"; fi
     if [ "$COMP_CWORD" = 1 ]; then before=; fi
     case "$before" in
-        "") words="{verbs}" ;;
+        "") words="{commands}" ;;
         -c|--config) words="$(_firstlight_configs)" ;;
         --sweep) words="$(_firstlight_sweeps)" ;;
         --run|--resume) words="$(_firstlight_runs)" ;;
 {values}
         *)
-            case "$verb" in
-                fit|validate|test|predict) words="{flags}" ;;
+            case "$command" in
+                {stages}) words="{flags}" ;;
                 sweep) words="--sweep --trials --storage {flags}" ;;
                 check) words="--schema $(_firstlight_configs)" ;;
                 describe) words="{models} $(_firstlight_configs)" ;;
-                runs|reproduce) words="diff $(_firstlight_runs)" ;;
+                runs) words="diff $(_firstlight_runs)" ;;
+                reproduce|export) words="$(_firstlight_runs)" ;;
                 completion) words="bash zsh" ;;
             esac ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$current"))
 }}
-complete -o default -F _firstlight firstlight
+complete -o default -F _firstlight {program}
 """
 ZSH = "autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n"
 KEYS = ("model", "data", "optimizer", "lr_scheduler")
 
 
-def completion(args: list[str]) -> None:
+def completion(words: list[str]) -> None:
     """Print the script."""
-    parser = Parser("completion", "Print a script that completes what is typed.")
+    parser = command_parser("completion")
     parser.add_argument("shell", choices=["bash", "zsh"])
-    shell = parser.parse_args(args).shell
-    flags = {flag for action in fit_parser()._actions for flag in action.option_strings}
-    names = {}
+    shell = parser.parse_args(words).shell
+    flags = {f"--{key}" for key in fit_parser().get_defaults().keys(branches=True)} | {"--help", "--print_config"}
     for key in KEYS:
-        kinds = list(classes(key))
-        names[key] = " ".join(sorted({kind.__name__ for kind in kinds}))
-        flags |= {f"--{key}.{name}" for kind in kinds for name in inspect.signature(kind).parameters}
+        flags |= {f"--{key}.{name}" for kind in choices(key) for name in inspect.signature(kind).parameters}
+    names = {key: " ".join(sorted({kind.__name__ for kind in choices(key)})) for key in KEYS}
     script = SCRIPT.format(
         shell=shell,
-        configs=shlex.quote(str(folders()[-1])),
-        verbs=" ".join(VERBS),
+        program=program(),
+        configs=shlex.quote(str(config_folders()[-1])),
+        commands=" ".join(COMMANDS),
+        stages="|".join(STAGES),
         values="\n".join(f'        --{key}) words="{names[key]}" ;;' for key in KEYS),
         flags=" ".join(sorted(flags)),
         models=names["model"],

@@ -1,8 +1,8 @@
-"""``firstlight export RUN --format FORMAT``: a trained model as a file for other programs."""
+"""``firstlight export RUN --format FORMAT``: write a trained model as a file for other programs."""
 
 from pathlib import Path
 
-from firstlight.engine.cli.verbs import Parser
+from firstlight.engine.cli.help import command_parser
 from firstlight.engine.files import write_atomically
 from firstlight.engine.packages import require
 from firstlight.engine.runs.folders import add_root_flag, relative_to_cwd
@@ -15,18 +15,18 @@ FORMATS = {
     "torch_export": (".pt2", ()),
     "safetensors": (".safetensors", ("safetensors",)),
 }
-"""The ending of a file, and the packages that are needed to write and to check it."""
+"""Suffix of the file, and the packages that write and check it."""
 
 
-def export(args: list[str]) -> None:
-    """Write a run's model, once its outputs are seen to be the model's.
+def export(words: list[str]) -> None:
+    """Write a run's model, and check that the file computes the same outputs.
 
     Raises:
         UsageError: If there is no such run, or the output is a folder.
         CheckpointError: If its checkpoint is missing or damaged.
         FirstlightError: If a package is missing, or the file would not compute what the model does.
     """
-    parser = Parser("export", "Write a run's model as a file for other programs, with a batch of any size.")
+    parser = command_parser("export")
     parser.add_argument(
         "run", nargs="?", help="NAME (the latest), NAME/version_N, a folder, or a checkpoint; by default the latest run"
     )
@@ -34,7 +34,7 @@ def export(args: list[str]) -> None:
     parser.add_argument("--output", type=Path, help="the file to write (default: beside the checkpoint)")
     parser.add_argument("--last", action="store_true", help="the weights of the last step, not the best")
     add_root_flag(parser)
-    options = parser.parse_args(args)
+    options = parser.parse_args(words)
     suffix, needed = FORMATS[options.format]
     require(f"--format {options.format}", *needed)
     if options.output and options.output.is_dir():

@@ -1,68 +1,107 @@
-"""The short help of ``fit``, ``validate``, ``test`` and ``predict``: what people set, each with an example."""
+"""The texts of ``--help``: of the program, and of ``fit``, ``validate``, ``test`` and ``predict``."""
 
-from itertools import pairwise
+import argparse
 
-__all__ = ["EXAMPLES", "help_asked", "short_help"]
+from firstlight.engine.cli.commands import COMMANDS, STAGES, About
+from firstlight.engine.program import CommandParser, program
 
+__all__ = ["EXAMPLES", "command_parser", "help_asked", "overview", "short_help"]
+
+OVERVIEW = """\
+usage: {program} COMMAND [--config NAME ...] [--KEY VALUE ...]
+
+Train, test and look at documented models.
+
+{commands}
+
+Evaluation takes the best checkpoint of the latest run that matches. To resume a run that was stopped or killed:
+{program} fit --resume. Every setting of a config is a flag too (--trainer.max_epochs 3, --model.lr 0.1); flags win
+over configs, later configs over earlier ones.
+
+  {program} COMMAND --help      what people set, with examples; --help=all: all settings
+  {program} fit --config mlp --print_config     the whole configuration, to look at or to keep
+  {program} --version
+"""
 FIT = {
     "--config mlp": "a config, by name or file; a second one goes on top: --config presets/limit",
-    "--name wide": "what the run is called, if not like its config",
-    "--model.lr 0.1": "an argument of the model: firstlight describe mlp lists them",
+    "--name wide": "run name (default: the config's)",
+    "--model.lr 0.1": "an argument of the model: {program} describe mlp lists them",
     "--data.batch_size 64": "an argument of the data: --data.help FashionMNIST lists them",
     "--trainer.max_epochs 20": "how long; also max_steps, max_time",
-    "--trainer.accelerator cpu": "where: cpu, gpu, auto; on how many: --trainer.devices 2",
-    "--trainer.precision bf16-mixed": "how exactly: 32, 64, 16-mixed",
+    "--trainer.accelerator cpu": "device: cpu, gpu, auto; how many: --trainer.devices 2",
+    "--trainer.precision bf16-mixed": "numeric precision: 32, 64, 16-mixed, bf16-mixed",
     "--optimizer AdamW --optimizer.lr 1e-3": "another optimizer, with its own step size",
-    "--lr_scheduler StepLR --lr_scheduler.step_size 5": "change the step size on the way",
+    "--lr_scheduler StepLR --lr_scheduler.step_size 5": "a schedule of the step size",
     "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=loss/val": "one more callback",
     "--seed_everything 1": "other random numbers",
     "--checkpoint.every_n_steps 500": "write last.ckpt more often than once an epoch",
-    "--resume": "go on with the latest run; with another one: --resume mlp/version_0",
-    "--print_config": "show the whole configuration, and do nothing",
+    "--resume": "resume the latest run; another one: --resume mlp/version_0",
+    "--print_config": "print the whole configuration and do nothing else",
 }
 EVALUATION = {
     "--config mlp": "the latest run of this name",
     "--run mlp/version_0": "this run",
-    "--ckpt_path last": "not its best checkpoint but the last; or any file; none: untrained",
+    "--ckpt_path last": "its last checkpoint instead of its best; or any file; none: untrained",
     "--data.batch_size 512": "an argument of the data",
-    "--trainer.accelerator cpu": "where: cpu, gpu, auto",
-    "--trainer.precision bf16-mixed": "how exactly: 32, 64, 16-mixed",
-    "--print_config": "show the whole configuration, and do nothing",
+    **{flags: FIT[flags] for flags in ("--trainer.accelerator cpu", "--trainer.precision bf16-mixed")},
+    "--print_config": FIT["--print_config"],
 }
-EXAMPLES = {"fit": FIT} | dict.fromkeys(("validate", "test", "predict"), EVALUATION)
+EXAMPLES = {stage: FIT if stage == "fit" else EVALUATION for stage in STAGES}
 
-BEST = "Without --ckpt_path it takes the best checkpoint of the latest run that matches, and says which."
-WHAT = {
-    "fit": "Train a model. The run is one folder, lightning_logs/NAME/version_N.",
-    "validate": f"Score the validation data; the scores stay in the run's folder, as validate.json.\n{BEST}",
-    "test": f"Score the test data; the scores stay in the run's folder, as test.json.\n{BEST}",
-    "predict": f"Write predictions for the test data into the run's folder, as predictions.csv.\n{BEST}",
+BEST = "Without --ckpt_path it takes the best checkpoint of the latest run that matches, and prints which."
+DETAILS = {
+    "fit": "The run is one folder, lightning_logs/NAME/version_N.",
+    "validate": f"The scores are written to validate.json in the run's folder.\n{BEST}",
+    "test": f"The scores are written to test.json in the run's folder.\n{BEST}",
+    "predict": f"They are written to predictions.csv in the run's folder.\n{BEST}",
 }
-FORM = """\
-usage: firstlight {verb} [--config NAME ...] [--KEY VALUE ...]
+STAGE = """\
+usage: {program} {command} [--config NAME ...] [--KEY VALUE ...]
 
-{what}
+{summary} {details}
 
 {examples}
 
 Flags win over configs, later configs over earlier ones.
-All settings: firstlight {verb} --help=all; those of a class: firstlight {verb} --model.help MLP
+All settings: {program} {command} --help=all; those of a class: {program} {command} --model.help MLP
 """
-WIDTH = 32  # of the column of flags; where they are longer, the text is on a line of its own
+WIDTH = 32
+"""Width of the column of flags; where they are longer, the text is on a line of its own."""
 
 
-def short_help(verb: str) -> str:
-    """Return the help of a verb, on one screen."""
+def overview() -> str:
+    """Return the help of the program: all commands."""
+    width = max(len(about.summary) for about in COMMANDS.values())
+    lines = [
+        f"  {name:13}{about.summary:{width}}{f'   {program()} {about.example}' * bool(about.example)}".rstrip()
+        for name, about in COMMANDS.items()
+    ]
+    return OVERVIEW.format(program=program(), commands="\n".join(lines))
+
+
+def short_help(command: str) -> str:
+    """Return the help of ``fit``, ``validate``, ``test`` or ``predict``, on one screen."""
     lines = [
         f"  {flags:{WIDTH}}{text}" if len(flags) < WIDTH else f"  {flags}\n{'':{WIDTH + 2}}{text}"
-        for flags, text in EXAMPLES[verb].items()
+        for flags, text in EXAMPLES[command].items()
     ]
-    return FORM.format(verb=verb, what=WHAT[verb], examples="\n".join(lines))
+    examples = "\n".join(lines).format(program=program())
+    words = {"command": command, "summary": _sentence(COMMANDS[command]), "details": DETAILS[command]}
+    return STAGE.format(program=program(), examples=examples, **words)
 
 
 def help_asked(words: list[str]) -> str | None:
-    """Return which help the words after a verb ask for: ``short``, ``all``, or none."""
-    for word, following in pairwise([*words, ""]):
-        if word in ("-h", "--help") or word.startswith("--help="):
-            return "all" if "all" in (word.partition("=")[2], following) else "short"
-    return None
+    """Return which help the words after a command ask for: ``short``, ``all``, or none."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", nargs="?", const="short")
+    asked = parser.parse_known_args(words)[0].help
+    return asked and ("all" if asked == "all" else "short")
+
+
+def command_parser(command: str) -> CommandParser:
+    """Return a parser for a command's own flags; its help says what the command does."""
+    return CommandParser(command, description=_sentence(COMMANDS[command]))
+
+
+def _sentence(about: About) -> str:
+    return f"{about.summary[0].upper()}{about.summary[1:]}."

@@ -1,4 +1,4 @@
-"""``firstlight new my-research``: a project of one's own, with firstlight's machinery and its own classes."""
+"""``firstlight new my-research``: start a project with models and data of its own, built on firstlight."""
 
 import json
 import keyword
@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 
-from firstlight.engine.cli.verbs import Parser
+from firstlight.engine.cli.help import command_parser
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError
 
@@ -34,20 +34,20 @@ FILES = (
 NAME = r"[a-z][a-z0-9]*([-_][a-z0-9]+)*"
 
 
-def new(args: list[str]) -> None:
-    """Write a project into a new folder, whole or not at all.
+def new(words: list[str]) -> None:
+    """Write a project into a new folder, completely or not at all.
 
     Raises:
-        UsageError: If the name cannot be that of a package, or there is something in the folder already.
+        UsageError: If the name is not valid for a package, or the folder is not empty.
         OSError: If there is no room, or no permission.
     """
-    parser = Parser("new", "Begin a project of your own: a model, data, a config, tests, a Makefile.")
-    parser.add_argument("folder", type=Path, help="my-research, or a way to it: work/my-research")
-    folder = parser.parse_args(args).folder
+    parser = command_parser("new")
+    parser.add_argument("folder", type=Path, help="my-research, or a path: work/my-research")
+    folder = parser.parse_args(words).folder
     if ".." in folder.parts:
-        raise UsageError(f"new {folder}: go to the folder that is to hold the project first, or give its whole path")
+        raise UsageError(f"new {folder}: the path must not contain ..; type an absolute path, or change folder first")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UsageError(f"new {folder}: there is something of that name already, and it is left as it is")
+        raise UsageError(f"new {folder}: this exists already and is not an empty folder; nothing was changed")
     name = _checked(folder.name)
     _write(folder, {"my_research": name.replace("-", "_"), "my-research": name.replace("_", "-")} | _origin())
     print(f"project: {relative_to_cwd(folder)}")
@@ -55,23 +55,23 @@ def new(args: list[str]) -> None:
 
 
 def _checked(name: str) -> str:
-    """Return a name if a package can have it.
+    """Return a project's name if it is valid.
 
     Raises:
-        UsageError: If it cannot.
+        UsageError: If it is not.
     """
     package = name.replace("-", "_")
     if not re.fullmatch(NAME, name):
         proper = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
         hint = f"; did you mean {proper!r}?" if re.fullmatch(NAME, proper) else ""
         rule = "lower-case letters, digits and single hyphens, the first a letter"
-        raise UsageError(f"new: {name!r} is no name for a project: expected {rule}{hint}")
+        raise UsageError(f"new: {name!r} is not a valid project name: expected {rule}{hint}")
     if keyword.iskeyword(package):
-        raise UsageError(f"new: {name!r} is a word of Python's own, so no package can be called that")
+        raise UsageError(f"new: {name!r} is a Python keyword, so it cannot be the name of a package")
     if package in sys.stdlib_module_names:
-        raise UsageError(f"new: {name!r} is a module of Python's own, which the project would hide")
+        raise UsageError(f"new: {name!r} is a module of the standard library, which the project would hide")
     if package == "firstlight" or _is_installed(name, package):
-        raise UsageError(f"new: {name!r} is a package that is installed here, which the project would hide")
+        raise UsageError(f"new: {name!r} is an installed package, which the project would hide")
     return name
 
 
@@ -88,7 +88,7 @@ def _is_installed(name: str, package: str) -> bool:
 
 
 def _origin() -> dict[str, str]:
-    """Return what to replace so that pip installs firstlight from where it came from here, if that was no index."""
+    """Return what to replace so that pip installs firstlight from where this one came, if not from an index."""
     try:
         record = json.loads(distribution("firstlight").read_text("direct_url.json") or "{}")
     except PackageNotFoundError:
@@ -101,7 +101,7 @@ def _origin() -> dict[str, str]:
 
 
 def _write(folder: Path, replacements: dict[str, str]) -> None:
-    """Write all files beside the place that they are for, and move them there in one go, with what leads there."""
+    """Write all files into a temporary folder beside the target, and rename it in one step."""
     folder = folder.absolute()
     top = next((parent for parent in reversed(folder.parents) if not parent.exists()), folder)
     part = top.with_name(f".{top.name}.part")

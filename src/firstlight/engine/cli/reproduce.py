@@ -1,7 +1,7 @@
-"""``firstlight reproduce RUN``: run a run again, and say whether the scores are the same to the bit."""
+"""``firstlight reproduce RUN``: run a run again and check that its scores are bit-identical."""
 
-from firstlight.engine.cli.verbs import Parser
-from firstlight.engine.command.command import run as run_command
+from firstlight.engine.cli.help import command_parser
+from firstlight.engine.command.stages import run
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.folders import add_root_flag, find_run
@@ -10,25 +10,25 @@ from firstlight.errors import FirstlightError, UsageError
 __all__ = ["reproduce"]
 
 
-def reproduce(args: list[str]) -> None:
+def reproduce(words: list[str]) -> None:
     """Run a finished run again, from its own config, into a new folder, and compare the scores.
 
     Raises:
         UsageError: If there is no such run, or it did not finish.
         FirstlightError: If the scores differ.
     """
-    parser = Parser("reproduce", "Run a run again in a new folder; are the scores the same to the bit?")
+    parser = command_parser("reproduce")
     parser.add_argument("run", help="NAME (the latest), NAME/version_N, or a folder")
     add_root_flag(parser)
-    options = parser.parse_args(args)
+    options = parser.parse_args(words)
     old = find_run(options.root, options.run)
     before = receipts.read(old)
     if before.get("status") != "finished":
         how = f"{program()} fit --resume {old.name}"
-        raise UsageError(f"{old} did not finish ({receipts.status(old)}): {how} goes on")
+        raise UsageError(f"{old} did not finish ({receipts.status(old)}); to resume it: {how}")
     root = old.folder.parents[2]
     flags = ["--config", str(old.config), "--name", old.folder.parent.name, "--trainer.default_root_dir", str(root)]
-    new = run_command("fit", flags).run_folder
+    new = run("fit", flags)
     after = receipts.read(new) if new else {}
     keys = sorted({*before["scores"], *after.get("scores", {})})
     scores = [(key, before["scores"].get(key), after.get("scores", {}).get(key)) for key in keys]
@@ -37,4 +37,4 @@ def reproduce(args: list[str]) -> None:
         changed = [k for k, was in before["versions"].items() if after["versions"].get(k) != was]
         hint = f"\nother versions than then: {', '.join(changed)}" if changed else ""
         raise FirstlightError(f"{old.name} was not reproduced: {'; '.join(different)}{hint}")
-    print(f"reproduced: the {len(scores)} scores of {old.name} are the same to the bit")
+    print(f"reproduced: the {len(scores)} scores of {old.name} are bit-identical")

@@ -1,15 +1,13 @@
-"""What a config may hold, from the parser itself: a JSON Schema for editors."""
+"""A JSON Schema of configs, for editors, made from the parser itself."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import nn
 
-from firstlight.engine.command.parsing import Arguments
-from firstlight.engine.command.request import Request
+from firstlight.engine.command.parser import make_parser
 from firstlight.engine.command.session import import_packages, quiet
 
 __all__ = ["fit_parser", "print_schema"]
@@ -19,7 +17,7 @@ def print_schema() -> None:
     """Print a JSON Schema of what ``fit --config`` takes.
 
     It holds the classes of firstlight, Lightning and torch, and of packages that their owner added. A config
-    may be one of several, so the schema asks for nothing: it only knows what there is.
+    may be one of several, so the schema requires nothing: it only knows what there is.
     """
     register_type(nn.Module, dict)  # a network inside of something else is any mapping: there are hundreds of classes
     print(json.dumps(_tidy(json.loads(fit_parser().get_completion_script("jsonschema")))))
@@ -29,26 +27,7 @@ def fit_parser() -> LightningArgumentParser:
     """Return the parser of ``fit``; no imports are denied, as nothing that a user wrote is going to be parsed."""
     quiet()
     import_packages()
-    try:
-        Unparsed(Request("fit", "", Path()))
-    except Made as made:
-        return made.parser
-    raise AssertionError("a parser is made before it parses")
-
-
-class Made(Exception):  # noqa: N818
-    """The parser, instead of what it parsed."""
-
-    def __init__(self, parser: LightningArgumentParser) -> None:
-        self.parser = parser
-
-
-class Unparsed(Arguments):
-    """The arguments of a command line that is not read."""
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """End with the parser of the verb."""
-        raise Made(self._subcommand_parsers["fit"])
+    return make_parser("fit")
 
 
 def _tidy(schema: Any) -> Any:

@@ -5,11 +5,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from firstlight.engine.cli.help import help_asked
-from firstlight.engine.cli.verbs import Parser, print_table
+from firstlight.engine.cli.table import print_table
 from firstlight.engine.command.configs import find_sweep
 from firstlight.engine.command.request import Request
 from firstlight.engine.packages import require
-from firstlight.engine.program import program
+from firstlight.engine.program import CommandParser, program
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import FirstlightError, UsageError
 
@@ -59,7 +59,7 @@ def sweep(args: list[str]) -> None:
     if help_asked(args):
         print(HELP.replace("firstlight", program()), end="")
         return
-    parser = Parser("sweep", "")
+    parser = CommandParser("sweep")
     for flag in ("--sweep", "--storage", "--name"):
         parser.add_argument(flag)
     parser.add_argument("--trials", type=int)
@@ -74,8 +74,7 @@ def sweep(args: list[str]) -> None:
     from firstlight.engine.sweeps.sweep import run_sweep  # noqa: PLC0415
 
     request = Request.read("fit", [*flags, *(["--name", options.name] if options.name else [])])
-    typed = {setting.key for setting in request.settings if not setting.place}
-    plan = read_plan(find_sweep(options.sweep), options.trials, typed)
+    plan = read_plan(find_sweep(options.sweep), options.trials, request.typed)
     name = options.name or f"{request.name}_sweep"
     outcome = run_sweep(plan, flags, name, request.root, options.storage)
     if outcome.rows:

@@ -1,28 +1,83 @@
-"""Find a config by its name, from any directory, and read what stands on the command line about configs."""
+"""Find a config by its name, from any directory, and read it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from firstlight.engine.command.settings import Setting, written_settings
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["find_config", "find_sweep", "folders", "known"]
+__all__ = ["Config", "config_folders", "config_names", "find_config", "find_sweep", "read_config"]
 
 PACKAGE = Path(__file__).resolve().parents[2]
 SWEEPS = "sweeps"
 """The folder among the configs whose files are no configs: they say what to search."""
 
 
-def folders() -> list[Path]:
-    """Return the folders of configs, the first the one that goes first: here, then the package's."""
+@dataclass(frozen=True)
+class Config:
+    """A config file that was read.
+
+    Args:
+        path: The file.
+        text: What it holds.
+        content: The same, as Python values.
+    """
+
+    path: Path
+    text: str
+    content: dict[str, Any]
+
+    @property
+    def is_preset(self) -> bool:
+        """Whether it goes on top of another config."""
+        return self.path.parent.name == "presets"
+
+    @property
+    def settings(self) -> list[Setting]:
+        """All settings, each with its line."""
+        return list(written_settings(self.text, str(self.path)))
+
+
+def read_config(path: Path) -> Config:
+    """Read a config.
+
+    Raises:
+        UsageError: If it cannot be read, or is not valid YAML, or holds no settings.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a config: byte {error.start} is not text in UTF-8") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UsageError(f"{path}, line {line}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
+    if content is None:
+        raise UsageError(f"{path} is empty")
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no settings: expected lines like 'trainer:', got {str(content)[:40]!r}")
+    return Config(path, text, content)
+
+
+def config_folders() -> list[Path]:
+    """Return the folders of configs, the first one searched first: the one here, then the package's."""
     installed = PACKAGE / "configs"  # in a wheel; a checkout has them at its top
     return [Path("configs"), installed if installed.is_dir() else PACKAGE.parent.parent / "configs"]
 
 
-def known() -> list[str]:
-    """Return the names of all configs and presets that can be had by name: those here first, presets last."""
+def config_names() -> list[str]:
+    """Return the names of all configs and presets: those here first, presets last."""
     names: Iterable[str] = (
         path.relative_to(folder).with_suffix("").as_posix()
-        for folder in folders()
+        for folder in config_folders()
         for path in sorted(folder.rglob("*.yaml"))
         if path.parent.name != SWEEPS
     )
@@ -36,16 +91,17 @@ def find_config(name: str) -> Path:
         name: A path to a file, or the name of a config here (``configs/name.yaml``) or in the package.
 
     Raises:
-        UsageError: If there is none, or it is no file that can be read.
+        UsageError: If there is none, or it is a folder.
     """
     path = Path(name)
-    if path.is_dir() and path.suffix == "" and not any((folder / f"{name}.yaml").is_file() for folder in folders()):
-        raise UsageError(f"--config {name}: this is a folder, not a file")
-    candidates = [path, *(folder / f"{name}.yaml" for folder in folders())]
+    candidates = [path, *(folder / f"{name}.yaml" for folder in config_folders())]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise UsageError(f"--config {name}: no such file, and no config of that name{suggestion(name, known(), 'configs')}")
+    if path.is_dir():
+        raise UsageError(f"--config {name}: this is a folder, not a file")
+    hint = suggestion(name, config_names(), "configs")
+    raise UsageError(f"--config {name}: no such file, and no config of that name{hint}")
 
 
 def find_sweep(name: str) -> Path:
@@ -54,9 +110,9 @@ def find_sweep(name: str) -> Path:
     Raises:
         UsageError: If there is none.
     """
-    candidates = [Path(name), *(folder / SWEEPS / f"{name}.yaml" for folder in folders())]
+    candidates = [Path(name), *(folder / SWEEPS / f"{name}.yaml" for folder in config_folders())]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    names = sorted({path.stem for folder in folders() for path in (folder / SWEEPS).glob("*.yaml")})
+    names = sorted({path.stem for folder in config_folders() for path in (folder / SWEEPS).glob("*.yaml")})
     raise UsageError(f"--sweep {name}: no such file, and no sweep of that name{suggestion(name, names, 'sweeps')}")

@@ -1,20 +1,20 @@
-"""What was typed, taken apart before any parser sees it: configs by name, the run that is meant, the order of things.
+"""What a command line asks for: which configs, which run, which weights.
 
 LightningCLI reads a command line from left to right, so a flag before ``--config`` would lose to it, or
 fail. Here configs always go first and flags win. Nothing here needs torch.
 """
 
+import argparse
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from firstlight.engine import processes
-from firstlight.engine.command.configs import find_config
-from firstlight.engine.command.settings import Setting, read_settings
+from firstlight.engine.command.configs import Config, find_config, read_config
+from firstlight.engine.command.settings import Setting, typed_settings
+from firstlight.engine.program import CommandParser
 from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import CheckpointError, UsageError
@@ -22,183 +22,168 @@ from firstlight.errors import CheckpointError, UsageError
 __all__ = ["Request"]
 
 LATEST = "latest"
+OF_RUN = (None, "best", "last")
+"""Values of ``--ckpt_path`` that mean a checkpoint of the run."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Request:
-    """One command line of ``fit``, ``validate``, ``test`` or ``predict``, understood.
+    """A command line of ``fit``, ``validate``, ``test`` or ``predict``, with its names resolved.
 
     Args:
-        verb: What to do.
+        command: What to do.
+        words: What was typed after it.
         name: Name for a new run.
         root: Folder that holds, or will hold, ``lightning_logs``.
-        run: The run whose folder is used again: the one to resume, or to evaluate.
-        checkpoint: The checkpoint to start from; None starts from untrained weights.
-        claimed: The folder that was made for it.
-        configs: The files of settings, the strongest last.
-        flags: Everything else that was typed, in order.
-        settings: What configs and flags say, the strongest last.
+        run: The run to resume or to evaluate.
+        checkpoint: The file to start from; None starts from untrained weights.
+        configs: The configs, the strongest last.
+        flags: The settings that were typed, in order.
     """
 
-    verb: str
+    command: str
+    words: list[str]
     name: str
     root: Path
-    run: Run | None = None
-    checkpoint: Path | None = None
-    claimed: Run | None = None
-    configs: list[Path] = field(default_factory=list)
-    flags: list[str] = field(default_factory=list)
-    settings: list[Setting] = field(default_factory=list)
+    run: Run | None
+    checkpoint: Path | None
+    configs: list[Config]
+    flags: list[str]
 
     @classmethod
-    def read(cls, verb: str, typed: Sequence[str]) -> "Request":
-        """Understand what was typed after the verb.
+    def read(cls, command: str, words: Sequence[str]) -> "Request":
+        """Resolve what was typed after the command.
 
         Raises:
-            UsageError: If a config, a run or a checkpoint is named that is not there.
+            UsageError: If a config, run or checkpoint does not exist, or flags contradict each other.
         """
-        names, flags = _split(typed)
-        root = Path(_value(flags, "--trainer.default_root_dir") or _from_configs(names, "default_root_dir") or ".")
-        own = [name for name in names if Path(name).parent.name != "presets"]  # a preset is no run's name
-        name = _value(flags, "--name") or (Path(own[0]).stem if own else None)
-        if name and (name != Path(name).name or name == ".."):
-            raise UsageError(f"--name {name}: a run's name is that of a folder, without a way to it")
-        if verb == "fit" and _value(flags, "--run", LATEST):
-            raise UsageError("--run belongs to validate, test and predict; to go on with a run: fit --resume RUN")
-        if verb != "fit" and _value(flags, "--resume", LATEST):
-            raise UsageError(f"--resume belongs to fit; to choose a run: {verb} --run RUN")
-        if _value(flags, "--resume", LATEST) and _value(flags, "--name", LATEST):
-            raise UsageError(
-                "--name names a new run; with --resume a run goes on in its own folder, under its own name"
-            )
-        request = cls(verb, name or "default", root, flags=flags)
-        by_name = False
-        if not any(_asks(flag) for flag in flags):
-            by_name = request._choose_start(name) if verb == "fit" else request._choose_weights(name)
-        if by_name and own:
-            names.remove(own[0])  # it said which run is meant; the run's own config says all that it did
-        base = [request.run.config] if request.run else []
-        if request.checkpoint and not request.run and not own:
-            origin = folders.run_of_checkpoint(request.checkpoint)
-            base = [origin.config] if origin else []
-        request.configs = [*base, *map(find_config, names)]
-        request.settings = read_settings(request.configs, flags)
-        return request
+        own, flags = _own_flags(command, words)
+        named = [read_config(find_config(name)) for name in own.config]
+        names = [config.path.stem for config in named if not config.is_preset]
+        name = own.name or (names[0] if names else None)
+        root = Path(_root(named, flags))
+        run = checkpoint = None
+        if not any(map(_prints_only, flags)):
+            run = _find_run(command, own, root, name)
+            checkpoint = _find_checkpoint(command, own.ckpt_path, run)
+        configs = _choose_configs(command, own, named, run, checkpoint)
+        return cls(command, list(words), name or "default", root, run, checkpoint, configs, flags)
 
-    def arguments(self, checkpoint: Mapping[str, Any] | None = None) -> list[str]:
+    @property
+    def settings(self) -> list[Setting]:
+        """All settings with their places, the strongest last."""
+        return [*(setting for config in self.configs for setting in config.settings), *typed_settings(self.flags)]
+
+    @property
+    def typed(self) -> set[str]:
+        """The keys that were typed as flags."""
+        return {setting.key for setting in typed_settings(self.flags)}
+
+    def arguments(self, saved: Mapping[str, Any] | None = None) -> list[str]:
         """Return the arguments for the parser: the weakest first, flags last.
 
         Args:
-            checkpoint: Its hyperparameters go below everything else, for the class that is configured
-                (or, where none is, the class that the checkpoint says it is of).
+            saved: Content of the checkpoint. Its hyperparameters go below everything else, for the class that is
+                configured (or, where none is, the class of the model in the checkpoint).
 
         Raises:
             CheckpointError: If the checkpoint is another model's.
         """
-        layers = [f"--config={path}" for path in self.configs]
-        kinds = [s.value for s in self.settings if s.key == "model" and isinstance(s.value, str)]
-        kind = kinds[-1] if kinds else None
-        if checkpoint:
-            saved = checkpoint.get("model_class")
-            if kind and saved and kind.rpartition(".")[2] != saved.rpartition(".")[2]:
-                raise CheckpointError(f"checkpoint {self.checkpoint} is of {saved}, but the model is {kind}")
-            kind = kind or saved
-            hparams = {key: value for key, value in checkpoint.get("hyper_parameters", {}).items() if key[:1] != "_"}
+        layers = [f"--config={config.text}" for config in self.configs]
+        if saved:
+            kind, saved_kind = self._model_class(), saved.get("model_class")
+            if kind and saved_kind and kind.rpartition(".")[2] != saved_kind.rpartition(".")[2]:
+                raise CheckpointError(f"checkpoint {self.checkpoint} is of {saved_kind}, but the model is {kind}")
+            kind = kind or saved_kind
+            hparams = {key: value for key, value in saved.get("hyper_parameters", {}).items() if key[:1] != "_"}
             if kind and hparams and not self.run:
                 layers.insert(0, "--config=" + json.dumps({"model": {"class_path": kind, "init_args": hparams}}))
-        return [self.verb, *layers, *self.flags]
+        return [*layers, *self.flags]
 
-    def _choose_start(self, name: str | None) -> bool:
-        """Find what a fit goes on from; return whether the config's name chose it."""
-        resume, path = _value(self.flags, "--resume", default=LATEST), _value(self.flags, "--ckpt_path")
-        requeued = (
-            receipts.find_run_of_job(self.root, self.name, processes.slurm_job_id())
-            if processes.was_slurm_job_requeued()
-            else None
-        )
-        if resume or requeued:
-            self.run = requeued or folders.find_run(self.root, name if resume == LATEST else resume)
-            self.checkpoint = _existing(
-                {"best": self.run.best, "last": self.run.last, None: self.run.last}.get(path, path)
-            )
-        elif path not in (None, "none"):
-            self.checkpoint = _existing(path)
-        return resume == LATEST
-
-    def _choose_weights(self, name: str | None) -> bool:
-        """Find what is to be evaluated; return whether the config's name chose it."""
-        reference, path = _value(self.flags, "--run") or name, _value(self.flags, "--ckpt_path")
-        if path == "none":
-            return False
-        if path not in (None, "best", "last"):
-            self.checkpoint = _existing(path)
-            self.run = folders.run_of_checkpoint(self.checkpoint)
-            return False
-        try:
-            self.run = folders.find_run(self.root, reference)
-        except UsageError as error:
-            advice = "which weights? Train a run, or give --ckpt_path FILE (or none: untrained)"
-            raise UsageError(f"{error}\n{advice}") from None
-        best = self.run.best if path == "best" or self.run.best.exists() else self.run.last
-        self.checkpoint = _existing(self.run.last if path == "last" else best)
-        return _value(self.flags, "--run") is None
+    def _model_class(self) -> str | None:
+        """Return the class of the model as configs and flags name it."""
+        models = [config.content.get("model") for config in self.configs]
+        kinds = [model.get("class_path") if isinstance(model, dict) else model for model in models]
+        kinds += [setting.value for setting in typed_settings(self.flags) if setting.key == "model"]
+        return next((str(kind) for kind in reversed(kinds) if kind), None)
 
 
-def _asks(flag: str) -> bool:
-    """Return whether a flag only asks for something to read, for which no run is needed."""
+def _own_flags(command: str, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return the flags that say which run, weights and configs are meant, and all others.
+
+    Raises:
+        UsageError: If a flag is of another command, or contradicts another.
+    """
+    parser = CommandParser(command, add_help=False)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    parser.add_argument("--resume", nargs="?", const=LATEST)
+    for flag in ("--name", "--run", "--ckpt_path"):
+        parser.add_argument(flag)
+    own, flags = parser.parse_known_args(words)
+    if own.resume and own.resume.startswith("-"):  # to argparse, a flag with a space in its value is no flag
+        own.resume, flags = LATEST, [own.resume, *flags]
+    if own.name and (own.name != Path(own.name).name or own.name == ".."):
+        raise UsageError(f"--name {own.name}: a run name must not contain a path")
+    if command == "fit" and own.run:
+        raise UsageError("--run belongs to validate, test and predict; to resume a run: fit --resume RUN")
+    if command != "fit" and own.resume:
+        raise UsageError(f"--resume belongs to fit; to choose a run: {command} --run RUN")
+    if own.resume and own.name:
+        raise UsageError("--name is for a new run; with --resume a run keeps its folder and its name")
+    return own, flags
+
+
+def _root(configs: Sequence[Config], flags: Sequence[str]) -> str:
+    """Return the folder of ``lightning_logs`` as flags, or else configs, have it."""
+    trainers = [config.content.get("trainer") for config in configs]
+    roots = [trainer.get("default_root_dir") for trainer in trainers if isinstance(trainer, dict)]
+    roots += [setting.value for setting in typed_settings(flags) if setting.key == "trainer.default_root_dir"]
+    return next((str(root) for root in reversed(roots) if root), ".")
+
+
+def _find_run(command: str, own: argparse.Namespace, root: Path, name: str | None) -> Run | None:
+    """Return the run to resume or to evaluate; None for a new run, and for weights that are of no run."""
+    if command == "fit":
+        job = processes.slurm_job_id() if processes.was_slurm_job_requeued() else None
+        if requeued := receipts.find_run_of_job(root, name or "default", job):
+            return requeued
+        return folders.find_run(root, name if own.resume == LATEST else own.resume) if own.resume else None
+    if own.ckpt_path not in OF_RUN:
+        return None if own.ckpt_path == "none" else folders.run_of_checkpoint(Path(own.ckpt_path))
+    try:
+        return folders.find_run(root, own.run or name)
+    except UsageError as error:
+        advice = "or pass --ckpt_path FILE (--ckpt_path none scores the untrained model)"
+        raise UsageError(f"{error}\n{advice}") from None
+
+
+def _find_checkpoint(command: str, ckpt_path: str | None, run: Run | None) -> Path | None:
+    """Return the checkpoint that ``--ckpt_path`` means; None for untrained weights."""
+    if run and ckpt_path in OF_RUN:
+        takes_best = ckpt_path == "best" or (ckpt_path is None and command != "fit" and run.best.exists())
+        ckpt_path = str(run.best if takes_best else run.last)
+    elif ckpt_path is None or (ckpt_path == "none" and not run):
+        return None
+    if not Path(ckpt_path).is_file():
+        raise UsageError(f"--ckpt_path: there is no checkpoint {ckpt_path}")
+    return Path(ckpt_path)
+
+
+def _choose_configs(
+    command: str, own: argparse.Namespace, named: list[Config], run: Run | None, checkpoint: Path | None
+) -> list[Config]:
+    """Return the configs to read, the strongest last: that of the run, or of the checkpoint's, then those named."""
+    models = [config for config in named if not config.is_preset]
+    origin = folders.run_of_checkpoint(checkpoint) if checkpoint and not (run or models) else run
+    if not origin:
+        return named
+    found_by_name = own.resume == LATEST if command == "fit" else own.run is None and own.ckpt_path in OF_RUN
+    if models and found_by_name:  # that config only said which run is meant, whose own config says the same
+        named = [config for config in named if config is not models[0]]
+    return [read_config(origin.config), *named]
+
+
+def _prints_only(flag: str) -> bool:
+    """Return whether a flag asks for something to read, which needs no run."""
     name = flag.partition("=")[0]
     return name in ("-h", "--help", "--print_config") or (name.startswith("--") and name.endswith(".help"))
-
-
-def _existing(path: Any) -> Path:
-    if not Path(path).is_file():
-        raise UsageError(f"--ckpt_path: there is no checkpoint {path}")
-    return Path(path)
-
-
-def _split(typed: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the configs that were typed, and everything else, each in order."""
-    names, flags = [], []
-    rest = iter(typed)
-    for word in rest:
-        if word in ("-c", "--config"):
-            name = next(rest, None)
-            if name is None:
-                raise UsageError(f"{word} needs the name of a config")
-            names.append(name)
-        elif word.startswith(("-c=", "--config=")):
-            names.append(word.partition("=")[2])
-        else:
-            flags.append(word)
-    return names, flags
-
-
-def _value(flags: list[str], key: str, default: str | None = None) -> str | None:
-    """Return the value of a flag where it was last typed; ``default`` is for a flag that stands alone."""
-    found = None
-    for number, word in enumerate(flags):
-        if word.startswith(f"{key}="):
-            found = word.removeprefix(f"{key}=")
-        elif word == key:
-            following = flags[number + 1 : number + 2]
-            found = following[0] if following and not following[0].startswith("-") else default
-    return found
-
-
-def _from_configs(names: list[str], key: str) -> str | None:
-    """Return a setting of the trainer from the last config that has it."""
-    found = None
-    for settings in _trainer_settings(names):
-        found = settings.get(key) or found
-    return found
-
-
-def _trainer_settings(names: list[str]) -> Iterator[dict[str, Any]]:
-    for name in names:
-        try:
-            config = yaml.safe_load(find_config(name).read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
-            continue  # the parser says it better
-        settings = config.get("trainer") if isinstance(config, dict) else None
-        if isinstance(settings, dict):
-            yield settings

@@ -88,7 +88,15 @@ def _valid_checkpoints(folder: Path) -> Iterator[CheckpointFile]:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Make a Trainer save and load checkpoints with the functions above."""
+    """Make a Trainer save and load checkpoints with the functions above.
+
+    Args:
+        loaded: Checkpoints that were loaded already, by path; the Trainer gets each of them once.
+    """
+
+    def __init__(self, loaded: dict[str, dict[str, Any]] | None = None) -> None:
+        super().__init__()
+        self._loaded = loaded or {}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint atomically."""
@@ -96,4 +104,4 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Load a checkpoint, once its checksums are verified."""
-        return load_checkpoint(path)
+        return self._loaded.pop(str(path), None) or load_checkpoint(path)

@@ -6,7 +6,6 @@ import platform
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -40,7 +39,7 @@ def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
     return started[-1] if started else None
 
 
-def start(run: Run, seed: int, device: str) -> None:
+def start(run: Run, command: list[str], seed: int, device: str) -> None:
     """Write the receipt of a run that starts or is resumed.
 
     Raises:
@@ -49,7 +48,7 @@ def start(run: Run, seed: int, device: str) -> None:
     receipt = read(run)
     update(
         run,
-        commands=[*receipt.get("commands", []), sys.argv],
+        commands=[*receipt.get("commands", []), command],
         versions={name: _version(name) for name in ("firstlight", "torch", "lightning")}
         | {"python": platform.python_version()},
         git=_git(),

@@ -2,20 +2,16 @@
 
 import io
 import re
-import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from jsonargparse import Namespace
-from lightning.pytorch.callbacks import Callback
-
-from firstlight.engine.callbacks import Ended, Pruning, StopSignals
-from firstlight.engine.cli.verbs import flat
-from firstlight.engine.command.command import Command, run
-from firstlight.engine.command.request import Request
-from firstlight.engine.command.settings import Setting
+from firstlight.engine.callbacks import Ended, Pruning
+from firstlight.engine.command.command import prepared
+from firstlight.engine.command.settings import Setting, flatten
+from firstlight.engine.command.stages import run_stage
 from firstlight.engine.files import write_atomically
+from firstlight.engine.program import program
 from firstlight.engine.sweeps import charts as pictures
 
 __all__ = ["draw", "fit", "look"]
@@ -28,78 +24,59 @@ COMPARED = (
 """Settings in which all trials of a sweep have to be alike; others say where the work is done."""
 
 
-class Look(Command):
-    """One batch of training and of validation, to see that the configuration is one."""
-
-    settings: ClassVar[list[Setting]] = []
-
-    def __init__(self, request: Request, signals: StopSignals) -> None:
-        request.settings += self.settings
-        super().__init__(request, signals)
-
-
 def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, Any]:
-    """Return what a sweep has to know of its configuration.
+    """Train and validate a batch, to check a sweep's configuration; return what the sweep has to know of it.
 
     Args:
         _: The process that asks.
         flags: As for ``fit``.
-        settings: What the sweep file sets in them, with its places.
+        settings: Those among them that the sweep file sets, with their places.
 
     Raises:
-        FirstlightError: If the configuration is none that can be trained.
+        FirstlightError: If nothing can be trained like this.
     """
-    Look.settings = settings
-    command = run("fit", [*flags, "--trainer.fast_dev_run=true"], Look)
-    config, checkpoints = command.config["fit"], command.config_init["fit"].checkpoint
+    with prepared("fit", [*flags, "--trainer.fast_dev_run=true"], settings) as command:
+        command.build()
+        run_stage(command)
     compared = {
         key: str(value)
-        for key, value in flat(config.as_dict())
+        for key, value in flatten(command.config.as_dict())
         if re.match(COMPARED, key) and key not in {setting.key for setting in settings}
     }
-    facts = {"monitor": checkpoints.monitor, "mode": checkpoints.mode, "seed": config.seed_everything}
+    checkpoints = command.checkpoints
+    facts = {"monitor": checkpoints.monitor, "mode": checkpoints.mode, "seed": command.config.seed_everything}
     return {**facts, "settings": compared}
-
-
-class SweepRun(Command):
-    """An ordinary run that says where it is, and how it goes."""
-
-    parent: ClassVar[Connection]
-
-    def before_instantiate_classes(self) -> None:
-        """Say which folder it is."""
-        super().before_instantiate_classes()
-        if self.run_folder:
-            self._ask("run", self.run_folder.name)
-
-    def _callbacks(self, settings: Namespace, given: list[Callback]) -> list[Callback]:
-        pruning = Pruning(settings.checkpoint, lambda epoch, score: bool(self._ask("score", epoch, score)))
-        return [*super()._callbacks(settings, given), pruning]
-
-    def _ask(self, *message: Any) -> Any:
-        self.parent.send(message)
-        return self.parent.recv()
 
 
 def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:
     """Train a run; return how it ended and its best score.
 
     Args:
-        parent: The process that is told of the run's folder and of its scores, and says whether it is to end.
+        parent: The process that is told of the run's folder and of its scores, and says whether to end the run.
         flags: As for ``fit``.
 
     Raises:
         FirstlightError: If the run failed.
     """
-    SweepRun.parent = parent
-    sys.argv = [sys.argv[0], "fit", *flags]  # for the receipt, and for processes that it starts to train with
-    print(f"firstlight fit {' '.join(flags)}", flush=True)
+
+    def ask(*message: Any) -> Any:
+        parent.send(message)
+        return parent.recv()
+
+    print(f"{program()} fit {' '.join(flags)}", flush=True)
     try:
-        command = run("fit", flags, SweepRun)
+        with prepared("fit", flags) as command:
+            command.claim_folder()
+            if command.run:
+                ask("run", command.run.name)
+            command.build()
+            pruning = Pruning(command.checkpoints, lambda epoch, score: bool(ask("score", epoch, score)))
+            command.trainer.callbacks.insert(0, pruning)  # type: ignore[attr-defined]
+            run_stage(command)
     except Ended as ended:
         print(ended)
         return ended.status, None
-    return "finished", command.config_init["fit"].checkpoint.best_score
+    return "finished", command.checkpoints.best_score
 
 
 def draw(_: Connection, files: dict[str, Path], trials: list[dict[str, Any]], about: dict[str, Any]) -> None:

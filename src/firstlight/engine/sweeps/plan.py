@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from firstlight.engine.command.settings import LAYERS, Setting, read_settings
+from firstlight.engine.command.configs import read_config
+from firstlight.engine.command.settings import Setting, short_key
 from firstlight.errors import UsageError, suggestion
 
 __all__ = ["Plan", "axis_of", "read_plan", "to_flags", "trial_count"]
@@ -140,8 +140,9 @@ class _SweepFile:
     """The content of a sweep file, with the line of each key."""
 
     def __init__(self, path: Path) -> None:
-        self._places = {setting.key: setting.place for setting in read_settings([path], [])}
-        self._content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = read_config(path)
+        self._places = {setting.key: setting.place for setting in config.settings}
+        self._content = config.content
         for key in map(str, self._content):
             if key not in DEFAULTS:
                 hint = "; put what is searched below search:" if "." in key else suggestion(key, DEFAULTS, "keys")
@@ -156,7 +157,7 @@ class _SweepFile:
         if not isinstance(whole.value or {}, dict):
             raise whole.error(f"expected dotted keys of a config with what to try, got {whole.value!r}")
         return {
-            _short_key(name): _Entry(name, value, self._places.get(f"{key}.{name}", whole.place))
+            short_key(str(name)): _Entry(name, value, self._places.get(f"{key}.{name}", whole.place))
             for name, value in (whole.value or {}).items()
         }
 
@@ -211,8 +212,3 @@ def _first_value(distribution: BaseDistribution) -> str:
 def _flag_value(value: Any) -> str:
     """Return a value as it is typed after a flag."""
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _short_key(key: str) -> str:
-    """Return a key as it is typed: ``model.init_args.lr`` gives ``model.lr``."""
-    return ".".join(part for part in str(key).split(".") if part not in (*LAYERS, "class_path"))

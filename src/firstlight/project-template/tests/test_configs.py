@@ -25,9 +25,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.mark.parametrize("config", sorted(path.stem for path in CONFIGS.glob("*.yaml")))
-def test_config_goes_through_every_verb(config: str, run: Run) -> None:
-    for verb in ("fit", "validate", "test", "predict"):
-        run(verb, "--config", config, "--config", "presets/limit")
+def test_config_goes_through_every_command(config: str, run: Run) -> None:
+    for command in ("fit", "validate", "test", "predict"):
+        run(command, "--config", config, "--config", "presets/limit")
 
 
 def test_small_mlp_ends_where_its_config_says(run: Run) -> None:

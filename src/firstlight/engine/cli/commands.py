@@ -1,0 +1,37 @@
+"""The commands: what each does, in a line, and an example. Help, completion and messages take their words from here."""
+
+from typing import NamedTuple
+
+__all__ = ["COMMANDS", "STAGES", "About"]
+
+
+class About(NamedTuple):
+    """What a command does."""
+
+    summary: str
+    """What it does, as the end of a sentence that begins with the program's name."""
+    example: str = ""
+    """What to type after the program's name, where the command alone does not say it."""
+
+
+STAGES = {
+    "fit": About("train a model", "fit --config mlp"),
+    "validate": About("score validation data", "validate --config mlp"),
+    "test": About("score test data", "test --run mlp/version_0"),
+    "predict": About("write predictions for the test data", "predict --config mlp"),
+}
+"""The commands that train and evaluate; they share their flags."""
+
+COMMANDS = {
+    **STAGES,
+    "runs": About("list the runs, or compare two", "runs diff A B"),
+    "sweep": About("search hyperparameters, on any number of machines", "sweep --config mlp --sweep mlp"),
+    "reproduce": About("run a run again and check that its scores are bit-identical", "reproduce mlp/version_0"),
+    "export": About("write a trained model as a file for other programs", "export mlp --format onnx"),
+    "tensorboard": About("show the curves of all runs in a browser"),
+    "configs": About("list the configs and presets that --config takes by name"),
+    "new": About("start a project of your own: a model, data, a config, tests", "new my-research"),
+    "check": About("check configs with a batch of each stage, without writing", "check my.yaml"),
+    "describe": About("print a model's formula, layers, first values and arguments", "describe mlp"),
+    "completion": About("print a script that completes commands with the TAB key", "completion bash"),
+}

@@ -1,0 +1,127 @@
+"""The program: find the command that was typed, run it, and end with the right exit status."""
+
+import atexit
+import contextlib
+import gc
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from importlib import import_module
+from typing import NoReturn
+
+from firstlight import __version__
+from firstlight.engine.cli.commands import STAGES
+from firstlight.engine.cli.help import help_asked, overview, short_help
+from firstlight.engine.processes import was_started_by_first_process
+from firstlight.engine.program import PACKAGES, program
+from firstlight.errors import FirstlightError, UsageError, suggestion
+
+__all__ = ["FUNCTIONS", "main"]
+
+FUNCTIONS = {
+    "fit": "firstlight.engine.command.stages:fit",
+    "validate": "firstlight.engine.command.stages:validate",
+    "test": "firstlight.engine.command.stages:test",
+    "predict": "firstlight.engine.command.stages:predict",
+    "runs": "firstlight.engine.cli.runs:runs",
+    "sweep": "firstlight.engine.cli.sweep:sweep",
+    "reproduce": "firstlight.engine.cli.reproduce:reproduce",
+    "export": "firstlight.engine.cli.export:export",
+    "tensorboard": "firstlight.engine.cli.tensorboard:tensorboard",
+    "configs": "firstlight.engine.cli.configs:configs",
+    "new": "firstlight.engine.cli.new:new",
+    "check": "firstlight.engine.cli.check:check",
+    "describe": "firstlight.engine.cli.describe:describe",
+    "completion": "firstlight.engine.cli.completion:completion",
+}
+"""The function of each command; it takes the words after the command. Only that of the command typed is imported."""
+PARENT = os.getppid()  # as long as it runs: an orphan gets another
+
+
+def main(package: str | None = None) -> None:
+    """Run the command line; it ends the process with 0, 1 (a run failed), 2 (a usage error) or 128 + signal.
+
+    Args:
+        package: Package of a project that is built on firstlight; configs may name its classes.
+    """
+    if package:
+        os.environ[PACKAGES] = ",".join(filter(None, [package, os.environ.get(PACKAGES)]))
+    command, *words = sys.argv[1:] or ["--help"]
+    try:
+        _dispatch(command, words)
+    except FirstlightError as error:
+        _end(error, error.exit_status)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read our output has seen enough
+        sys.exit(141)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        _end(error, 1)
+    except KeyboardInterrupt:
+        _exit(130)
+    except SystemExit as error:
+        if str(error) and not str(error).isdigit():
+            print(error, file=sys.stderr)  # a signal stopped the run: how to resume it
+        _exit(error.code)
+    except Exception:
+        traceback.print_exc()
+        print("error: this is a bug, in firstlight or in a class that the config names", file=sys.stderr)
+        _exit(1)
+
+
+def _dispatch(command: str, words: list[str]) -> None:
+    if command in ("-h", "--help", "help"):
+        print(overview(), end="")
+    elif command in ("-V", "--version"):
+        print(f"firstlight {__version__}" if program() == "firstlight" else f"{program()} (firstlight {__version__})")
+    elif command not in FUNCTIONS:
+        raise UsageError(f"no command {command!r}{suggestion(command, FUNCTIONS, 'commands')}")
+    elif command in STAGES and help_asked(words) == "short":
+        print(short_help(command), end="")
+    else:
+        module, _, function = FUNCTIONS[command].partition(":")
+        with _no_garbage_collection():
+            run = getattr(import_module(module), function)
+        run(["--help"] if command in STAGES and help_asked(words) else words)
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Import without collecting garbage: torch makes a great many objects, and they all stay."""
+    if "torch" in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        atexit.register(gc.unfreeze)  # else Triton complains at the end that its objects were never freed
+        gc.enable()
+
+
+def _end(error: Exception, status: int) -> NoReturn:
+    """Print an error that its reader can mend, and end."""
+    if os.environ.get("FIRSTLIGHT_DEBUG"):
+        traceback.print_exc()
+    print(f"error: {error}", file=sys.stderr)
+    _exit(status)
+
+
+def _exit(status: str | int | None) -> NoReturn:
+    """End; a process that another one started waits for that one to end first.
+
+    Where several processes stop together, the first would be killed by its own watch over the others
+    if one of them ended before it, and its exit status would be lost.
+    """
+    if was_started_by_first_process():
+        deadline = time.monotonic() + 20
+        while os.getppid() == PARENT and time.monotonic() < deadline:
+            time.sleep(0.02)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else 1)  # at once: taking torch apart takes a second
+    sys.exit(status)

@@ -1,0 +1,77 @@
+"""``firstlight runs``: list the runs, or compare two of them."""
+
+import json
+from typing import Any
+
+from firstlight.engine.cli.help import command_parser
+from firstlight.engine.cli.table import print_table
+from firstlight.engine.command.settings import flatten
+from firstlight.engine.program import program
+from firstlight.engine.runs import receipts
+from firstlight.engine.runs.folders import LOGS, Run, add_root_flag, find_run, list_runs
+from firstlight.errors import UsageError
+
+__all__ = ["runs"]
+
+
+def runs(words: list[str]) -> None:
+    """List runs, the newest first, or print the settings and scores in which two of them differ.
+
+    Raises:
+        UsageError: If there is no run of a name.
+    """
+    parser = command_parser("runs")
+    parser.add_argument("names", nargs="*", metavar="NAME | diff A B", help="only runs of this name; or two to compare")
+    add_root_flag(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    options = parser.parse_args(words)
+    if options.names[:1] == ["diff"]:
+        if len(options.names) != 3:
+            raise UsageError(f"{program()} runs diff takes two runs: NAME, NAME/version_N or a folder each")
+        _print_difference(*(find_run(options.root, name) for name in options.names[1:]), as_json=options.json)
+        return
+    if len(options.names) > 1:
+        raise UsageError(f"{program()} runs takes one name, or: diff A B")
+    chosen = list_runs(options.root, *options.names)
+    if options.names and not chosen:
+        find_run(options.root, options.names[0])  # says which names there are
+    rows = [_row(run) for run in reversed(chosen)]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        print_table(rows)
+    else:
+        print(f"no runs in {options.root / LOGS}: {program()} fit --config NAME makes one")
+
+
+def _row(run: Run) -> dict[str, Any]:
+    receipt = receipts.read(run)
+    best = receipt.get("best") or {}
+    return {
+        "run": run.name,
+        "status": receipts.status(run),
+        "epochs": receipt.get("epochs"),
+        "score": best.get("name"),
+        "best": best.get("score"),
+        "start": receipt.get("start"),
+    }
+
+
+def _print_difference(first: Run, second: Run, *, as_json: bool) -> None:
+    sides = [dict(flatten(_contents(run))) for run in (first, second)]
+    keys = sorted({*sides[0], *sides[1]})
+    rows = [{"key": key, first.name: sides[0].get(key), second.name: sides[1].get(key)} for key in keys]
+    rows = [row for row in rows if row[first.name] != row[second.name]]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        print_table(rows)
+    else:
+        print("the same settings and the same scores")
+
+
+def _contents(run: Run) -> dict[str, Any]:
+    """Return a run's settings and scores."""
+    receipt = receipts.read(run)
+    results = {"scores": receipt.get("scores"), "best": receipt.get("best"), "steps": receipt.get("step")}
+    return run.read_config() | results

@@ -1,0 +1,34 @@
+"""``firstlight tensorboard``: TensorBoard over the runs."""
+
+import sys
+from pathlib import Path
+
+from firstlight.engine.cli.help import command_parser
+from firstlight.engine.program import program
+from firstlight.engine.runs.folders import LOGS
+from firstlight.errors import UsageError
+
+__all__ = ["tensorboard"]
+
+
+def tensorboard(words: list[str]) -> None:
+    """Start TensorBoard's server over the runs, on this machine's own address only.
+
+    Raises:
+        UsageError: If there is no folder of runs.
+    """
+    parser = command_parser("tensorboard")
+    parser.epilog = "Other options are passed to TensorBoard: --port 6007."
+    parser.add_argument("--logdir", type=Path, default=Path(LOGS), help=f"folder that holds the runs (default: {LOGS})")
+    options, others = parser.parse_known_args(words)
+    if not options.logdir.is_dir():
+        raise UsageError(f"no folder {options.logdir}: {program()} fit --config NAME makes {LOGS} where it is run")
+    from tensorboard.plugins.base_plugin import FlagsError  # noqa: PLC0415  # slow to import
+    from tensorboard.program import TensorBoard  # noqa: PLC0415
+
+    server = TensorBoard()
+    try:
+        server.configure(["tensorboard", "--logdir", str(options.logdir), *others])
+    except FlagsError as error:
+        raise UsageError(f"tensorboard: {error}") from error
+    sys.exit(1 if server.main() else 0)

@@ -1,0 +1,82 @@
+"""What a complaint of torch or Lightning means to a user, where a user can mend it."""
+
+import re
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+from lightning.pytorch import LightningDataModule
+
+from firstlight.engine.command.configs import PACKAGE
+from firstlight.engine.runs.folders import relative_to_cwd
+from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError
+
+__all__ = ["explain_failure", "not_logged", "own_line", "too_few_steps"]
+
+SPLITS = ("train", "val", "test")
+SIZES = "set sizes in --model or --data"
+LABELS = "class numbers need the type torch.long and the shape (batch,)"
+MISMATCHES = {
+    "shapes cannot be multiplied": SIZES,
+    "is out of bounds": SIZES,
+    "The size of tensor a": SIZES,
+    "Using a target size": "outputs and targets need the same shape: (batch, 1) for one number each",
+    "target tensor expected": LABELS,
+    "expected target dtype": LABELS,
+    "have the same dtype": "inputs need a floating-point type, as weights have",
+}
+"""What torch says where model and data do not fit, and what to do."""
+
+
+def explain_failure(error: BaseException, checkpoint: Path | None) -> FirstlightError | None:
+    """Return the error to show in place of one that torch or Lightning raised, or None if a user cannot mend it.
+
+    Args:
+        error: What was raised.
+        checkpoint: The checkpoint that the command started from.
+    """
+    message = str(error)
+    if message.startswith("Error(s) in loading state_dict for"):
+        reason = " ".join(message.split()[:30])
+        return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {reason} ...")
+    if "_dataloader` must be implemented" in message:
+        return UsageError("no data is named: choose a config with --config NAME, or name it with --data")
+    if isinstance(error, AttributeError) and isinstance(error.obj, LightningDataModule) and error.name in SPLITS:
+        kind = type(error.obj).__name__
+        return DataError(f"{kind} has no {error.name}: its setup() must set train, val and test")
+    for complaint, advice in MISMATCHES.items():
+        if complaint in message and isinstance(error, IndexError | RuntimeError | UserWarning | ValueError):
+            first = message.partition("\n")[0].partition(". ")[0]
+            return UsageError(f"model and data do not fit each other: {first}{own_line(error)}\n{advice}")
+    return _refused_setting(message)
+
+
+def _refused_setting(message: str) -> UsageError | None:
+    """Return the error about a setting that only a callback or a schedule can judge."""
+    if found := re.search(r"conditioned on metric `?(.+?)`? which is not available.*?: ([^]\n]*)", message):
+        owner = "trainer.callbacks: EarlyStopping" if message.startswith("Early") else "lr_scheduler"
+        return not_logged(f"{owner}.monitor", found[1], re.findall(r"[`'](.+?)[`']", found[2]))
+    if found := re.match(r"Tried to step \d+ times. The specified number of total steps is (\d+)", message):
+        return too_few_steps(int(found[1]))
+    return None
+
+
+def own_line(error: BaseException) -> str:
+    """Return the last line of the user's own code that an error came through: below the working directory."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        installed = "site-packages" in path.parts or path.is_relative_to(PACKAGE)
+        if path.is_relative_to(Path.cwd()) and not installed:
+            return f" ({relative_to_cwd(path)}, line {frame.lineno})"
+    return ""
+
+
+def not_logged(setting: str, score: str, logged: Iterable[str]) -> UsageError:
+    """Return the error about a monitored score that is not logged."""
+    return UsageError(f"{setting} is {score!r}, but the model logs {', '.join(logged) or 'nothing'}")
+
+
+def too_few_steps(total: int, steps: int | None = None) -> UsageError:
+    """Return the error about a schedule that ends before its run."""
+    run = "goes on" if steps is None else f"takes {steps}"
+    return UsageError(f"lr_scheduler.total_steps is {total}, but the run {run}: raise it, or end the run earlier")

@@ -1,0 +1,150 @@
+"""The parser of ``fit``, ``validate``, ``test`` and ``predict``: LightningCLI's arguments, and those of a run."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, Literal
+
+from jsonargparse import ArgumentError, Namespace
+from jsonargparse.typing import NonNegativeInt, PositiveInt
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser
+
+from firstlight.engine.callbacks import Checkpoints
+from firstlight.engine.command.explain import explain
+from firstlight.engine.command.failures import own_line
+from firstlight.engine.command.request import Request
+from firstlight.engine.command.settings import Setting
+from firstlight.engine.program import program
+from firstlight.errors import FirstlightError, UsageError
+
+__all__ = ["instantiate", "make_parser", "parse"]
+
+
+def make_parser(command: str) -> LightningArgumentParser:
+    """Return the parser of a command; it raises ``ArgumentError`` for a mistake."""
+    parser = LightningArgumentParser(
+        prog=f"{program()} {command}",
+        description=f"All settings of {command}; those of a class: --model.help MLP.",
+        dump_header=[f"lightning.pytorch=={version('lightning')}"],
+        allow_abbrev=False,
+        exit_on_error=False,
+    )
+    parser.add_argument("-c", "--config", action="config", help="A config, by name or file.")
+    parser.add_argument(
+        "--seed_everything",
+        type=bool | NonNegativeInt,
+        default=0,
+        help="Seed of all random numbers but the data's own; true draws one.",
+    )
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.set_defaults({"trainer.enable_model_summary": False})
+    parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
+    parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True, required=False)
+    _add_run_arguments(parser)
+    parser.add_optimizer_args()
+    parser.add_lr_scheduler_args()
+    parser.add_argument(
+        "--ckpt_path", type=str | None, help="Checkpoint to start from: a file, best or last of the run, or none."
+    )
+    return parser
+
+
+def _add_run_arguments(parser: LightningArgumentParser) -> None:
+    """Add what a run is called, which one is meant, and how its checkpoints are written."""
+    parser.add_argument("--name", type=str | None, help="Name of a new run; by default that of the first config.")
+    parser.add_argument(
+        "--resume",
+        type=str | None,
+        nargs="?",
+        help="fit: go on in the folder of a run (NAME, NAME/version_N or a folder; by default the latest).",
+    )
+    parser.add_argument(
+        "--run",
+        type=str | None,
+        help="validate, test, predict: the run whose best checkpoint to take (by default the latest that matches).",
+    )
+    parser.add_argument(
+        "--updates_per_batch",
+        type=PositiveInt,
+        default=1,
+        help="fit: optimizer updates in one step of the Trainer, for speed; the result is bit-identical. Always one at "
+        "a time where a setting, a schedule or a callback looks at single batches or updates.",
+    )
+    parser.add_argument(
+        "--pictures",
+        type=Literal["none", "few", "all"],
+        default="few",
+        help="fit: what TensorBoard shows besides curves: pictures of what was learned; or also the model's graph, "
+        "its step size, and histograms of weights and gradients.",
+    )
+    parser.add_class_arguments(Checkpoints, "checkpoint", skip={"folder", "signals"})
+
+
+def parse(
+    parser: LightningArgumentParser, request: Request, saved: Mapping[str, Any] | None, more: Sequence[Setting] = ()
+) -> Namespace:
+    """Return the configuration that a request asks for.
+
+    Args:
+        parser: The parser of its command.
+        request: What was typed.
+        saved: Content of its checkpoint, if it names one.
+        more: Settings that were not typed but written elsewhere, for the places in messages.
+
+    Raises:
+        UsageError: If a setting is unknown, missing or wrong.
+        CheckpointError: If the checkpoint is another model's.
+    """
+    try:
+        config = parser.parse_args(request.arguments(saved))
+    except ArgumentError as error:
+        raise UsageError(explain(str(error), parser, [*request.settings, *more])) from error
+    config.name = config.resume = config.run = config.ckpt_path = None  # they concern this command, not the run
+    if config.seed_everything is True:
+        config.seed_everything = secrets.randbelow(2**32)
+    if config.optimizer and "model.lr" in request.typed:
+        raise UsageError("model.lr has no effect beside an optimizer of its own step size: set --optimizer.lr")
+    return config
+
+
+def instantiate(parser: LightningArgumentParser, config: Namespace) -> Namespace:
+    """Return a configuration with an object in the place of each class: model, data, callbacks.
+
+    Raises:
+        UsageError: If a class refuses its arguments.
+    """
+    try:
+        built: Namespace = parser.instantiate(config, instantiators=[(_construct, object, True)])
+    except ValueError as error:  # what jsonargparse makes of any other
+        if isinstance(error.__cause__, FirstlightError):
+            raise error.__cause__ from None
+        raise
+    return built
+
+
+def _construct(kind: type, *args: Any, **kwargs: Any) -> Any:
+    """Build an object; models and data modules from plain numbers, as they are saved in checkpoints.
+
+    A ``PositiveInt`` that jsonargparse parsed is a class of its own, which no checkpoint may hold.
+    """
+    if issubclass(kind, LightningModule | LightningDataModule):
+        kwargs = {name: _plain_numbers(value) for name, value in kwargs.items()}
+    try:
+        return kind(*args, **kwargs)
+    except FirstlightError:
+        raise
+    except Exception as error:
+        first = str(error).partition("\n")[0]
+        raise UsageError(f"{kind.__name__}: {first}{own_line(error)}") from error
+
+
+def _plain_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_numbers(item) for item in value]
+    for kind in (int, float):
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return kind(value)
+    return value

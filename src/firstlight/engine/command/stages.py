@@ -1,0 +1,155 @@
+"""Run ``fit``, ``validate``, ``test`` or ``predict``, from the first line that is printed to the last."""
+
+import json
+import re
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from firstlight.engine import processes
+from firstlight.engine.callbacks import Ended, Stopped
+from firstlight.engine.command.command import Command, prepared
+from firstlight.engine.files import write_atomically
+from firstlight.engine.program import program
+from firstlight.engine.runs import folders, receipts
+from firstlight.engine.runs.folders import Run, relative_to_cwd
+from firstlight.errors import FirstlightError
+
+__all__ = ["fit", "predict", "run", "run_stage", "test", "validate"]
+
+
+def run(command: str, words: Sequence[str]) -> Run | None:
+    """Do what a command line asks for, and return the run that it made or used.
+
+    Args:
+        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        words: What was typed after it.
+
+    Raises:
+        FirstlightError: If a user can mend what failed.
+        Ended: If a signal stopped it.
+    """
+    with prepared(command, words) as asked:
+        asked.claim_folder()
+        asked.build()
+        run_stage(asked)
+        return asked.run
+
+
+fit, validate, test, predict = (partial(run, command) for command in ("fit", "validate", "test", "predict"))
+
+
+def run_stage(command: Command) -> None:
+    """Run a command that was built."""
+    sys.argv = command.argv  # Lightning starts the other processes of a run with the words that it finds here
+    if command.trainer.is_global_zero:
+        _print_start(command)
+    if command.is_fit:
+        _fit(command)
+    else:
+        _evaluate(command)
+
+
+def _print_start(command: Command) -> None:
+    path = command.request.checkpoint
+    if command.is_fit:
+        count = sum(parameter.numel() for parameter in command.model.parameters())
+        where = f" in {command.run}" if command.run else ""
+        device = command.trainer.accelerator.name()
+        print(f"{type(command.model).__name__}, {count:,} parameters, on {device}{where}")
+    if path and command.start_epoch is not None:
+        print(f"weights: {relative_to_cwd(path)}, epoch {command.start_epoch + 1}, step {command.start_step}")
+    elif not command.is_fit:
+        print("weights: untrained, as asked for (--ckpt_path none)")
+
+
+def _inputs(command: Command) -> dict[str, Any]:
+    """Return what all stages of a Trainer take."""
+    path = command.request.checkpoint
+    return {"model": command.model, "datamodule": command.data, "ckpt_path": str(path) if path else None}
+
+
+def _fit(command: Command) -> None:
+    """Train, keep the run's receipt, and say what came out and what to do next."""
+    folder = command.run if command.trainer.is_global_zero else None
+    try:
+        with folders.lock_run(folder):
+            _train(command, folder)
+    except Stopped as stopped:
+        stopped.is_requeued = bool(folder) and stopped.signal == signal.SIGUSR1 and processes.requeue_slurm_job()
+        raise
+    if command.trainer.is_global_zero:
+        _print_end(command)
+
+
+def _train(command: Command, folder: Run | None) -> None:
+    trainer = command.trainer
+    before = receipts.read(folder) if folder else {}
+    status: receipts.Ending = "failed"
+    if folder:
+        receipts.start(folder, command.argv, command.config.seed_everything, trainer.accelerator.name())
+    try:
+        trainer.fit(**_inputs(command))
+        status = "finished"
+    except Ended as ended:
+        status = ended.status
+        ended.step, ended.run = trainer.global_step, folder
+        raise
+    except RuntimeError as error:
+        if trainer.world_size == 1 or not re.search(r"(?i)closed by peer|reset by peer|nccl", str(error)):
+            raise
+        checkpoints = command.checkpoints.folder  # all processes know this one
+        how = f": {program()} fit --resume {Run(checkpoints.parent).name}" if checkpoints else ""
+        raise FirstlightError(f"another process of this run ended; go on from its last checkpoint{how}") from error
+    finally:
+        if folder:
+            _close_receipt(command, folder, status, before)
+
+
+def _close_receipt(command: Command, folder: Run, status: receipts.Ending, before: Mapping[str, Any]) -> None:
+    trainer, checkpoints = command.trainer, command.checkpoints
+    best = {"name": checkpoints.monitor, "score": checkpoints.best_score, "epoch": checkpoints.best_epoch}
+    scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    try:
+        if before and not scores and status != "stopped":  # it had finished, or may not go on like this
+            receipts.restore(folder, before, status)
+        else:
+            receipts.end(folder, status, scores, trainer.global_step, trainer.current_epoch, best)
+    except OSError:
+        if status == "finished":
+            raise  # otherwise the run's own error says what is wrong
+
+
+def _print_end(command: Command) -> None:
+    trainer, checkpoints = command.trainer, command.checkpoints
+    if command.run is None:
+        print("every stage ran on a few batches; nothing was saved (trainer.fast_dev_run)")
+        return
+    if command.start_step == trainer.global_step:
+        print(f"there was nothing left to do: raise --trainer.max_epochs (now {trainer.max_epochs})")
+    if checkpoints.best_score is not None and checkpoints.best_epoch is not None:
+        print(f"best:    {checkpoints.monitor} {checkpoints.best_score:.5g} in epoch {checkpoints.best_epoch + 1}")
+    print(f"run:     {command.run}")
+    print(f"curves:  {program()} tensorboard --logdir {relative_to_cwd(command.run.folder.parents[1])}")
+    print(f"next:    {program()} test --run {command.run.name}")
+
+
+def _evaluate(command: Command) -> None:
+    """Score the validation or the test data, or write predictions for the test data, into the run's folder."""
+    stage, trainer = command.request.command, command.trainer
+    if stage == "predict":
+        trainer.predict(return_predictions=False, **_inputs(command))
+        if command.run and trainer.is_global_zero:
+            print(f"predictions: {relative_to_cwd(command.run.folder / 'predictions.csv')}")
+        return
+    score = trainer.validate if stage == "validate" else trainer.test
+    scores = score(verbose=False, **_inputs(command))[0]
+    if not trainer.is_global_zero:
+        return
+    print("  ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))
+    if command.run:
+        path = command.request.checkpoint
+        text = json.dumps({"checkpoint": str(path) if path else None, **scores}, indent=2) + "\n"
+        write_atomically(command.run.folder / f"{stage}.json", text.encode())

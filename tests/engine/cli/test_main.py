@@ -1,0 +1,65 @@
+"""The program: how it finds a command, and how quick the answers are that need no torch."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from firstlight import __version__
+from firstlight.engine.cli import main as program
+from firstlight.engine.cli.commands import COMMANDS
+from firstlight.engine.cli.main import FUNCTIONS, main
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["configs"], ["runs"], ["new", "mine"], ["fitt"], ["fit", "--help"]]
+)
+def test_answer_that_needs_no_torch_does_not_wait_for_it(words):
+    code = f"import sys; sys.argv = ['firstlight', *{words}]\nfrom firstlight import main\ntry: main()\n"
+    code += "finally: print('torch' in sys.modules, 'lightning' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "False False"
+    assert done.returncode == (2 if words == ["fitt"] else 0)
+
+
+def test_package_is_a_program():
+    done = subprocess.run([sys.executable, "-m", "firstlight", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"firstlight {__version__}\n"
+    bare, helped = (
+        subprocess.run([sys.executable, "-m", "firstlight", *words], capture_output=True, text=True, check=True).stdout
+        for words in ([], ["--help"])
+    )
+    assert bare == helped
+    assert all(re.search(rf"^  {command} ", helped, re.MULTILINE) for command in ("fit", "validate", "test", "predict"))
+
+
+def test_every_command_that_is_described_has_its_function():
+    assert [*FUNCTIONS] == [*COMMANDS]
+    for name in FUNCTIONS.values():
+        module, _, function = name.partition(":")
+        assert callable(getattr(import_module(module), function))
+
+
+def test_no_other_module_imports_the_table_of_functions():
+    engine = Path(program.__file__).parents[1]
+    assert [path for path in engine.rglob("*.py") if "engine.cli.main" in path.read_text()] == []
+
+
+WORDS = [[], ["runs"], ["runs", "--help"], ["test"], ["fit", "--help"], ["tensorboard"], ["sweep", "--help"], ["x"]]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_command_of_a_project_goes_by_its_own_name(words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["/a/folder/my-research", *words])
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "")
+    with contextlib.suppress(SystemExit):
+        main("json")  # any package will do
+    out, err = capsys.readouterr()
+    assert "my-research " in out + err or words == ["x"]
+    assert "firstlight" not in out + err
+    assert os.environ["FIRSTLIGHT_PACKAGES"] == "json"

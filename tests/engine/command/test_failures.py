@@ -1,0 +1,68 @@
+"""Complaints of torch and Lightning that a user can mend are shown as such; all others are bugs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from firstlight.engine.command.failures import explain_failure
+
+
+def torch_says(complaint):
+    """Return the error that torch raises."""
+    with pytest.raises((RuntimeError, IndexError, ValueError, TypeError)) as caught:
+        complaint()
+    return caught.value
+
+
+MISMATCHES = {
+    "set sizes in --model or --data": [
+        lambda: torch.ones(2, 3) @ torch.ones(2, 3),
+        lambda: F.cross_entropy(torch.ones(2, 3), torch.tensor([0, 5])),
+        lambda: torch.ones(2) + torch.ones(3),
+    ],
+    "inputs need a floating-point type, as weights have": [lambda: F.linear(torch.ones(1, 2).long(), torch.ones(2, 2))],
+}
+
+
+@pytest.mark.parametrize("advice", MISMATCHES)
+def test_mismatch_of_model_and_data_is_named_with_what_to_do(advice):
+    for complaint in MISMATCHES[advice]:
+        explained = explain_failure(torch_says(complaint), None)
+        assert str(explained).startswith("model and data do not fit each other: ")
+        assert str(explained).endswith(f"\n{advice}")
+
+
+def test_weights_of_another_shape_are_a_matter_of_the_checkpoint():
+    error = torch_says(lambda: torch.nn.Linear(1, 2).load_state_dict(torch.nn.Linear(1, 3).state_dict()))
+    explained = explain_failure(error, Path("my.ckpt"))
+    assert explained.exit_status == 1
+    assert str(explained).startswith("checkpoint my.ckpt does not fit the model: ")
+
+
+def test_any_other_error_is_left_alone():
+    assert explain_failure(RuntimeError("boom"), None) is None
+    assert explain_failure(KeyboardInterrupt(), None) is None
+
+
+def test_checkpoint_of_another_shape_is_refused_by_name(did, complaint):
+    did("fit", "-c", "linear_regression_sine", "-c", "presets/limit")
+    path = "lightning_logs/linear_regression_sine/version_0/checkpoints/last.ckpt"
+    status, message = complaint("fit", "--resume", "--model.num_features=2", "--data.num_powers=2")
+    assert status == 1
+    assert message.startswith(f"checkpoint {path} does not fit the model: ")
+
+
+def test_state_of_another_optimizer_is_refused(did, complaint):
+    did("fit", "-c", "linear_regression_sine", "-c", "presets/limit")
+    status, message = complaint("fit", "--resume", "--optimizer=Adam", "--trainer.max_epochs=2")
+    assert status in (1, 2)
+    assert "Adam" in message
+
+
+def test_model_and_data_that_do_not_fit_are_a_usage_error(complaint):
+    status, message = complaint("fit", "-c", "linear_regression_sine", "--data.num_powers=2")
+    assert status == 2
+    assert message.startswith("model and data do not fit each other: ")
+    assert not list(Path().rglob("version_*/checkpoints/best.ckpt"))

@@ -1,0 +1,45 @@
+"""The parser: what it makes of configs and flags, and what it refuses."""
+
+import yaml
+
+from firstlight.engine.command.parser import instantiate, make_parser, parse
+from firstlight.engine.command.request import Request
+
+SMALL = ("--config", "autograd_cubic", "--data.num_points=30", "--data.repeats=2", "--trainer.max_epochs=1")
+
+
+def parsed(*words):
+    parser = make_parser("fit")
+    return parser, parse(parser, Request.read("fit", words), None)
+
+
+def test_models_are_built_from_plain_numbers():
+    parser, config = parsed("-c", "mlp", "--model.hidden_dims=[8, 4]")
+    hparams = instantiate(parser, config).model.hparams
+    assert hparams["hidden_dims"] == [8, 4]
+    assert {type(number) for number in hparams["hidden_dims"]} == {int}
+    assert type(hparams["lr"]) is float
+
+
+def test_what_concerns_one_command_is_not_kept_in_the_config_of_the_run():
+    _, config = parsed("-c", "autograd_cubic", "--name", "mine")
+    assert (config.name, config.resume, config.run, config.ckpt_path) == (None, None, None, None)
+
+
+def test_seed_may_be_drawn():
+    seeds = {parsed("-c", "autograd_cubic", "--seed_everything=true")[1].seed_everything for _ in range(3)}
+    assert len(seeds) > 1
+    assert all(type(seed) is int for seed in seeds)
+
+
+def test_step_size_that_nothing_reads_is_refused(complaint):
+    assert complaint("fit", "-c", "linear_regression_sine", "--model.lr=0.1") == (
+        2,
+        "model.lr has no effect beside an optimizer of its own step size: set --optimizer.lr",
+    )
+
+
+def test_flag_with_a_space_in_its_value_is_no_value_of_resume(did):
+    did("fit", *SMALL)
+    out = did("fit", "--resume", "--trainer.max_epochs= 7", "--print_config")
+    assert yaml.safe_load(out)["trainer"]["max_epochs"] == 7

@@ -1,0 +1,66 @@
+"""What a run prints, and what it leaves in its folder."""
+
+import re
+from pathlib import Path
+
+SMALL = ("--config", "autograd_cubic", "--data.num_points=30", "--data.repeats=2", "--trainer.max_epochs=1")
+
+
+def files(folder="."):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_run_is_one_folder(did):
+    out = did("fit", *SMALL)
+    did("validate")
+    did("test")
+    did("predict")
+    run = "lightning_logs/autograd_cubic/version_0"
+    assert [re.sub(r"tfevents.*", "tfevents", name) for name in files()] == [
+        f"{run}/{name}"
+        for name in (
+            "checkpoints/best.ckpt",
+            "checkpoints/last.ckpt",
+            "config.yaml",
+            "events.out.tfevents",  # the row in TensorBoard's table of runs
+            "events.out.tfevents",
+            "hparams.yaml",
+            "predictions.csv",
+            "run.json",
+            "test.json",
+            "validate.json",
+        )
+    ]
+    first, epoch, best, *rest = out.splitlines()
+    assert first == f"AutogradCubic, 4 parameters, on cpu in {run}"
+    assert epoch.startswith("epoch 1/1  step 2  loss/train ")
+    assert best.startswith("best:    loss/val ")
+    assert rest == [
+        f"run:     {run}",
+        "curves:  firstlight tensorboard --logdir lightning_logs",
+        "next:    firstlight test --run autograd_cubic/version_0",
+    ]
+
+
+def test_run_without_a_logger_writes_into_its_folder_only(did):
+    did("fit", *SMALL, "--trainer.logger=false")
+    run = "lightning_logs/autograd_cubic/version_0"
+    assert files() == [
+        f"{run}/{name}" for name in ("checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml", "run.json")
+    ]
+
+
+def test_run_goes_below_the_root_folder_under_the_name_it_is_given(did):
+    did("fit", *SMALL, "--trainer.default_root_dir=deep/er", "--name=mine")
+    did("test", "--run=mine", "--trainer.default_root_dir=deep/er")
+    assert {str(Path(name).parents[-5]) for name in files()} == {"deep/er/lightning_logs/mine"}
+
+
+def test_resumed_run_prints_a_line_for_every_epoch_it_ends(did):
+    many = ("fit", "-c", "autograd_cubic", "--data.num_points=30", "--data.repeats=4", "--data.batch_size=30")
+    did(*many, "--trainer.max_steps=6", "--trainer.max_epochs=-1")
+    out = did("fit", "--resume", "--trainer.max_steps=12")
+    assert [line.split()[:4] for line in out.splitlines() if line.startswith("epoch")] == [
+        ["epoch", "2", "step", "8"],
+        ["epoch", "3", "step", "12"],
+    ]
