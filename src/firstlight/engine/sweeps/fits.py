@@ -1,4 +1,4 @@
-"""What the processes of a sweep do: look at its configuration, train one run, draw pictures."""
+"""What the processes of a sweep do: check its configuration, train one run, draw charts."""
 
 import io
 import re
@@ -12,7 +12,7 @@ from firstlight.engine.command.settings import Setting, flatten
 from firstlight.engine.command.stages import run_stage
 from firstlight.engine.files import write_atomically
 from firstlight.engine.program import program
-from firstlight.engine.sweeps import charts as pictures
+from firstlight.engine.sweeps import charts
 
 __all__ = ["draw", "fit", "look"]
 
@@ -21,7 +21,7 @@ COMPARED = (
     r"(model|optimizer|lr_scheduler|data(?!\.(root|device_resident)))\b|"
     r"trainer\.(max|limit|gradient_clip|accumulate|precision)"
 )
-"""Settings in which all trials of a sweep have to be alike; others say where the work is done."""
+"""Settings that are the same for all trials of a sweep; others say where the work is done."""
 
 
 def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:
     """Train a run; return how it ended and its best score.
 
     Args:
-        parent: The process that is told of the run's folder and of its scores, and says whether to end the run.
+        parent: The process that records the run's folder and its scores, and answers whether to prune the run.
         flags: As for ``fit``.
 
     Raises:
@@ -80,20 +80,18 @@ def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:
 
 
 def draw(_: Connection, files: dict[str, Path], trials: list[dict[str, Any]], about: dict[str, Any]) -> None:
-    """Write the pictures of a sweep.
+    """Write the charts of a sweep.
 
     Args:
         _: The process that asks.
         files: Where to write ``trials`` and ``importances``.
-        trials: What was chosen and the score, by name; the best first.
+        trials: Values and score by name, the best trial first.
         about: ``name``, ``score``, ``axes`` and ``importances`` of the sweep.
     """
     name, score = about["name"], about["score"]
     figures = {
-        "trials": pictures.parallel_coordinates(
-            trials, about["axes"], score, f"{name}: {len(trials)} trials, by {score}"
-        ),
-        "importances": pictures.importances(about["importances"], f"{name}: what {score} depends on"),
+        "trials": charts.parallel_coordinates(trials, about["axes"], score, f"{name}: {len(trials)} trials by {score}"),
+        "importances": charts.importances(about["importances"], f"{name}: importance of settings for {score}"),
     }
     for what, figure in figures.items():
         content = io.BytesIO()
