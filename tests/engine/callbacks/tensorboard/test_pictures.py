@@ -299,18 +299,6 @@ def test_learned_weights_are_compared_with_the_planted_ones(fit, given):
     assert names == ["weight 1", "weight 2", "bias"]
 
 
-def test_details_are_the_graph_the_learning_rate_and_histograms(fit, tmp_path):
-    fit(LegendreCubic(lr=5e-6), Sine(**SINE), Details(), max_epochs=2)
-    events = EventAccumulator(str(tmp_path / "logs")).Reload()
-    tags = events.Tags()
-    assert tags["graph"]
-    assert tags["histograms"] == ["weights/coefficients", "gradients/coefficients"]
-    assert [(rate.step, rate.value) for rate in events.Scalars("lr/group_0")] == [
-        (2, pytest.approx(5e-6)),
-        (5, pytest.approx(5e-6)),
-    ]
-
-
 def test_pictures_show_data_as_in_validation(fit, given):
     class Augmented(Blobs):
         def on_after_batch_transfer(self, batch, dataloader_idx):
