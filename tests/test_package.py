@@ -40,7 +40,7 @@ def test_everything_public_in_models_data_and_tasks_is_public_in_the_package():
     from firstlight import data, models, tasks
 
     public = {*models.__all__, *data.__all__, *tasks.__all__}
-    assert set(firstlight.__all__) == public | {"__version__", "load", "main"}
+    assert set(firstlight.__all__) == public | {"__version__", "load", "main", "quiet_trainer"}
 
 
 def test_a_family_of_models_is_one_line_in_one_list():

@@ -1,7 +1,7 @@
 """Ten documented PyTorch models, each a LightningModule paired with a LightningDataModule.
 
-The public names are those of ``models``, ``data`` and ``tasks``, besides ``load`` and ``main``. They are imported when
-they are first used, so ``import firstlight`` is quick and does not import torch.
+The public names are those of ``models``, ``data`` and ``tasks``, and the functions ``load``, ``main`` and
+``quiet_trainer``. They are imported when they are first used, so ``import firstlight`` is quick and does not import torch.
 """
 
 from importlib import import_module
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 CLASSES = ("models", "data", "tasks")
-FUNCTIONS = {"load": "engine.runs.loading", "main": "engine.cli.main"}
+FUNCTIONS = {"load": "engine.runs.loading", "main": "engine.cli.main", "quiet_trainer": "engine.quiet"}
 
 if TYPE_CHECKING:
     from firstlight.data import *
     from firstlight.engine.cli.main import main as main
+    from firstlight.engine.quiet import quiet_trainer as quiet_trainer
     from firstlight.engine.runs.loading import load as load
     from firstlight.models import *
     from firstlight.tasks import *

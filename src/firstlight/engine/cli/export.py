@@ -40,11 +40,11 @@ def export(words: list[str]) -> None:
     if options.output and options.output.is_dir():
         raise UsageError(f"--output {options.output}: this is a folder, not a file")
 
-    from firstlight.engine.command.session import quiet  # noqa: PLC0415
+    from firstlight.engine.quiet import silence_lightning  # noqa: PLC0415
     from firstlight.engine.runs import exporting  # noqa: PLC0415  # it needs torch, and a mistake in what was typed does not
     from firstlight.engine.runs.loading import load  # noqa: PLC0415
 
-    quiet()
+    silence_lightning()
     trained = load(options.run, last=options.last, root=options.root)
     x = exporting.example_inputs(trained)
     exported = exporting.export_model(trained, options.format, x)

@@ -8,7 +8,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 from torch import nn
 
 from firstlight.engine.command.parser import make_parser
-from firstlight.engine.command.session import import_packages, quiet
+from firstlight.engine.command.session import import_packages
+from firstlight.engine.quiet import silence_lightning
 
 __all__ = ["fit_parser", "print_schema"]
 
@@ -25,7 +26,7 @@ def print_schema() -> None:
 
 def fit_parser() -> LightningArgumentParser:
     """Return the parser of ``fit``; no imports are denied, as nothing that a user wrote is going to be parsed."""
-    quiet()
+    silence_lightning()
     import_packages()
     return make_parser("fit")
 

@@ -31,9 +31,10 @@ from firstlight.engine.command.failures import explain_failure
 from firstlight.engine.command.optimizers import set_optimizer
 from firstlight.engine.command.parser import instantiate, make_parser, parse
 from firstlight.engine.command.request import Request
-from firstlight.engine.command.session import allow_imports, quiet
+from firstlight.engine.command.session import allow_imports
 from firstlight.engine.command.settings import Setting
 from firstlight.engine.files import write_atomically
+from firstlight.engine.quiet import silence_lightning
 from firstlight.engine.runs import folders
 from firstlight.engine.runs.checkpoint_files import AtomicCheckpointIO
 from firstlight.engine.runs.loading import load_run_checkpoint
@@ -54,7 +55,7 @@ def prepared(command: str, words: Sequence[str], more: Sequence[Setting] = ()) -
     Raises:
         FirstlightError: If a user can mend what failed.
     """
-    quiet()
+    silence_lightning()
     allow_imports()
     signals = StopSignals()
     signals.install_handlers()

@@ -1,7 +1,5 @@
-"""What holds for a whole process: which packages a config may import from, and which warnings are silenced."""
+"""Which packages a config may import from."""
 
-import logging
-import warnings
 from importlib import import_module
 
 import jsonargparse
@@ -11,7 +9,7 @@ from jsonargparse.typing import register_type
 from firstlight.engine import packages
 from firstlight.errors import UsageError
 
-__all__ = ["allow_imports", "import_packages", "quiet"]
+__all__ = ["allow_imports", "import_packages"]
 
 ALLOWED = ("firstlight", "lightning.pytorch", "torch.optim", "torch.nn")
 
@@ -48,27 +46,3 @@ def import_packages() -> list[str]:
                 if not (isinstance(error, ModuleNotFoundError) and error.name == name != package):
                     raise UsageError(f"{name} cannot be imported: {error}") from error
     return added
-
-
-def quiet() -> None:
-    """Silence what Lightning logs when it starts, and warnings that do not apply here, each by its text.
-
-    One warning becomes an error: targets that do not have the shape of the outputs.
-    """
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("lightning.pytorch.callbacks.model_summary").setLevel(logging.INFO)  # off unless asked for
-    for message in (
-        # scores are logged once an epoch, not every log_every_n_steps
-        r"The number of training batches \(\d+\) is smaller than the logging interval",
-        # a config says so where a GPU would only wait
-        r"GPU available but not used",
-        # a run that is only tested needs none of the callbacks that it was trained with
-        r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
-        r"You're loading a checkpoint outside the .fit. stage|.*loading a checkpoint outside the .fit. stage",
-        # Lightning 2.6's own use of torch
-        r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-    ):
-        warnings.filterwarnings("ignore", message)
-    # torch would go on, with the difference of every output and every target
-    warnings.filterwarnings("error", "Using a target size")

@@ -1,0 +1,51 @@
+"""Lightning without its greetings and false alarms, and a Trainer for notebooks."""
+
+import logging
+import warnings
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+__all__ = ["quiet_trainer", "silence_lightning"]
+
+
+def quiet_trainer(**arguments: Any) -> Trainer:
+    """Return a Trainer that prints and writes nothing: no logger, checkpoints, progress bar or summary; on the CPU.
+
+    Args:
+        arguments: Arguments of the Trainer; they win over these settings.
+    """
+    silence_lightning()
+    defaults: dict[str, Any] = {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+    }
+    return Trainer(**(defaults | arguments))
+
+
+def silence_lightning() -> None:
+    """Silence what Lightning logs when it starts, and warnings that do not apply here, each by its text.
+
+    One warning becomes an error: targets that do not have the shape of the outputs.
+    """
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("lightning.pytorch.callbacks.model_summary").setLevel(logging.INFO)  # off unless asked for
+    for message in (
+        # scores are logged once an epoch, not every log_every_n_steps
+        r"The number of training batches \(\d+\) is smaller than the logging interval",
+        # a config says so where a GPU would only wait
+        r"GPU available but not used",
+        # a run that is only tested needs none of the callbacks that it was trained with
+        r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
+        r"You're loading a checkpoint outside the .fit. stage|.*loading a checkpoint outside the .fit. stage",
+        # Lightning 2.6's own use of torch
+        r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    ):
+        warnings.filterwarnings("ignore", message)
+    # torch would go on, with the difference of every output and every target
+    warnings.filterwarnings("error", "Using a target size")
