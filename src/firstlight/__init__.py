@@ -1,7 +1,8 @@
 """Ten documented PyTorch models, each a LightningModule paired with a LightningDataModule.
 
 The public names are those of ``models``, ``data`` and ``tasks``, and the functions ``load``, ``main`` and
-``quiet_trainer``. They are imported when they are first used, so ``import firstlight`` is quick and does not import torch.
+``quiet_trainer``. They are imported when they are first used, so ``import firstlight`` is quick and does not
+import torch.
 """
 
 from importlib import import_module
