@@ -21,13 +21,7 @@ SCRIPT = """\
 _firstlight_configs() {{
     local folder
     for folder in configs {configs}; do
-        (cd "$folder" 2>/dev/null && find . -name '*.yaml' ! -path './sweeps/*' | sed 's|^[.]/||; s|[.]yaml$||')
-    done
-}}
-_firstlight_sweeps() {{
-    local folder
-    for folder in configs {configs}; do
-        (cd "$folder/sweeps" 2>/dev/null && find . -name '*.yaml' | sed 's|^[.]/||; s|[.]yaml$||')
+        (cd "$folder/$1" 2>/dev/null && find . -name '*.yaml' ! -path './sweeps/*' | sed 's|^[.]/||; s|[.]yaml$||')
     done
 }}
 _firstlight_runs() {{
@@ -41,7 +35,7 @@ _firstlight() {{
     case "$before" in
         "") words="{commands}" ;;
         -c|--config) words="$(_firstlight_configs)" ;;
-        --sweep) words="$(_firstlight_sweeps)" ;;
+        --sweep) words="$(_firstlight_configs sweeps)" ;;
         --run|--resume) words="$(_firstlight_runs)" ;;
 {values}
         *)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import docstring_parser
-import yaml
 from lightning.pytorch import LightningModule
 from torchmetrics import Metric
 
@@ -17,7 +16,7 @@ from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.table import print_table
 from firstlight.engine.command.classes import choices
 from firstlight.engine.command.command import prepared
-from firstlight.engine.command.configs import config_names, find_config
+from firstlight.engine.command.configs import config_names, find_config, read_config
 from firstlight.engine.command.session import import_packages
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError, suggestion
@@ -109,8 +108,8 @@ def _configs_of(kind: type) -> list[str]:
     """Return the names of the configs whose model is of a class."""
     names = []
     for name in config_names():
-        with contextlib.suppress(OSError, ValueError, yaml.YAMLError):
-            model = (yaml.safe_load(find_config(name).read_text(encoding="utf-8")) or {}).get("model")
+        with contextlib.suppress(UsageError):
+            model = read_config(find_config(name)).content.get("model")
             path = model.get("class_path") if isinstance(model, dict) else model
             if str(path).rpartition(".")[2] == kind.__name__:
                 names.append(name)

@@ -4,13 +4,12 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.callbacks import Callback, ProgressBar
+from lightning.pytorch.callbacks import Callback, LambdaCallback, ProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from firstlight.engine import processes
@@ -44,13 +43,13 @@ __all__ = ["Command", "prepared"]
 
 
 @contextlib.contextmanager
-def prepared(command: str, words: Sequence[str], more: Sequence[Setting] = ()) -> Iterator["Command"]:
-    """Yield what a command line asks for, with its settings parsed and nothing built; explain what fails meanwhile.
+def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> Iterator["Command"]:
+    """Yield a command with its settings parsed and nothing built; explain what fails while it is in use.
 
     Args:
-        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        stage: ``fit``, ``validate``, ``test`` or ``predict``.
         words: What was typed after it.
-        more: Settings among the words that are written in a file, for the places in messages.
+        more: Settings among the words that come from a file, with their places, for messages.
 
     Raises:
         FirstlightError: If a user can mend what failed.
@@ -59,47 +58,43 @@ def prepared(command: str, words: Sequence[str], more: Sequence[Setting] = ()) -
     allow_imports()
     signals = StopSignals()
     signals.install_handlers()
-    request, asked = Request.read(command, words), None
+    request, command = Request.read(stage, words), None
     try:
-        asked = Command(request, signals, more)
-        yield asked
+        command = Command(request, signals, more)
+        yield command
     except BaseException as error:
-        if asked and asked.run and asked.run != request.run:
-            folders.discard_unused_folder(asked.run)
+        if command and command.run and command.run != request.run:
+            folders.discard_unused_folder(command.run)
         if mended := explain_failure(error, request.checkpoint):
             raise mended from error
         raise
 
 
 class Command:
-    """What a command line asks for: parsed when it is made, then built, then run by ``stages.run``.
+    """What a command line asks for: parsed when it is made, then built, then run by ``stages.run_stage``.
 
     Args:
         request: What was typed.
         signals: The signals that end a run.
-        more: Settings that are written in a file, for the places in messages.
+        more: Settings that come from a file, with their places, for messages.
     """
 
     def __init__(self, request: Request, signals: StopSignals, more: Sequence[Setting] = ()) -> None:
         self.request = request
         self.signals = signals
+        self.is_fit = request.stage == "fit"
         saved = load_run_checkpoint(request.checkpoint) if request.checkpoint else None
         self.start_epoch: int | None = saved["epoch"] if saved else None
         self.start_step: int | None = saved["global_step"] if saved else None
         self._unread = {str(request.checkpoint): saved} if saved else {}
-        self.parser = make_parser(request.command)
+        self.parser = make_parser(request.stage)
         self.config = parse(self.parser, request, saved, more)
         self.run = None if self.config.trainer.fast_dev_run else request.run
 
     @property
     def argv(self) -> list[str]:
         """The words that ask for the same again, the program's first."""
-        return [sys.argv[0], self.request.command, *self.request.words]
-
-    @property
-    def is_fit(self) -> bool:
-        """Whether the command trains."""
-        return self.request.command == "fit"
+        return [sys.argv[0], self.request.stage, *self.request.words]
 
     def claim_folder(self) -> None:
         """Make the folder of a new run; the first process does, and the others hear of it when all have met."""
@@ -164,13 +159,13 @@ class Command:
             mine += [StepLoss(self.checkpoints), TrainingScores(), TypedOptimizer(), PlateauSchedules()]
             mine += tensorboard_callbacks(settings.seed_everything, settings.pictures)
             if self.run:
-                mine.append(SaveConfig(self.run.config, self.parser.dump(self.config, skip_unset=False)))
+                mine.append(LambdaCallback(on_train_start=self._save_config))
         self.signals.defer = settings.trainer.enable_checkpointing is not False
         if self.signals.defer:
             mine.append(self.checkpoints)  # where there is none, Lightning adds one of its own
         if self.run:
             self.checkpoints.folder = self.run.checkpoints
-        if self.request.command == "predict":
+        if self.request.stage == "predict":
             mine.append(Predictions(self.run.folder / "predictions.csv" if self.run else None))
         return given + mine
 
@@ -184,25 +179,10 @@ class Command:
             path.parents[1], path.parent.name, path.name, default_hp_metric=False, purge_step=purge
         )
 
-
-class SaveConfig(Callback):
-    """Write the configuration of a run into its folder when training starts.
-
-    Not before: a resume that is refused leaves the config of its run as it is.
-
-    Args:
-        path: The file.
-        text: What it is to hold.
-    """
-
-    def __init__(self, path: Path, text: str) -> None:
-        self.path = path
-        self.text = text
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the file, from the first process."""
-        if trainer.is_global_zero:
-            write_atomically(self.path, self.text.encode())
+    def _save_config(self, trainer: Trainer, _: LightningModule) -> None:
+        """Write the run's config, as training starts: a resume that is refused leaves it as it was."""
+        if self.run and trainer.is_global_zero:
+            write_atomically(self.run.config, self.parser.dump(self.config, skip_unset=False).encode())
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -93,12 +93,9 @@ def find_config(name: str) -> Path:
     Raises:
         UsageError: If there is none, or it is a folder.
     """
-    path = Path(name)
-    candidates = [path, *(folder / f"{name}.yaml" for folder in config_folders())]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    if path.is_dir():
+    if found := _first_file(name, ""):
+        return found
+    if Path(name).is_dir():
         raise UsageError(f"--config {name}: this is a folder, not a file")
     hint = suggestion(name, config_names(), "configs")
     raise UsageError(f"--config {name}: no such file, and no config of that name{hint}")
@@ -110,9 +107,12 @@ def find_sweep(name: str) -> Path:
     Raises:
         UsageError: If there is none.
     """
-    candidates = [Path(name), *(folder / SWEEPS / f"{name}.yaml" for folder in config_folders())]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+    if found := _first_file(name, SWEEPS):
+        return found
     names = sorted({path.stem for folder in config_folders() for path in (folder / SWEEPS).glob("*.yaml")})
     raise UsageError(f"--sweep {name}: no such file, and no sweep of that name{suggestion(name, names, 'sweeps')}")
+
+
+def _first_file(name: str, subfolder: str) -> Path | None:
+    candidates = [Path(name), *(folder / subfolder / f"{name}.yaml" for folder in config_folders())]
+    return next((path for path in candidates if path.is_file()), None)

@@ -11,7 +11,7 @@ from firstlight.engine.command.classes import choices, find_class
 from firstlight.engine.command.settings import Setting, short_key
 from firstlight.errors import suggestion
 
-__all__ = ["explain"]
+__all__ = ["Mistake"]
 
 KINDS = {
     "PositiveInt": "a whole number above 0",
@@ -30,24 +30,22 @@ KINDS = {
 """Types as a message calls them."""
 
 
-def explain(message: str, parser: ArgumentParser, settings: Sequence[Setting]) -> str:
-    """Return what a parser's message comes down to, in at most three lines.
+class Mistake:
+    """What a parser complains of.
 
     Args:
-        message: The parser's own.
-        parser: The parser of the command, which knows all keys.
+        message: The parser's own words.
+        parser: The parser, which knows all keys.
         settings: What was typed and written, the strongest last, to find the setting that is wrong.
     """
-    return _Mistake(message, parser, settings).explain()
 
-
-class _Mistake:
     def __init__(self, message: str, parser: ArgumentParser, settings: Sequence[Setting]) -> None:
         self.message, self.parser, self.settings = message, parser, settings
         # the second key is a setting of the class that is the value of the first
         self.key = ".".join(re.findall(r'Parser key "([^"]+)"', message)[:2])
 
     def explain(self) -> str:
+        """Return what is wrong, in at most three lines."""
         wrong = self._wrong_key() or self._wrong_class() or self._wrong_value()
         return wrong or "\n".join(line.strip() for line in self.message.strip().splitlines()[:3])
 

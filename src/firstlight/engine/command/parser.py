@@ -11,9 +11,9 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
 from firstlight.engine.callbacks import Checkpoints
-from firstlight.engine.command.explain import explain
+from firstlight.engine.command.explain import Mistake
 from firstlight.engine.command.failures import own_line
-from firstlight.engine.command.request import Request
+from firstlight.engine.command.request import OWN_FLAGS, Request
 from firstlight.engine.command.settings import Setting
 from firstlight.engine.program import program
 from firstlight.errors import FirstlightError, UsageError
@@ -21,11 +21,11 @@ from firstlight.errors import FirstlightError, UsageError
 __all__ = ["instantiate", "make_parser", "parse"]
 
 
-def make_parser(command: str) -> LightningArgumentParser:
-    """Return the parser of a command; it raises ``ArgumentError`` for a mistake."""
+def make_parser(stage: str) -> LightningArgumentParser:
+    """Return the parser of a stage; it raises ``ArgumentError`` for a mistake."""
     parser = LightningArgumentParser(
-        prog=f"{program()} {command}",
-        description=f"All settings of {command}; those of a class: --model.help MLP.",
+        prog=f"{program()} {stage}",
+        description=f"All settings of {stage}; those of a class: --model.help MLP.",
         dump_header=[f"lightning.pytorch=={version('lightning')}"],
         allow_abbrev=False,
         exit_on_error=False,
@@ -44,26 +44,13 @@ def make_parser(command: str) -> LightningArgumentParser:
     _add_run_arguments(parser)
     parser.add_optimizer_args()
     parser.add_lr_scheduler_args()
-    parser.add_argument(
-        "--ckpt_path", type=str | None, help="Checkpoint to start from: a file, best or last of the run, or none."
-    )
     return parser
 
 
 def _add_run_arguments(parser: LightningArgumentParser) -> None:
-    """Add what a run is called, which one is meant, and how its checkpoints are written."""
-    parser.add_argument("--name", type=str | None, help="Name of a new run; by default that of the first config.")
-    parser.add_argument(
-        "--resume",
-        type=str | None,
-        nargs="?",
-        help="fit: go on in the folder of a run (NAME, NAME/version_N or a folder; by default the latest).",
-    )
-    parser.add_argument(
-        "--run",
-        type=str | None,
-        help="validate, test, predict: the run whose best checkpoint to take (by default the latest that matches).",
-    )
+    """Add what is about the run: which one, how it is trained, its pictures, its checkpoints."""
+    for flag, text in OWN_FLAGS.items():  # a request has read them; here they are for the help, and in old configs
+        parser.add_argument(f"--{flag}", type=str | None, help=text)
     parser.add_argument(
         "--updates_per_batch",
         type=PositiveInt,
@@ -87,7 +74,7 @@ def parse(
     """Return the configuration that a request asks for.
 
     Args:
-        parser: The parser of its command.
+        parser: The parser of its stage.
         request: What was typed.
         saved: Content of its checkpoint, if it names one.
         more: Settings that were not typed but written elsewhere, for the places in messages.
@@ -99,8 +86,9 @@ def parse(
     try:
         config = parser.parse_args(request.arguments(saved))
     except ArgumentError as error:
-        raise UsageError(explain(str(error), parser, [*request.settings, *more])) from error
-    config.name = config.resume = config.run = config.ckpt_path = None  # they concern this command, not the run
+        raise UsageError(Mistake(str(error), parser, [*request.settings, *more]).explain()) from error
+    for flag in OWN_FLAGS:
+        config[flag] = None  # they concern this command, not the run
     if config.seed_everything is True:
         config.seed_everything = secrets.randbelow(2**32)
     if config.optimizer and "model.lr" in request.typed:

@@ -13,14 +13,21 @@ from typing import Any
 
 from firstlight.engine import processes
 from firstlight.engine.command.configs import Config, find_config, read_config
-from firstlight.engine.command.settings import Setting, typed_settings
+from firstlight.engine.command.settings import Setting, flatten, short_key, typed_settings
 from firstlight.engine.program import CommandParser
 from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import CheckpointError, UsageError
 
-__all__ = ["Request"]
+__all__ = ["OWN_FLAGS", "Request"]
 
+OWN_FLAGS = {
+    "name": "Name of a new run; by default that of the first config.",
+    "resume": "fit: resume a run in its folder (NAME, NAME/version_N or a folder; by default the latest).",
+    "run": "validate, test, predict: the run whose best checkpoint to take (by default the latest that matches).",
+    "ckpt_path": "Checkpoint to start from: a file, best or last of the run, or none.",
+}
+"""Flags that concern one command and are no settings of a run."""
 LATEST = "latest"
 OF_RUN = (None, "best", "last")
 """Values of ``--ckpt_path`` that mean a checkpoint of the run."""
@@ -31,7 +38,7 @@ class Request:
     """A command line of ``fit``, ``validate``, ``test`` or ``predict``, with its names resolved.
 
     Args:
-        command: What to do.
+        stage: ``fit``, ``validate``, ``test`` or ``predict``.
         words: What was typed after it.
         name: Name for a new run.
         root: Folder that holds, or will hold, ``lightning_logs``.
@@ -41,7 +48,7 @@ class Request:
         flags: The settings that were typed, in order.
     """
 
-    command: str
+    stage: str
     words: list[str]
     name: str
     root: Path
@@ -51,23 +58,23 @@ class Request:
     flags: list[str]
 
     @classmethod
-    def read(cls, command: str, words: Sequence[str]) -> "Request":
-        """Resolve what was typed after the command.
+    def read(cls, stage: str, words: Sequence[str]) -> "Request":
+        """Resolve the names in a command line.
 
         Raises:
             UsageError: If a config, run or checkpoint does not exist, or flags contradict each other.
         """
-        own, flags = _own_flags(command, words)
+        own, flags = _own_flags(stage, words)
         named = [read_config(find_config(name)) for name in own.config]
         names = [config.path.stem for config in named if not config.is_preset]
         name = own.name or (names[0] if names else None)
-        root = Path(_root(named, flags))
+        root = Path(_last_value("trainer.default_root_dir", named, flags) or ".")
         run = checkpoint = None
         if not any(map(_prints_only, flags)):
-            run = _find_run(command, own, root, name)
-            checkpoint = _find_checkpoint(command, own.ckpt_path, run)
-        configs = _choose_configs(command, own, named, run, checkpoint)
-        return cls(command, list(words), name or "default", root, run, checkpoint, configs, flags)
+            run = _find_run(stage, own, root, name)
+            checkpoint = _find_checkpoint(stage, own.ckpt_path, run)
+        configs = _choose_configs(stage, own, named, run, checkpoint)
+        return cls(stage, list(words), name or "default", root, run, checkpoint, configs, flags)
 
     @property
     def settings(self) -> list[Setting]:
@@ -91,7 +98,7 @@ class Request:
         """
         layers = [f"--config={config.text}" for config in self.configs]
         if saved:
-            kind, saved_kind = self._model_class(), saved.get("model_class")
+            kind, saved_kind = _last_value("model", self.configs, self.flags), saved.get("model_class")
             if kind and saved_kind and kind.rpartition(".")[2] != saved_kind.rpartition(".")[2]:
                 raise CheckpointError(f"checkpoint {self.checkpoint} is of {saved_kind}, but the model is {kind}")
             kind = kind or saved_kind
@@ -100,50 +107,42 @@ class Request:
                 layers.insert(0, "--config=" + json.dumps({"model": {"class_path": kind, "init_args": hparams}}))
         return [*layers, *self.flags]
 
-    def _model_class(self) -> str | None:
-        """Return the class of the model as configs and flags name it."""
-        models = [config.content.get("model") for config in self.configs]
-        kinds = [model.get("class_path") if isinstance(model, dict) else model for model in models]
-        kinds += [setting.value for setting in typed_settings(self.flags) if setting.key == "model"]
-        return next((str(kind) for kind in reversed(kinds) if kind), None)
 
-
-def _own_flags(command: str, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the flags that say which run, weights and configs are meant, and all others.
 
     Raises:
         UsageError: If a flag is of another command, or contradicts another.
     """
-    parser = CommandParser(command, add_help=False)
+    parser = CommandParser(stage, add_help=False)
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--resume", nargs="?", const=LATEST)
-    for flag in ("--name", "--run", "--ckpt_path"):
-        parser.add_argument(flag)
+    for flag in OWN_FLAGS.keys() - {"resume"}:
+        parser.add_argument(f"--{flag}")
     own, flags = parser.parse_known_args(words)
     if own.resume and own.resume.startswith("-"):  # to argparse, a flag with a space in its value is no flag
         own.resume, flags = LATEST, [own.resume, *flags]
     if own.name and (own.name != Path(own.name).name or own.name == ".."):
         raise UsageError(f"--name {own.name}: a run name must not contain a path")
-    if command == "fit" and own.run:
+    if stage == "fit" and own.run:
         raise UsageError("--run belongs to validate, test and predict; to resume a run: fit --resume RUN")
-    if command != "fit" and own.resume:
-        raise UsageError(f"--resume belongs to fit; to choose a run: {command} --run RUN")
+    if stage != "fit" and own.resume:
+        raise UsageError(f"--resume belongs to fit; to choose a run: {stage} --run RUN")
     if own.resume and own.name:
         raise UsageError("--name is for a new run; with --resume a run keeps its folder and its name")
     return own, flags
 
 
-def _root(configs: Sequence[Config], flags: Sequence[str]) -> str:
-    """Return the folder of ``lightning_logs`` as flags, or else configs, have it."""
-    trainers = [config.content.get("trainer") for config in configs]
-    roots = [trainer.get("default_root_dir") for trainer in trainers if isinstance(trainer, dict)]
-    roots += [setting.value for setting in typed_settings(flags) if setting.key == "trainer.default_root_dir"]
-    return next((str(root) for root in reversed(roots) if root), ".")
+def _last_value(key: str, configs: Sequence[Config], flags: Sequence[str]) -> str | None:
+    """Return the value of a setting as flags, or else configs, have it."""
+    values = [(short_key(name), value) for config in configs for name, value in flatten(config.content)]
+    values += [(setting.key, setting.value) for setting in typed_settings(flags)]
+    return next((str(value) for name, value in reversed(values) if name == key and value), None)
 
 
-def _find_run(command: str, own: argparse.Namespace, root: Path, name: str | None) -> Run | None:
+def _find_run(stage: str, own: argparse.Namespace, root: Path, name: str | None) -> Run | None:
     """Return the run to resume or to evaluate; None for a new run, and for weights that are of no run."""
-    if command == "fit":
+    if stage == "fit":
         job = processes.slurm_job_id() if processes.was_slurm_job_requeued() else None
         if requeued := receipts.find_run_of_job(root, name or "default", job):
             return requeued
@@ -157,10 +156,10 @@ def _find_run(command: str, own: argparse.Namespace, root: Path, name: str | Non
         raise UsageError(f"{error}\n{advice}") from None
 
 
-def _find_checkpoint(command: str, ckpt_path: str | None, run: Run | None) -> Path | None:
+def _find_checkpoint(stage: str, ckpt_path: str | None, run: Run | None) -> Path | None:
     """Return the checkpoint that ``--ckpt_path`` means; None for untrained weights."""
     if run and ckpt_path in OF_RUN:
-        takes_best = ckpt_path == "best" or (ckpt_path is None and command != "fit" and run.best.exists())
+        takes_best = ckpt_path == "best" or (ckpt_path is None and stage != "fit" and run.best.exists())
         ckpt_path = str(run.best if takes_best else run.last)
     elif ckpt_path is None or (ckpt_path == "none" and not run):
         return None
@@ -170,14 +169,14 @@ def _find_checkpoint(command: str, ckpt_path: str | None, run: Run | None) -> Pa
 
 
 def _choose_configs(
-    command: str, own: argparse.Namespace, named: list[Config], run: Run | None, checkpoint: Path | None
+    stage: str, own: argparse.Namespace, named: list[Config], run: Run | None, checkpoint: Path | None
 ) -> list[Config]:
     """Return the configs to read, the strongest last: that of the run, or of the checkpoint's, then those named."""
     models = [config for config in named if not config.is_preset]
     origin = folders.run_of_checkpoint(checkpoint) if checkpoint and not (run or models) else run
     if not origin:
         return named
-    found_by_name = own.resume == LATEST if command == "fit" else own.run is None and own.ckpt_path in OF_RUN
+    found_by_name = own.resume == LATEST if stage == "fit" else own.run is None and own.ckpt_path in OF_RUN
     if models and found_by_name:  # that config only said which run is meant, whose own config says the same
         named = [config for config in named if config is not models[0]]
     return [read_config(origin.config), *named]

@@ -20,25 +20,25 @@ from firstlight.errors import FirstlightError
 __all__ = ["fit", "predict", "run", "run_stage", "test", "validate"]
 
 
-def run(command: str, words: Sequence[str]) -> Run | None:
+def run(stage: str, words: Sequence[str]) -> Run | None:
     """Do what a command line asks for, and return the run that it made or used.
 
     Args:
-        command: ``fit``, ``validate``, ``test`` or ``predict``.
+        stage: ``fit``, ``validate``, ``test`` or ``predict``.
         words: What was typed after it.
 
     Raises:
         FirstlightError: If a user can mend what failed.
         Ended: If a signal stopped it.
     """
-    with prepared(command, words) as asked:
-        asked.claim_folder()
-        asked.build()
-        run_stage(asked)
-        return asked.run
+    with prepared(stage, words) as command:
+        command.claim_folder()
+        command.build()
+        run_stage(command)
+        return command.run
 
 
-fit, validate, test, predict = (partial(run, command) for command in ("fit", "validate", "test", "predict"))
+fit, validate, test, predict = (partial(run, stage) for stage in ("fit", "validate", "test", "predict"))
 
 
 def run_stage(command: Command) -> None:
@@ -138,7 +138,7 @@ def _print_end(command: Command) -> None:
 
 def _evaluate(command: Command) -> None:
     """Score the validation or the test data, or write predictions for the test data, into the run's folder."""
-    stage, trainer = command.request.command, command.trainer
+    stage, trainer = command.request.stage, command.trainer
     if stage == "predict":
         trainer.predict(return_predictions=False, **_inputs(command))
         if command.run and trainer.is_global_zero:
