@@ -3,7 +3,6 @@
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.profilers import PassThroughProfiler, SimpleProfiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from firstlight import AutogradCubic, Sine
@@ -71,12 +70,6 @@ def test_datamodule_of(quick_trainer):
 
 def test_log_every_n_steps(quick_trainer):
     assert internals.log_every_n_steps(quick_trainer(log_every_n_steps=7)) == 7
-
-
-def test_profiler_of(quick_trainer):
-    assert isinstance(internals.profiler_of(quick_trainer()), PassThroughProfiler)
-    profiler = SimpleProfiler()
-    assert internals.profiler_of(quick_trainer(profiler=profiler)) is profiler
 
 
 def test_batch_counter(seen_at):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.profilers import Profiler
 
 if TYPE_CHECKING:
     from lightning.pytorch.loops.fetchers import _DataFetcher
@@ -30,7 +29,6 @@ __all__ = [
     "logged_as_training_step",
     "num_epochs_processed",
     "optimizer_counter",
-    "profiler_of",
     "schedule_counter",
     "step_logs",
 ]
@@ -43,26 +41,17 @@ AnyCallback = TypeVar("AnyCallback", bound=Callback)
 
 def callbacks_of(trainer: Trainer, kind: type[AnyCallback]) -> list[AnyCallback]:
     """Return the callbacks of a class."""
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    return [callback for callback in callbacks if isinstance(callback, kind)]
+    return [callback for callback in trainer.callbacks if isinstance(callback, kind)]  # type: ignore[attr-defined]
 
 
 def datamodule_of(trainer: Trainer) -> LightningDataModule | None:
     """Return the data module that the Trainer was given."""
-    datamodule: LightningDataModule | None = trainer.datamodule  # type: ignore[attr-defined]
-    return datamodule
+    return trainer.datamodule  # type: ignore[attr-defined,no-any-return]
 
 
 def log_every_n_steps(trainer: Trainer) -> int:
     """Return after how many optimizer steps scores of single steps are logged; 0 for never."""
-    steps: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-    return steps
-
-
-def profiler_of(trainer: Trainer) -> Profiler:
-    """Return the profiler; a Trainer without one has one that does nothing."""
-    profiler: Profiler = trainer.profiler  # type: ignore[attr-defined]
-    return profiler
+    return trainer.log_every_n_steps  # type: ignore[attr-defined,no-any-return]
 
 
 # Counters of the loops: not private by name, but not documented.
@@ -85,8 +74,7 @@ def schedule_counter(trainer: Trainer) -> "_SchedulerProgress":
 
 def num_epochs_processed(trainer: Trainer) -> int:
     """Return the number of epochs whose batches have all been trained on."""
-    processed: int = trainer.fit_loop.epoch_progress.total.processed  # type: ignore[attr-defined]
-    return processed
+    return trainer.fit_loop.epoch_progress.total.processed  # type: ignore[attr-defined,no-any-return]
 
 
 def is_epoch_ending(trainer: Trainer) -> bool:

@@ -95,16 +95,11 @@ class PlateauSchedules(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the steps that were left out in the epoch before; its scores are known by now."""
-        self._take_steps_left_out(trainer)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the steps that were left out in the last epoch."""
-        self._take_steps_left_out(trainer)
-
-    def _take_steps_left_out(self, trainer: Trainer) -> None:
         if self._was_left_out:
             self.pending, self._was_left_out = self._scores(trainer), False
             self._step(trainer)
+
+    on_train_end = on_train_epoch_start  # for the last epoch
 
     def _scores(self, trainer: Trainer) -> list[float | None]:
         """Return the score that each schedule needs at the end of this epoch; None where it needs none."""

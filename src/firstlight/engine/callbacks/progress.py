@@ -31,29 +31,22 @@ class EpochLines(ProgressBar):
         """Start the clock."""
         self._start_time = time.perf_counter()
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the line of the epoch before; all its scores are known by now."""
-        self._print_line(trainer, trainer.current_epoch)
-
     def on_train_batch_start(self, trainer: Trainer, *args: Any) -> None:
         """Note that this epoch has trained, so it gets a line."""
         self._has_trained = True
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the line of the last epoch."""
-        self._print_line(trainer, trainer.current_epoch)
-
-    def _print_line(self, trainer: Trainer, epochs: int) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line of the epoch before; all its scores are known by now."""
         if not (self._is_enabled and self._has_trained):
             return
         self._has_trained = False
         scores = "  ".join(f"{name} {value:.5g}" for name, value in sorted(trainer.callback_metrics.items()))
-        total = "" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}"
-        now = time.perf_counter()
-        print(
-            f"epoch {epochs}{total}  step {trainer.global_step}  {scores}  {now - self._start_time:.1f} s", flush=True
-        )
-        self._start_time = now
+        epoch = f"{trainer.current_epoch}" + ("" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}")
+        seconds = time.perf_counter() - self._start_time
+        print(f"epoch {epoch}  step {trainer.global_step}  {scores}  {seconds:.1f} s", flush=True)
+        self._start_time += seconds
+
+    on_train_end = on_train_epoch_start  # the last epoch
 
 
 def progress_bar() -> ProgressBar:

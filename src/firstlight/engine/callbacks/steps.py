@@ -37,13 +37,11 @@ class StepSeeds(Callback):
         """Use the first process's seed; without a set seed, each process has drawn its own."""
         self.seed = trainer.strategy.broadcast(self.seed)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute the seed of an epoch that is resumed in its middle."""
-        self.on_train_epoch_start(trainer, pl_module)
-
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute the seed of the epoch."""
         self._epoch_seed = key_seed(self.seed, trainer.global_rank, trainer.current_epoch)
+
+    on_train_start = on_train_epoch_start  # for an epoch that is resumed in its middle
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed PyTorch, NumPy and Python."""

@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
 
-__all__ = ["UpdatingLoader", "overrides"]
+__all__ = ["UpdatingLoader"]
 
 
 class UpdatingLoader:
@@ -130,8 +130,8 @@ def _transfer(trainer: Trainer) -> Callable[[Any], Any]:
     """Return a function that brings a fetched batch to the model's device and precision, as the Trainer does."""
     model, datamodule, strategy = trainer.lightning_module, internals.datamodule_of(trainer), trainer.strategy
     hooks = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-    has_hooks = overrides(model, *hooks) or overrides(datamodule, *hooks)
-    owner = datamodule if datamodule and overrides(datamodule, hooks[0]) else model
+    has_hooks = any(is_overridden(hook, part) for hook in hooks for part in (model, datamodule))
+    owner = datamodule if datamodule and is_overridden(hooks[0], datamodule) else model
     convert, previous, moved = trainer.precision_plugin.convert_input, None, None
 
     def transfer(fetched: Any) -> Any:
@@ -147,12 +147,3 @@ def _transfer(trainer: Trainer) -> Callable[[Any], Any]:
         return moved
 
     return transfer
-
-
-def overrides(part: LightningModule | LightningDataModule | Callback | None, *hooks: str) -> bool:
-    """Return whether a part of a run has any of these hooks, other than those of Lightning's base classes."""
-    bases = (LightningModule, LightningDataModule, Callback)
-    base = next((base for base in bases if isinstance(part, base)), None)
-    return base is not None and any(
-        hook in vars(part) or getattr(type(part), hook) is not getattr(base, hook) for hook in hooks
-    )

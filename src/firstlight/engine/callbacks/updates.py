@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Callback, ProgressBar
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from lightning.pytorch.utilities import CombinedLoader
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 
 from firstlight.engine.callbacks import lightning_internals as internals
@@ -15,7 +16,7 @@ from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
 from firstlight.engine.callbacks.tensorboard.details import Details
 from firstlight.engine.callbacks.tensorboard.pictures import Pictures
-from firstlight.engine.callbacks.update_loop import UpdatingLoader, overrides
+from firstlight.engine.callbacks.update_loop import UpdatingLoader
 
 __all__ = ["SeveralUpdates"]
 
@@ -73,7 +74,7 @@ def _needs_single_updates(trainer: Trainer, pl_module: LightningModule) -> bool:
         or trainer.check_val_every_n_epoch is None
         or any(config.interval == "step" for config in trainer.lr_scheduler_configs)
         or getattr(trainer.precision_plugin, "scaler", None) is not None
-        or not isinstance(internals.profiler_of(trainer), PassThroughProfiler)
-        or overrides(pl_module, *BATCH_HOOKS, *UPDATE_HOOKS)
-        or any(overrides(callback, *BATCH_HOOKS, "on_exception") for callback in watchers)
+        or not isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]
+        or any(is_overridden(hook, pl_module) for hook in (*BATCH_HOOKS, *UPDATE_HOOKS))
+        or any(is_overridden(hook, callback) for hook in (*BATCH_HOOKS, "on_exception") for callback in watchers)
     )
