@@ -74,10 +74,11 @@ def test_log_every_n_steps(quick_trainer):
 
 def test_batch_counter(seen_at):
     def look(trainer):
-        counter = internals.batch_counter(trainer)
-        return counter.current.ready, counter.current.started, counter.current.processed, counter.current.completed
+        counter, now = internals.batch_counter(trainer), internals.batch_counter(trainer).current
+        return counter.total.ready, now.ready, now.started, now.processed, now.completed, counter.is_last_batch
 
-    assert seen_at("on_train_batch_end", look) == [(n, n, n, n - 1) for n in (1, 2, 3, 4, 1, 2, 3, 4)]
+    batches = enumerate((1, 2, 3, 4, 1, 2, 3, 4), start=1)
+    assert seen_at("on_train_batch_end", look) == [(total, n, n, n, n - 1, n == 4) for total, n in batches]
 
 
 def test_optimizer_counter(seen_at):

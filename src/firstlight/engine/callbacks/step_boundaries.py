@@ -2,6 +2,8 @@
 
 from lightning.pytorch import Trainer
 
+from firstlight.engine.callbacks.lightning_internals import batch_counter
+
 __all__ = ["is_step_boundary"]
 
 
@@ -20,5 +22,5 @@ def is_step_boundary(trainer: Trainer, batch_idx: int) -> bool:
     every = trainer.val_check_batch
     if every is None or not trainer.enable_validation:
         return True
-    batches = trainer.fit_loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx
-    return (batches + 1) % every != 0
+    batches = batch_counter(trainer).total.ready if trainer.check_val_every_n_epoch is None else batch_idx + 1
+    return batches % every != 0

@@ -132,7 +132,8 @@ def _transfer(trainer: Trainer) -> Callable[[Any], Any]:
     hooks = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
     has_hooks = any(is_overridden(hook, part) for hook in hooks for part in (model, datamodule))
     owner = datamodule if datamodule and is_overridden(hooks[0], datamodule) else model
-    convert, previous, moved = trainer.precision_plugin.convert_input, None, None
+    convert, device = trainer.precision_plugin.convert_input, strategy.root_device
+    previous = moved = None
 
     def transfer(fetched: Any) -> Any:
         nonlocal previous, moved
@@ -141,8 +142,9 @@ def _transfer(trainer: Trainer) -> Callable[[Any], Any]:
         if fetched is not previous:  # where a batch is the whole split, it is the same in every step
             previous, moved = fetched, convert(fetched)
             # to search a batch for more than tensors would take as long as a small model's update
-            is_plain = isinstance(moved, tuple) and all(isinstance(part, Tensor) for part in moved)
-            if not (is_plain and all(part.device == strategy.root_device for part in moved)):
+            if not isinstance(moved, tuple) or any(
+                not isinstance(part, Tensor) or part.device != device for part in moved
+            ):
                 moved = strategy.batch_to_device(moved)
         return moved
 
