@@ -1,5 +1,10 @@
+import functools
+import gzip
+import hashlib
+import http.server
 import socket
 import struct
+import threading
 
 import pytest
 import torch
@@ -7,6 +12,7 @@ from lightning.pytorch import Callback
 from torchvision import datasets
 
 from firstlight import FashionMNIST, SoftmaxRegression
+from firstlight.data import fashion_mnist
 from firstlight.errors import DataError
 
 FILES = [
@@ -147,7 +153,7 @@ DAMAGES = {
     "too-long": (0, idx(0x0803, 60, 28, 28) + b"\0", "is damaged: 47057 bytes, its header promises 47056"),
     "text": (0, b"<html>no such page</html>", "begins with 0x3c68746d, not 0x00000803"),
     "labels-for-images": (0, idx(0x0801, 60), "begins with 0x00000801, not 0x00000803"),
-    "small-images": (0, idx(0x0803, 60, 20, 20), "holds images of 20 x 20 pixels; expected 28 x 28"),
+    "small-images": (0, idx(0x0803, 60, 20, 20), "holds 60 items of shape (20, 20); expected (28, 28)"),
     "absurd-count": (0, struct.pack(">4I", 0x0803, 2**31 - 1, 28, 28), "its header promises 1683627179"),
     "labels-empty": (1, b"", "is cut off: 0 bytes"),
     "labels-cut": (1, idx(0x0801, 60)[:-1], "is damaged: 67 bytes, its header promises 68"),
@@ -175,7 +181,7 @@ def test_a_damaged_file_is_named_and_its_damage_told(part, damage, fashion_root,
 def test_files_without_images_are_told(fashion_root, raw):
     (raw / FILES[0]).write_bytes(idx(0x0803, 0, 28, 28))
     (raw / FILES[1]).write_bytes(idx(0x0801, 0))
-    with pytest.raises(DataError, match=f"{FILES[0]} holds 0 images$"):
+    with pytest.raises(DataError, match=f"{FILES[0]} holds 0 items"):
         ready(fashion_root)
 
 
@@ -213,7 +219,7 @@ def test_a_refused_download_names_the_folder_and_the_files(refused, tmp_path):
     with pytest.raises(DataError) as caught:
         FashionMNIST(str(tmp_path)).prepare_data()
     lines = str(caught.value).splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert str(tmp_path) in lines[0]
     assert "Connection refused" in lines[0]
     assert all(name in lines[1] for name in [str(tmp_path / "FashionMNIST" / "raw"), *FILES])
@@ -233,17 +239,48 @@ def test_a_refused_download_leaves_what_was_there(refused, fashion_root, raw):
     assert sorted(path.name for path in raw.iterdir()) == sorted(FILES[:3])
 
 
-def test_a_download_waits_20_seconds_for_an_answer(monkeypatch, tmp_path):
-    limits = []
+def test_a_server_that_does_not_answer_is_given_up(monkeypatch, tmp_path):
+    assert fashion_mnist.DOWNLOAD_TIMEOUT == 20
+    with socket.create_server(("127.0.0.1", 0)) as server:  # it accepts connections, and is silent
+        monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [f"http://127.0.0.1:{server.getsockname()[1]}/"])
+        monkeypatch.setattr(fashion_mnist, "DOWNLOAD_TIMEOUT", 0.1)
+        with pytest.raises(DataError, match=r"could not be downloaded: .*timed out"):
+            FashionMNIST(str(tmp_path)).prepare_data()
 
-    def download(self):
-        limits.append(socket.getdefaulttimeout())
-        raise OSError("no answer")
 
-    monkeypatch.setattr(datasets.FashionMNIST, "download", download)
-    with pytest.raises(DataError, match="no answer"):
-        FashionMNIST(str(tmp_path)).prepare_data()
-    assert [*limits, socket.getdefaulttimeout()] == [20, None]
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_files_are_downloaded_and_their_checksums_checked(is_damaged, raw, monkeypatch, tmp_path):
+    served = tmp_path / "served"
+    served.mkdir()
+    resources = []
+    for name in FILES:
+        content = gzip.compress((raw / name).read_bytes())
+        resources.append((f"{name}.gz", hashlib.md5(content).hexdigest()))
+        (served / f"{name}.gz").write_bytes(content[:-9] if is_damaged else content)
+    handler = functools.partial(Quiet, directory=served)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+        monkeypatch.setattr(datasets.FashionMNIST, "resources", resources)
+        if is_damaged:
+            with pytest.raises(DataError, match="could not be downloaded: File not found or corrupted"):
+                ready(tmp_path / "new")
+        else:
+            assert torch.equal(ready(tmp_path / "new").train[0], ready(raw.parents[1]).train[0])
+        server.shutdown()
+
+
+def test_root_is_looked_up_in_the_environment_when_data_is_made(monkeypatch):
+    monkeypatch.setenv("FIRSTLIGHT_DATA", "elsewhere")
+    assert FashionMNIST().root == dict(FashionMNIST().hparams)["root"] == "elsewhere"
+    assert FashionMNIST("here").root == "here"
+    monkeypatch.delenv("FIRSTLIGHT_DATA")
+    assert FashionMNIST().root == dict(FashionMNIST().hparams)["root"] == "data"
 
 
 def test_a_root_that_is_a_file_is_told(refused, tmp_path):

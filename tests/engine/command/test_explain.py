@@ -156,13 +156,14 @@ def test_run_that_is_not_there_is_asked_for_in_vain(complaint, did):
 def test_data_that_cannot_be_had_are_named_with_their_files(complaint, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", ["http://127.0.0.1:1/"])
     status, message = complaint("fit", "-c", "mlp", "--data.root", "images")
-    first, second = message.splitlines()
+    first, second, third = message.splitlines()
     assert status == 1
     assert first.startswith("no Fashion-MNIST in images, and it could not be downloaded: ")
     assert second == (
         "put these files, unpacked, into images/FashionMNIST/raw: "
         "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"
     )
+    assert third == "or name the folder that holds FashionMNIST/raw with --data.root or FIRSTLIGHT_DATA"
     assert not Path("images/FashionMNIST").exists()
 
 
