@@ -1,4 +1,4 @@
-"""Mistakes that a user can mend; everything else that is raised is a bug and keeps its traceback."""
+"""Errors that a user can fix; any other exception is a bug and keeps its traceback."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,49 +8,49 @@ __all__ = ["CheckpointError", "DataError", "FirstlightError", "NotFiniteError", 
 
 
 class FirstlightError(Exception):
-    """Something that failed for a reason that a user can mend.
+    """An error that a user can fix.
 
-    The message says what is wrong, where, and what was expected. ``exit_status`` is what the command
-    line ends with: 2 for what was typed or written in a config, 1 for what failed while running.
+    The message says what is wrong, where, and what was expected. The command exits with ``exit_status``: 2 for a
+    mistake in what was typed or in a config, 1 for a failure at run time.
     """
 
     exit_status = 1
 
 
 class UsageError(FirstlightError):
-    """A mistake in what was typed or written in a config."""
+    """A mistake in what was typed or in a config."""
 
     exit_status = 2
 
 
 class DataError(FirstlightError, ValueError):
-    """Data that is missing, damaged, or not what its file name promises."""
+    """Data that is missing, damaged, or of the wrong format or shape."""
 
 
 class CheckpointError(FirstlightError):
-    """A checkpoint that is missing, damaged, or another model's."""
+    """A checkpoint that is missing, damaged, or of another model."""
 
 
 class NotFiniteError(FirstlightError):
-    """A loss or a weight that is no number, or infinite.
+    """A loss or a weight that is NaN or infinite.
 
     Args:
-        what: What is not finite, and since when.
-        last: The checkpoint from before, if one was written.
+        what: What is not finite, and at which step.
+        last: Path of the last checkpoint before, whether or not it was written.
     """
 
     def __init__(self, what: str, last: Path) -> None:
         kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint was written yet"
-        super().__init__(f"{what}\n{kept}\ntry a smaller step size (--model.lr) or --trainer.gradient_clip_val 1")
+        super().__init__(f"{what}\n{kept}\ntry a lower learning rate (--model.lr) or --trainer.gradient_clip_val 1")
 
 
 def suggestion(word: str, known: Iterable[str], what: str) -> str:
-    """Return the end of a message about an unknown word: the nearest known one, or all of them.
+    """Return the end of a message about an unknown name: the most similar known name, or all known names.
 
     Args:
-        word: What was given.
-        known: What could have been given.
-        what: What the known words are, in the plural.
+        word: The unknown name.
+        known: The known names.
+        what: What they are names of, in the plural.
     """
     known = list(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)

@@ -1,4 +1,4 @@
-"""The documents' formulas, written out by hand: activations with their derivatives, softmax, cross-entropy.
+"""The documents' formulas written out: activation functions and their derivatives, softmax, cross-entropy.
 
 Source: D4 (activation functions), D5 (softmax regression from scratch); see the README's table of models.
 """
@@ -82,17 +82,17 @@ def softmax(logits: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Return the mean of ``-log(p)`` over the batch, where ``p`` is the softmax of the right class.
+    """Return the mean of ``-log(p)`` over the batch, where ``p`` is the probability of the correct class.
 
     With ``p = exp(o_y) / sum(exp(o))`` that is ``log(sum(exp(o))) - o_y``, which stays finite where
     ``p`` itself rounds to zero.
 
     Args:
         logits: Scores ``o`` of shape ``(batch, num_classes)``.
-        y: Right classes of shape ``(batch,)``.
+        y: Correct classes of shape ``(batch,)``.
 
     Returns:
-        A number.
+        A tensor without dimensions.
     """
     largest = logits.max(dim=1, keepdim=True).values
     log_sum = (logits - largest).exp().sum(dim=1).log() + largest[:, 0]  # (batch,)

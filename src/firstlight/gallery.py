@@ -1,6 +1,6 @@
-"""Which pictures a model on its data gets, and what goes into each.
+"""Pictures that explain a model on its data: which there are, and what each is drawn from.
 
-A model of one's own gets a picture of its own by one more row in :data:`PICTURES`.
+A picture for a model of one's own is one more row in :data:`PICTURES`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 __all__ = ["PICTURES", "Moment", "Picture", "evaluating", "suitable"]
 
-MOST_POINTS = 500  # of a curve, about one a pixel
-MOST_UNITS = 64
-MOST_MISTAKES = 36
+MAX_POINTS = 500  # of a curve, about one per pixel
+MAX_UNITS = 64
+MAX_MISTAKES = 36
 
 
 @contextmanager
 def evaluating(trainer: Trainer, model: LightningModule) -> Iterator[None]:
-    """Let a model be used in the middle of its training as it is in validation, and leave no trace of that."""
+    """Put a model in evaluation mode in the middle of its training, and back into its former state afterwards."""
     stage, modes = trainer.state.stage, {module: module.training for module in model.modules()}
-    trainer.validating = True  # data that augments what it trains on asks
+    trainer.validating = True  # for data modules that augment training batches
     model.eval()
     try:
         with torch.no_grad():
@@ -55,14 +55,14 @@ def evaluating(trainer: Trainer, model: LightningModule) -> Iterator[None]:
 
 @dataclass
 class Moment:
-    """A model on its data, as it is now.
+    """A model and its data at one moment of the training.
 
     Args:
-        trainer: What trains the model.
+        trainer: The Trainer.
         model: The model.
-        data: What it is trained on.
-        when: Which moment it is: ``epoch 5, step 2,000``.
-        notes: What pictures noted, this moment included: by their tags, and by the number of steps taken.
+        data: Its data module.
+        when: The moment as text: ``epoch 5, step 2,000``.
+        notes: What was noted for each picture up to now, by tag and by number of steps.
     """
 
     trainer: Trainer
@@ -72,42 +72,42 @@ class Moment:
     notes: Mapping[str, Mapping[int, Tensor]]
 
     def inputs(self, x: Tensor, y: Tensor) -> Iterator[Tensor]:
-        """Give the inputs of examples, batch by batch, as the model gets them."""
+        """Return the inputs of examples in batches, as the model takes them."""
         return (inputs for inputs, _ in self.data.batches((x, y)))
 
     def outputs(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return what the model makes of examples, as when it is validated."""
+        """Return the model's outputs for examples, as in validation."""
         with evaluating(self.trainer, self.model):
             return torch.cat([self.model(inputs).float().cpu() for inputs in self.inputs(x, y)])
 
     @cached_property
     def guesses(self) -> tuple[Tensor, Tensor]:
-        """The most probable class of each validation example: its probability, its number."""
+        """Probability and number of the most probable class of each validation example."""
         probability, guess = self.outputs(*self.data.val).softmax(dim=1).max(dim=1)
         return probability, guess
 
-    def title(self, what: str) -> str:
-        """Return the title of a picture."""
-        return f"{type(self.model).__name__}: {what}\n{self.when}"
+    def title(self, content: str) -> str:
+        """Return the title of a picture: model, content and moment."""
+        return f"{type(self.model).__name__}: {content}\n{self.when}"
 
-    def names(self) -> list[str]:
-        """Return the names of the classes, or the numbers of those without one."""
+    def class_names(self) -> list[str]:
+        """Return the names of the classes, or numbers where there are none."""
         named = self.data.classes[: self.model.num_classes]
         return [*named, *map(str, range(len(named), self.model.num_classes))]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture, and who gets it.
+    """A picture, and the models and data that it is for.
 
     Args:
         tag: Its name in TensorBoard.
-        model: The classes of models that get it.
-        data: The class of data on which they get it.
-        draw: What makes a figure of a moment; None where there is nothing to see.
-        images: Only where the inputs are images, of shape ``(channels, height, width)``.
-        note: What to note of the moments that are looked at, drawn or not.
-        follow: What to note of the model, besides, after single steps.
+        model: Classes of models that it is for.
+        data: Class of data that it is for.
+        draw: Draws the figure of a moment, or returns None if there is nothing to see.
+        images: Whether inputs must be images, of shape ``(channels, height, width)``.
+        note: Returns what to note at each moment, drawn or not.
+        follow: Returns what to note of the model after single steps too.
     """
 
     tag: str
@@ -120,7 +120,7 @@ class Picture:
 
 
 def suitable(model: LightningModule, data: object) -> list[Picture]:
-    """Return the pictures that a model on its data gets."""
+    """Return the pictures for a model on its data."""
     return [
         picture
         for picture in PICTURES
@@ -131,11 +131,11 @@ def suitable(model: LightningModule, data: object) -> list[Picture]:
     ]
 
 
-def _curve(data: Sine, most: int = MOST_POINTS) -> Split:
+def _curve(data: Sine, max_points: int = MAX_POINTS) -> Split:
     x, y = data.train
-    every = -(-len(x) // most)
+    every = -(-len(x) // max_points)
     x, y = x[::every], y[::every]
-    order = x[:, 0].argsort()  # a fold's points are in none
+    order = x[:, 0].argsort()  # the points of a fold are not in order
     return x[order], y[order]
 
 
@@ -145,11 +145,11 @@ def _predict_curve(moment: Moment) -> Tensor:
 
 def _draw_fit(moment: Moment) -> "Figure":
     x, y = _curve(moment.data)
-    return plots.curve_fit(x[:, 0], y[:, 0], moment.notes["fit"], moment.title("the fit and what it leaves over"))
+    return plots.curve_fit(x[:, 0], y[:, 0], moment.notes["fit"], moment.title("the fit and its residual"))
 
 
 def _draw_coefficients(moment: Moment) -> "Figure":
-    x, y = _curve(moment.data, 20 * MOST_POINTS)
+    x, y = _curve(moment.data, 20 * MAX_POINTS)
     path = moment.notes["coefficients"]
     best = torch.linalg.lstsq(x ** torch.arange(4), y).solution[:, 0]
     title = moment.title("a + b x + c x² + d x³")
@@ -167,12 +167,12 @@ def _draw_planted(moment: Moment) -> "Figure":
 
 def _draw_weights(moment: Moment) -> "Figure":
     images = _as_images(moment, moment.model.W.T)
-    return plots.weight_images(images, moment.names(), moment.title("weights of each class"))
+    return plots.weight_images(images, moment.class_names(), moment.title("weights of each class"))
 
 
 def _draw_first_layer(moment: Moment) -> "Figure":
     weights = next(moment.model.parameters())
-    images = _as_images(moment, weights[:MOST_UNITS])
+    images = _as_images(moment, weights[:MAX_UNITS])
     return plots.weight_images(images, [], moment.title(f"weights of {len(images)} of {len(weights)} hidden units"))
 
 
@@ -180,27 +180,27 @@ def _draw_confusion(moment: Moment) -> "Figure":
     num_classes, truth, (_, guess) = moment.model.num_classes, moment.data.val[1].cpu().long(), moment.guesses
     counts = torch.bincount(num_classes * truth + guess, minlength=num_classes**2).view(num_classes, num_classes)
     right = (truth == guess).sum()
-    title = moment.title(f"{right:,} of {len(truth):,} validation examples are right")
-    return plots.confusion_matrix(counts, moment.names(), title)
+    title = moment.title(f"{right:,} of {len(truth):,} validation examples are correct")
+    return plots.confusion_matrix(counts, moment.class_names(), title)
 
 
 def _draw_mistakes(moment: Moment) -> "Figure | None":
     x, y = moment.data.val
     probability, guess = moment.guesses
     wrong = (guess != y.cpu()).nonzero()[:, 0]
-    worst = wrong[probability[wrong].argsort(descending=True, stable=True)][:MOST_MISTAKES]
+    worst = wrong[probability[wrong].argsort(descending=True, stable=True)][:MAX_MISTAKES]
     if not len(worst):
         return None
-    names, images = moment.names(), x[worst.to(x.device)].float().cpu()
+    names, images = moment.class_names(), x[worst.to(x.device)].float().cpu()
     low, high = (0, 255) if x.dtype == torch.uint8 else (images.min(), images.max())
     images = ((images - low) / (high - low)).permute(0, 2, 3, 1).squeeze(3)
     captions = [(names[y[row]], f"{names[guess[row]]}? {probability[row]:.2f}") for row in worst.tolist()]
-    title = moment.title(f"the {len(worst)} surest of {len(wrong):,} mistakes (truth; guess, probability)")
+    title = moment.title(f"the {len(worst)} most confident of {len(wrong):,} mistakes (truth; guess, probability)")
     return plots.mistakes(images, captions, title)
 
 
 def _as_images(moment: Moment, weights: Tensor) -> Tensor:
-    """Return the weights of units, of shape ``(units, features)``, as one image a unit, summed over colours."""
+    """Return weights of shape ``(units, features)`` as an image per unit, summed over colour channels."""
     return weights.detach().float().cpu().reshape(-1, *moment.data.val[0].shape[1:]).sum(dim=1)
 
 
@@ -213,4 +213,4 @@ PICTURES = [
     Picture("confusion matrix", Classification, InMemory, _draw_confusion),
     Picture("mistakes", Classification, InMemory, _draw_mistakes, images=True),
 ]
-"""Every picture with the models and the data that get it."""
+"""All pictures."""

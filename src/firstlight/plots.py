@@ -1,7 +1,7 @@
-"""Pictures of data and of what a model learned: numbers in, a matplotlib figure out.
+"""Functions that turn tensors into matplotlib figures; they know nothing of models, runs or loggers.
 
-Nothing here knows of models, runs or loggers. Figures are made without pyplot, so none stays open, and
-matplotlib is imported when the first one is drawn. Colours can be told apart by colour-blind eyes too.
+Figures are made without pyplot, so none stays open, and matplotlib is imported when the first one is drawn. The colours
+are safe for colour-blind readers.
 
 Source: Okabe and Ito, "Color Universal Design", https://jfly.uni-koeln.de/color/ (the colours of lines).
 """
@@ -29,18 +29,18 @@ __all__ = [
 
 BLACK, BLUE, VERMILION = "#000000", "#0072b2", "#d55e00"
 COLORS = (BLUE, VERMILION, "#009e73", "#cc79a7", "#e69f00")
-MOST_CLASSES = 20
-"""With more classes than this the cells of a confusion matrix are too small for words and numbers."""
+MAX_CLASSES = 20
+"""With more classes the cells of a confusion matrix are too small for names and numbers."""
 
 
 def curve_fit(x: Tensor, y: Tensor, fits: Mapping[int, Tensor], title: str) -> "Figure":
-    """Draw a curve, what a model made of it at several times, and below it what the latest fit leaves over.
+    """Draw a curve with fits after several numbers of steps, and below it the residual of the last fit.
 
     Args:
         x: Angles in radians, ascending, of shape ``(points,)``.
         y: The curve, of shape ``(points,)``.
-        fits: Predictions of shape ``(points,)`` by how many steps they were made after, the latest last.
-        title: What is shown.
+        fits: Predictions of shape ``(points,)`` by number of steps, ascending.
+        title: Title of the figure.
     """
     figure, (above, below) = _figure(title, heights=(3, 1))
     *earlier, latest = fits
@@ -62,13 +62,13 @@ def curve_fit(x: Tensor, y: Tensor, fits: Mapping[int, Tensor], title: str) -> "
 
 
 def coefficient_paths(steps: Sequence[int], path: Tensor, limit: Tensor, title: str) -> "Figure":
-    """Draw the coefficients of a polynomial on their way to the best ones there are.
+    """Draw the coefficients of a polynomial over the steps of training, with those of least squares.
 
     Args:
-        steps: Optimizer steps taken, ascending.
+        steps: Numbers of optimizer steps, ascending.
         path: Coefficients after each, the constant first, of shape ``(len(steps), num_coefficients)``.
         limit: The coefficients of least squares, of shape ``(num_coefficients,)``.
-        title: What is shown.
+        title: Title of the figure.
     """
     figure, (axes,) = _figure(title)
     for name, color, values, best in zip("abcde", COLORS, path.T, limit.tolist(), strict=False):
@@ -83,12 +83,12 @@ def coefficient_paths(steps: Sequence[int], path: Tensor, limit: Tensor, title: 
 
 
 def weight_images(weights: Tensor, names: Sequence[str], title: str) -> "Figure":
-    """Draw the weights of units as the images that they look at: light counts for a unit where it is red.
+    """Draw the weights of each unit as an image: positive weights are red, negative ones blue.
 
     Args:
-        weights: One image a unit, of shape ``(units, height, width)``.
-        names: What each unit stands for, or nothing.
-        title: What is shown.
+        weights: An image per unit, of shape ``(units, height, width)``.
+        names: A caption per unit, or nothing.
+        title: Title of the figure.
     """
     figure, (axes,) = _figure(title, size=(7, 3.4) if names else (7, 6.4), left=0.1, right=0.6, bottom=0.2)
     columns = min(5 if names else 8, len(weights))
@@ -100,18 +100,18 @@ def weight_images(weights: Tensor, names: Sequence[str], title: str) -> "Figure"
 
 
 def confusion_matrix(counts: Tensor, names: Sequence[str], title: str) -> "Figure":
-    """Draw how often each class was taken for each other one, darker for a larger share of its row.
+    """Draw a confusion matrix; cells are darker for a larger share of their row.
 
     Args:
-        counts: Examples by truth and guess, of shape ``(num_classes, num_classes)``.
+        counts: Numbers of examples by truth and guess, of shape ``(num_classes, num_classes)``.
         names: Names of the classes.
-        title: What is shown.
+        title: Title of the figure.
     """
     longest = max(map(len, names)) * 0.085  # inches, about
     figure, (axes,) = _figure(title, size=(6.6, 5.8), left=0.5 + longest, right=0.7, bottom=0.5 + 0.75 * longest)
     share = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
     image = axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
-    if len(counts) <= MOST_CLASSES:
+    if len(counts) <= MAX_CLASSES:
         for row, column in counts.nonzero().tolist():
             color = "white" if share[row, column] > 0.5 else BLACK
             axes.text(column, row, str(int(counts[row, column])), ha="center", va="center", color=color)
@@ -124,12 +124,12 @@ def confusion_matrix(counts: Tensor, names: Sequence[str], title: str) -> "Figur
 
 
 def mistakes(images: Tensor, captions: Sequence[tuple[str, str]], title: str) -> "Figure":
-    """Draw images that were taken for something else, with what they are and what they were taken for.
+    """Draw misclassified images with captions, such as the truth and the guess.
 
     Args:
         images: Of shape ``(num_images, height, width)``, or ``(num_images, height, width, 3)``, from 0 to 1.
-        captions: Two lines to write above each.
-        title: What is shown.
+        captions: Two lines above each image.
+        title: Title of the figure.
     """
     figure, (axes,) = _figure(title, size=(7.4, 8.8), left=0.2, bottom=0.2)
     image = _tiles(axes, images, captions, columns=6)
@@ -138,13 +138,13 @@ def mistakes(images: Tensor, captions: Sequence[tuple[str, str]], title: str) ->
 
 
 def planted_weights(learned: Tensor, planted: Tensor, names: Sequence[str], title: str) -> "Figure":
-    """Draw learned weights on the planted ones that they were to find, and below how far off they are.
+    """Draw learned weights over planted ones, and below them their absolute differences.
 
     Args:
-        learned: Weights, of shape ``(num_weights,)``.
-        planted: What they should be, of the same shape.
-        names: What each is called.
-        title: What is shown.
+        learned: Learned weights, of shape ``(num_weights,)``.
+        planted: Planted weights, of the same shape.
+        names: A name per weight.
+        title: Title of the figure.
     """
     figure, (above, below) = _figure(title, heights=(2, 1))
     places = range(len(names))
@@ -191,7 +191,7 @@ def _figure(
     heights: Sequence[float] = (1,),
     columns: int = 1,
 ) -> tuple["Figure", list["Axes"]]:
-    """Return an empty figure in the style of all of them, and its axes; sizes in inches."""
+    """Return an empty figure in the common style, and its axes; sizes are in inches."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # slow to import, and a run without a logger never draws
 
     width, height = size
@@ -209,7 +209,7 @@ def _figure(
 
 
 def _tiles(axes: "Axes", images: Tensor, captions: Sequence[Sequence[str]], *, columns: int) -> "AxesImage":
-    """Draw images in rows, with room for captions above each; as one big image, which is quick."""
+    """Draw images in rows with captions above each, as one large image, which is faster than many."""
     count, height, width = images.shape[:3]
     lines = len(captions[0]) if captions else 0
     above, beside = round(height * (0.08 + 0.16 * lines)), max(1, round(width * (0.2 if lines else 0.08)))

@@ -1,4 +1,4 @@
-"""What models share: the loss, the scores, the steps and the logging, written once."""
+"""What models share: loss, scores, steps and logging."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Literal
@@ -20,18 +20,18 @@ __all__ = ["Classification", "Regression", "Task"]
 class Task(LightningModule, ABC):
     """A model that learns targets ``y`` from inputs ``x`` by gradient descent on a loss.
 
-    Scores are summed up where the model is and logged once an epoch: ``loss/train``, ``loss/val``,
-    ``loss/test``, and likewise whatever a subclass adds. Plain stochastic gradient descent is the
-    default; any other optimizer or schedule comes from the command line or a config.
+    Scores add up on the model's device and are logged once an epoch: ``loss/train``, ``loss/val``, ``loss/test``, and
+    likewise those that a subclass adds. Plain stochastic gradient descent is the default; any other optimizer or
+    schedule comes from the command line or a config.
 
     Args:
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
     """
 
     monitor = "loss/val"
     """The score by which the best checkpoint is chosen."""
     mode: Literal["min", "max"] = "min"
-    """Whether the smallest or the largest is the best."""
+    """Whether the smallest or the largest score is the best."""
 
     def __init__(self, lr: PositiveFloat) -> None:
         super().__init__()
@@ -46,14 +46,14 @@ class Task(LightningModule, ABC):
 
     @abstractmethod
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Return the number that training makes small."""
+        """Return the loss, which training minimizes."""
 
     def new_scores(self) -> MetricCollection:
-        """Return what is measured, by name, each without a value yet."""
+        """Return new metrics, by the names of their scores."""
         return MetricCollection({"loss": MeanMetric(nan_strategy="disable")}, compute_groups=False)
 
     def update_scores(self, scores: MetricCollection, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
-        """Count a batch in: each of its examples with the batch's mean loss."""
+        """Add a batch: each of its examples with the batch's mean loss."""
         scores["loss"].update(loss.expand(len(y)))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -70,14 +70,14 @@ class Task(LightningModule, ABC):
 
     @abstractmethod
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Return what a person wants to know of each example, in columns."""
+        """Return the columns of the table of predictions, by name, with a row for each example."""
 
     def configure_optimizers(self) -> Optimizer:
         """Use plain stochastic gradient descent."""
         return torch.optim.SGD(self.parameters(), lr=self.lr)
 
     def on_train_epoch_start(self) -> None:
-        """Begin to count; an epoch that is resumed in its middle does not begin again."""
+        """Reset the training scores; Lightning does not call this when it resumes in mid-epoch."""
         self.train_scores.reset()
 
     def on_train_epoch_end(self) -> None:
@@ -93,7 +93,7 @@ class Task(LightningModule, ABC):
         self._log_scores(self.test_scores, "test")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the classes of the model and its data module, so that a checkpoint says what it is a checkpoint of."""
+        """Add the class names of the model and its data module, from which ``firstlight.load`` builds both."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         for key, part in (("model_class", self), ("data_class", data)):
             if part is not None:
@@ -112,24 +112,24 @@ class Task(LightningModule, ABC):
 
 
 class Regression(Task, ABC):
-    """Predict numbers, with as little squared error as possible."""
+    """Predict numbers with the least squared error."""
 
     def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the mean of ``(outputs - y)^2``."""
         return F.mse_loss(outputs, y)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Return inputs ``x``, targets ``y`` and the ``prediction`` for each."""
+        """Return inputs ``x``, targets ``y`` and predictions."""
         x, y = batch
         return {"x": x, "y": y, "prediction": self(x)}
 
 
 class Classification(Task, ABC):
-    """Tell classes apart by cross-entropy on logits; ``accuracy`` is the share of right answers.
+    """Predict classes, by cross-entropy on logits; ``accuracy`` is the share of correct predictions.
 
     Args:
-        num_classes: Classes the targets are drawn from, numbered from zero.
-        lr: Step size of the gradient descent.
+        num_classes: Number of classes; targets count from zero.
+        lr: Learning rate.
         label_smoothing: Share of each target that is spread evenly over all classes.
     """
 
@@ -142,7 +142,7 @@ class Classification(Task, ABC):
         super().__init__(lr)
 
     def new_scores(self) -> MetricCollection:
-        """Measure loss and accuracy."""
+        """Return loss and accuracy."""
         # torchmetrics averages over classes unless told to count examples
         accuracy = MulticlassAccuracy(self.num_classes, average="micro", validate_args=False)
         return MetricCollection(
@@ -150,7 +150,7 @@ class Classification(Task, ABC):
         )
 
     def update_scores(self, scores: MetricCollection, loss: Tensor, outputs: Tensor, y: Tensor) -> None:
-        """Count a batch in."""
+        """Add a batch."""
         super().update_scores(scores, loss, outputs, y)
         scores["accuracy"].update(outputs, y)
 
@@ -159,7 +159,7 @@ class Classification(Task, ABC):
         return F.cross_entropy(outputs, y, label_smoothing=self.label_smoothing)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Return the ``truth``, the most probable ``class`` and its ``probability`` for each example."""
+        """Return the ``truth``, the most probable ``class`` and its ``probability``."""
         x, y = batch
         probability, predicted = self(x).softmax(dim=1).max(dim=1)
         return {"truth": y, "class": predicted, "probability": probability}

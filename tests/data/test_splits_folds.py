@@ -73,5 +73,5 @@ def test_fold_that_is_none_is_refused(fold, num_folds, message):
 
 def test_more_folds_than_examples_are_refused():
     few = torch.zeros(2, 1), torch.zeros(2, 1)
-    with pytest.raises(DataError, match="4 examples cannot be dealt out to 5 folds"):
+    with pytest.raises(DataError, match="4 examples cannot make 5 folds"):
         hold_out(0, 5, few, few, seed=0)

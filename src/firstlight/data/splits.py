@@ -1,4 +1,4 @@
-"""What is a split of a data module, what is none, and folds made of two."""
+"""The type of a split, its check, and splits into folds."""
 
 import torch
 from torch import Tensor
@@ -13,14 +13,14 @@ Split = tuple[Tensor, Tensor]
 
 
 def check_split(data: object, split: object) -> None:
-    """Refuse what is no split: two tensors, inputs and targets, of as many rows, at least one.
+    """Check that a split is two tensors, inputs and targets, of equal length.
 
     Args:
-        data: The data module that it is of.
+        data: Data module of the split.
         split: What ``setup`` filled it with.
 
     Raises:
-        DataError: If it is something else.
+        DataError: If it is anything else, or empty.
     """
     parts = list(split) if isinstance(split, tuple | list) else [split]
     tensors = [part for part in parts if isinstance(part, Tensor)]
@@ -37,15 +37,15 @@ def check_split(data: object, split: object) -> None:
 
 
 def hold_out(fold: int, num_folds: int, *splits: Split, seed: int) -> tuple[Split, Split]:
-    """Deal the examples of some splits out to folds: return all folds but one, and that one.
+    """Divide the examples of some splits into random folds; return all folds but one, and that one.
 
-    Which examples a fold consists of is a function of the seed, their number and the number of folds; their sizes
-    differ by one at most.
+    The examples of a fold are a function of the seed, their number and the number of folds; the sizes of folds differ
+    by one at most.
 
     Args:
         fold: Number of the fold to hold out, from 0.
         num_folds: Folds in all.
-        splits: The splits whose examples are dealt out.
+        splits: The splits to divide.
         seed: Seed of the draw.
 
     Raises:
@@ -53,7 +53,7 @@ def hold_out(fold: int, num_folds: int, *splits: Split, seed: int) -> tuple[Spli
     """
     x, y = (torch.cat(parts) for parts in zip(*splits, strict=True))
     if len(x) < num_folds:
-        raise DataError(f"{len(x)} examples cannot be dealt out to {num_folds} folds")
+        raise DataError(f"{len(x)} examples cannot make {num_folds} folds")
     folds = list(torch.randperm(len(x), generator=generator(seed, num_folds)).tensor_split(num_folds))
     held_out, kept = folds.pop(fold).sort().values, torch.cat(folds).sort().values
     return (x[kept], y[kept]), (x[held_out], y[held_out])

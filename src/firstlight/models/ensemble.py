@@ -24,7 +24,7 @@ class SineEnsemble(Polynomial):
 
     Args:
         num_members: Number of cubics.
-        lr: Step size of each cubic's gradient descent.
+        lr: Learning rate of each cubic.
     """
 
     def __init__(self, num_members: PositiveInt = 1000, lr: PositiveFloat = 1e-6) -> None:

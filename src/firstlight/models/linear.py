@@ -16,7 +16,7 @@ class LinearRegression(Regression):
 
     Args:
         num_features: Size of an input.
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
     """
 
     def __init__(self, num_features: PositiveInt = 2, lr: PositiveFloat = 0.03) -> None:

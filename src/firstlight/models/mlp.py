@@ -53,7 +53,7 @@ class MLP(Classification):
         num_features: Size of a flattened input.
         hidden_dims: Widths of the hidden layers.
         num_classes: Number of classes.
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
         activation: Activation function of the hidden layers.
         dropout: Dropout probability of the hidden layers.
         batch_norm: Normalize each hidden unit over the batch, before its activation.
@@ -95,7 +95,7 @@ class NeuralNetwork(Classification):
     Args:
         last_relu: Put a ReLU after the last layer too, as documented: logits are then never negative, which costs
             accuracy.
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
     """
 
     def __init__(self, last_relu: bool = False, lr: PositiveFloat = 0.1) -> None:

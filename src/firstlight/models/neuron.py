@@ -18,7 +18,7 @@ class Neuron(Regression):
 
     Args:
         num_features: Size of an input.
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
     """
 
     def __init__(self, num_features: PositiveInt = 5, lr: PositiveFloat = 5.0) -> None:
@@ -41,7 +41,7 @@ class TwoLayerNetwork(Regression):
     Args:
         num_features: Size of an input.
         num_hidden: Number of hidden neurons.
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
     """
 
     def __init__(self, num_features: PositiveInt = 3, num_hidden: PositiveInt = 2, lr: PositiveFloat = 1.0) -> None:

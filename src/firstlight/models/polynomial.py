@@ -59,7 +59,7 @@ class Cubic(Polynomial, ABC):
     """``y = a + b x + c x^2 + d x^3``, with coefficients that start standard normal.
 
     Args:
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
     """
 
     def __init__(self, lr: PositiveFloat = 1e-6) -> None:
@@ -82,7 +82,7 @@ class AutogradCubic(Cubic):
     """``y = a + b x + c x^2 + d x^3``, its gradient left to autograd.
 
     Args:
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
     """
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -97,7 +97,7 @@ class ManualCubic(ManualGradient, Cubic):
     the coefficient of ``x^k``.
 
     Args:
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
     """
 
     @torch.no_grad()
@@ -145,7 +145,7 @@ class LegendreCubic(Polynomial):
     It starts at ``a = 0, b = -1, c = 0, d = 0.3``.
 
     Args:
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
     """
 
     def __init__(self, lr: PositiveFloat = 5e-6) -> None:
@@ -167,8 +167,8 @@ class DynamicPolynomial(Polynomial):
     predictions are the mean over the three forms. The coefficients start standard normal.
 
     Args:
-        lr: Step size of the gradient descent.
-        momentum: Momentum of the gradient descent.
+        lr: Learning rate.
+        momentum: Momentum of the optimizer.
     """
 
     def __init__(self, lr: PositiveFloat = 1e-8, momentum: NonNegativeFloat = 0.9) -> None:

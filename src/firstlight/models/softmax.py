@@ -20,7 +20,7 @@ class SoftmaxRegression(Classification):
     Args:
         num_features: Size of a flattened input.
         num_classes: Number of classes.
-        lr: Step size of the gradient descent.
+        lr: Learning rate.
     """
 
     def __init__(self, num_features: PositiveInt = 784, num_classes: PositiveInt = 10, lr: PositiveFloat = 0.1) -> None:
@@ -35,7 +35,7 @@ class SoftmaxRegression(Classification):
         return x.flatten(1) @ self.W + self.b
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """Return the ``truth``, the most probable ``class`` and its ``probability`` for each example."""
+        """Return the ``truth``, the most probable ``class`` and its ``probability``."""
         x, y = batch
         probability, predicted = softmax(self(x)).max(dim=1)
         return {"truth": y, "class": predicted, "probability": probability}

@@ -58,9 +58,9 @@ def test_command_of_a_project_does_not_mind_what_else_is_installed(written):
 
 BROKEN = {
     "setting misspelt": (
-        [(CONFIG, "num_hidden", "num_hiden")],
-        "model.num_hiden (configs/small_mlp.yaml, line 13): model (SmallMLP) has no setting 'num_hiden'; "
-        "did you mean 'model.num_hidden'?",
+        [(CONFIG, "hidden_dim", "hiden_dim")],
+        "model.hiden_dim (configs/small_mlp.yaml, line 13): model (SmallMLP) has no setting 'hiden_dim'; "
+        "did you mean 'model.hidden_dim'?",
     ),
     "class renamed": (
         [(DATA, "TwoMoons", "ThreeMoons")],
@@ -94,7 +94,7 @@ BROKEN = {
         "SmallMLP: module 'torch.nn' has no attribute 'Sequental' (.door/my_research/models.py, line 29)",
     ),
     "layers that do not fit": (
-        [(MODELS, "nn.Linear(num_hidden,", "nn.Linear(32,")],
+        [(MODELS, "nn.Linear(hidden_dim,", "nn.Linear(32,")],
         "model and data do not fit each other: addmm: mat1 and mat2 shapes cannot be multiplied (80x64 and 32x2) "
         "(.door/my_research/models.py, line 37)\nset sizes in --model or --data",
     ),

@@ -287,7 +287,7 @@ def test_confusion_matrix_and_mistakes_are_those_of_the_validation_data(fit, giv
     shown, captions, title = given["mistakes"]
     assert captions == wrong[:36]
     assert len(shown) == len(captions) == 36
-    assert title.startswith(f"MLP: the 36 surest of {len(wrong)} mistakes")
+    assert title.startswith(f"MLP: the 36 most confident of {len(wrong)} mistakes")
 
 
 def test_learned_weights_are_compared_with_the_planted_ones(fit, given):

@@ -11,20 +11,17 @@ __all__ = ["TwoMoons"]
 
 
 class TwoMoons(InMemory):
-    """Points on two half circles of radius 1, bent into each other: no straight line tells them apart.
+    """Points on two interleaved half circles of radius 1, two classes that no straight line separates.
 
     The upper moon is ``(cos t, sin t)``, the lower one ``(1 - cos t, 0.5 - sin t)``, for angles ``t`` from 0 to
     ``pi``. A batch is a pair of points of shape ``(batch, 2)`` and the classes they are of, 0 (upper) or 1
-    (lower), of shape ``(batch,)``. Half of the points are of each class.
+    (lower), of shape ``(batch,)``. Half of the points are of each class. ``seed``, ``fold`` and ``num_folds`` are those
+    of ``InMemory``.
 
     Args:
         num_points: Training points; as many are drawn for validation, and for testing.
-        noise: Standard deviation of what is added to each coordinate.
+        noise: Standard deviation of the noise in each coordinate.
         batch_size: Points per batch, over all processes together.
-        seed: Seed of the points, of the order of mini-batches and of folds.
-        fold: Which fold of the training and validation points is held out for validation, from 0; null keeps the
-            split described above.
-        num_folds: Folds in all.
     """
 
     classes = ("upper", "lower")

@@ -8,28 +8,28 @@ __all__ = ["SmallMLP"]
 
 
 class SmallMLP(Classification):
-    """A multilayer perceptron with one hidden layer, ``relu(x @ W1 + B1) @ W2 + B2``.
+    """A multilayer perceptron with one hidden layer, ``relu(x @ W1 + b1) @ W2 + b2``.
 
     Args:
-        num_features: Numbers in an input.
-        num_hidden: Units of the hidden layer.
-        num_classes: Classes to tell apart.
-        lr: Step size of the gradient descent.
+        num_features: Size of an input.
+        hidden_dim: Width of the hidden layer.
+        num_classes: Number of classes.
+        lr: Learning rate.
     """
 
     def __init__(
         self,
         num_features: PositiveInt = 2,
-        num_hidden: PositiveInt = 64,
+        hidden_dim: PositiveInt = 64,
         num_classes: PositiveInt = 2,
         lr: PositiveFloat = 0.5,
     ) -> None:
         super().__init__(num_classes, lr)
         self.save_hyperparameters()
         self.net = nn.Sequential(
-            nn.Linear(num_features, num_hidden),
+            nn.Linear(num_features, hidden_dim),
             nn.ReLU(),
-            nn.Linear(num_hidden, num_classes),
+            nn.Linear(hidden_dim, num_classes),
         )
 
     def forward(self, x: Tensor) -> Tensor:
