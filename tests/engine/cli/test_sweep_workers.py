@@ -58,7 +58,7 @@ class Odd(LinearRegression):
             Path("stopped").touch()
             os.killpg(os.getpgid(worker), signal.SIGINT)  # as a terminal does
             (signals,) = [each for each in self.trainer.callbacks if isinstance(each, StopSignals)]
-            while not signals.number:  # until the worker has passed the signal on
+            while not signals.received:  # until the worker has passed the signal on
                 time.sleep(0.001)
 """
 
