@@ -1,0 +1,154 @@
+"""Read YAML and JSON files that anybody may have written: size and depth are checked before anything is built.
+
+A config, a sweep file, a run's ``run.json`` or ``config.yaml`` may be damaged, hostile or simply another program's.
+Each of them is read here. Nothing here needs torch.
+"""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from firstlight.errors import FirstlightError, UsageError
+
+__all__ = ["printable", "read_json", "read_yaml"]
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 50
+MAX_NODES = 100_000
+"""Values in a file, each counted as often as aliases repeat it."""
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(path: Path, error: type[FirstlightError] = UsageError) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds.
+
+    Args:
+        path: The file.
+        error: What to raise.
+
+    Raises:
+        FirstlightError: If it cannot be read, is not a regular file of UTF-8 text, is too large or nested too deeply,
+            repeats a key, refers to itself, or does not hold a mapping. The message names file and line.
+    """
+    text = _read_text(path, error)
+    try:
+        if fault := next(_faults(text), None):
+            line, reason = fault
+            raise error(f"{path}, line {line}: {reason}")
+        content = yaml.load(text, Loader)  # noqa: S506  # a safe loader
+    except yaml.MarkedYAMLError as broken:
+        end = text.count("\n") + 1  # the mark of an unexpected end is one line below
+        line = min(broken.problem_mark.line + 1, end) if broken.problem_mark else 1
+        raise error(f"{path}, line {line}: {broken.problem}") from broken
+    except (yaml.YAMLError, ValueError) as broken:  # a date or a number that there is not
+        raise error(f"{path} is not valid YAML: {printable(str(broken).partition(chr(10))[0])}") from broken
+    if content is None:
+        raise error(f"{path} is empty")
+    return _checked(content, path, error)
+
+
+def read_json(path: Path, error: type[FirstlightError] = FirstlightError) -> dict[str, Any]:
+    """Return the mapping that a JSON file holds.
+
+    Args:
+        path: The file.
+        error: What to raise.
+
+    Raises:
+        FirstlightError: If it cannot be read, is not a regular file of UTF-8 text, is too large or nested too deeply,
+            or does not hold a mapping.
+    """
+    text = _read_text(path, error)
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as broken:
+        raise error(f"{path} is not valid JSON: {broken}") from broken
+    return _checked(content, path, error)
+
+
+def printable(text: str) -> str:
+    """Return a text with its control characters escaped: what a file said must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _read_text(path: Path, error: type[FirstlightError]) -> str:
+    try:
+        # O_NONBLOCK: to open a FIFO for reading would wait for a writer
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise error(f"{path} is not a regular file")
+            content = file.read(MAX_BYTES + 1)
+    except OSError as refused:
+        raise error(f"{path} cannot be read: {refused.strerror}") from refused
+    if len(content) > MAX_BYTES:
+        raise error(f"{path} is larger than {MAX_BYTES:,} bytes")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as broken:
+        raise error(f"{path} is not text in UTF-8 (byte {broken.start})") from broken
+
+
+def _checked(content: Any, path: Path, error: type[FirstlightError]) -> dict[str, Any]:
+    """Return a mapping whose keys are text.
+
+    Raises:
+        FirstlightError: If it is something else.
+    """
+    if not isinstance(content, dict):
+        got = printable(str(content)[:40])
+        raise error(f"{path} holds no settings: expected lines like 'trainer:', got {got!r}")
+    return {str(key): value for key, value in content.items()}
+
+
+def _faults(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines in which a YAML text must not be trusted, and why; its events take no more room than the text."""
+    open_nodes: list[_Node] = [_Node()]
+    sizes: dict[str, int] = {}  # nodes below an anchor, as often as they will be there
+    for event in yaml.parse(text, Loader):
+        line, parent = event.start_mark.line + 1 if event.start_mark else 1, open_nodes[-1]
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                yield line, f"*{event.anchor} refers to what it is a part of"
+                return
+            parent.size += sizes[event.anchor]
+            parent.next_key()
+        elif isinstance(event, yaml.ScalarEvent):
+            if parent.expects_key and (first := parent.keys.setdefault(event.value, line)) != line:
+                yield line, f"{printable(event.value)!r} is set twice, first in line {first}"
+            parent.size += 1
+            parent.next_key()
+            if event.anchor:
+                sizes[event.anchor] = 1
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append(_Node(event.anchor, is_mapping=isinstance(event, yaml.MappingStartEvent)))
+            if event.anchor:
+                sizes.pop(event.anchor, None)
+            if len(open_nodes) > MAX_DEPTH:
+                yield line, f"nested more than {MAX_DEPTH} levels deep"
+        elif isinstance(event, yaml.CollectionEndEvent):
+            closed = open_nodes.pop()
+            open_nodes[-1].size += closed.size
+            open_nodes[-1].next_key()
+            if closed.anchor:
+                sizes[closed.anchor] = closed.size
+        if open_nodes[-1].size > MAX_NODES:
+            yield line, f"more than {MAX_NODES:,} values"
+
+
+class _Node:
+    """A mapping or a list whose end has not come yet."""
+
+    def __init__(self, anchor: str | None = None, *, is_mapping: bool = False) -> None:
+        self.anchor, self.size = anchor, 1
+        self.is_mapping = self.expects_key = is_mapping
+        self.keys: dict[str, int] = {}
+
+    def next_key(self) -> None:
+        """Note that a key or a value has ended: in a mapping they take turns."""
+        self.expects_key = self.is_mapping and not self.expects_key
