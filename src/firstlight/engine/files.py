@@ -1,8 +1,14 @@
-"""Atomic writes: a crash leaves either the old file or the new one, never a part of it."""
+"""Atomic writes: at every moment a file is the old one or the new one, whole, however many processes write it."""
 
 import contextlib
+import glob
 import os
+import secrets
+import sys
 from pathlib import Path
+from typing import BinaryIO
+
+from filelock import lock_descriptor
 
 __all__ = ["write_atomically"]
 
@@ -10,30 +16,70 @@ __all__ = ["write_atomically"]
 def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
     """Replace a file atomically.
 
-    The new file is written to the same folder (a rename between file systems is not atomic), flushed to the disk
-    and renamed.
+    The content goes into a temporary file beside its target (a temporary folder may lie on another file system, from
+    which nothing can be moved at once), which is flushed to the disk and renamed. Each writer locks one of its own, and
+    removes those of writers that were killed. The folder must be there: a run whose folder was moved away must not get
+    another one in its place.
 
     Raises:
-        OSError: If the disk is full, or the folder cannot be written; the old file is then unchanged.
+        OSError: If there is no room, no permission or no folder; the old file is then still there, and nothing else.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # always the same name, so that the next write replaces what a killed process left behind
-    part = target.with_name(f".{target.name}.part")
     try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    except BaseException as error:
+        _remove_leftovers(target)
+        part, file = _new_part(target)
+        try:
+            with file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+                if sys.platform == "win32":
+                    file.close()
+                part.replace(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+        if sys.platform != "win32":
+            _flush_folder(target.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not name the file
+
+
+def _new_part(target: Path) -> tuple[Path, BinaryIO]:
+    """Return a new temporary file, open and locked; no link is followed."""
+    while True:
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        file = part.open("xb")
+        if _lock(file) is not False and part.exists():  # else another writer took it for a leftover
+            return part, file
+        file.close()
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the temporary files of writers that were killed."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*part"):
         with contextlib.suppress(OSError):
-            part.unlink()
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(path)) from error  # if the disk is full, it lacks the path
-        raise
-    folder = os.open(target.parent, os.O_RDONLY)
+            if sys.platform == "win32":
+                part.unlink()  # which fails while its writer has it open
+            elif part.is_file() and not part.is_symlink():
+                with part.open("rb") as file:
+                    if _lock(file):
+                        part.unlink()
+
+
+def _lock(file: BinaryIO) -> bool | None:
+    """Lock a file until it is closed; return False if another process has done so, None where there are no locks."""
     try:
-        os.fsync(folder)  # flush the rename too
+        return lock_descriptor(file.fileno(), blocking=False)
+    except OSError:
+        return None
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush a folder to the disk: the new name of a file is kept there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
