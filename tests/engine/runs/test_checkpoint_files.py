@@ -83,10 +83,31 @@ def test_code_in_a_checkpoint_is_not_executed(old_format):
     assert not Path("executed").exists()
 
 
-@pytest.mark.parametrize("content", [[], {"weight": torch.zeros(1)}])
-def test_file_that_a_trainer_did_not_write_is_named(content):
+@pytest.mark.parametrize("content", [[], {}, {"weight": 1}, {"state_dict": [1]}, {"state_dict": {1: torch.zeros(1)}}])
+def test_file_without_weights_is_named(content):
     torch.save(content, "bad.ckpt")
-    with pytest.raises(CheckpointError, match=r"checkpoint bad\.ckpt was not written by a Trainer"):
+    with pytest.raises(CheckpointError, match=r"checkpoint bad\.ckpt (has no state_dict|holds a list)"):
+        load_checkpoint("bad.ckpt")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("wrap", [dict, lambda weights: {"state_dict": weights}], ids=["bare", "wrapped"])
+def test_state_dict_alone_is_read_without_the_prefix_of_a_wrapper(prefix, wrap):
+    torch.save(wrap({f"{prefix}weight": torch.ones(2)}), "bare.ckpt")
+    assert torch.equal(load_checkpoint("bare.ckpt")["state_dict"]["weight"], torch.ones(2))
+
+
+def test_compressed_archive_is_refused_before_it_is_expanded(good):
+    with zipfile.ZipFile("good.ckpt") as old, zipfile.ZipFile("bad.ckpt", "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
+    with pytest.raises(CheckpointError, match=r"bad\.ckpt is compressed"):
+        load_checkpoint("bad.ckpt")
+
+
+def test_tensor_that_claims_to_be_larger_than_its_storage_is_refused():
+    torch.save({"state_dict": {"weight": torch.zeros(1).expand(10**12)}}, "bad.ckpt")
+    with pytest.raises(CheckpointError, match=r"weight claims to be larger than the file"):
         load_checkpoint("bad.ckpt")
 
 

@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -10,14 +11,14 @@ from firstlight.errors import CheckpointError, UsageError
 
 
 def make(name, *, seconds, trained=True):
-    """Make a run that started at a time."""
+    """Make a run that started at a time, and whose files say another."""
     run = claim_run_folder(Path(), name)
     run.config.write_text("seed_everything: 0\n")
     if trained:
         run.checkpoints.mkdir()
         run.last.touch()
-    for path in (run.config, run.last) if trained else (run.config,):
-        os.utime(path, (seconds, seconds))
+        (run.folder / "run.json").write_text(json.dumps({"start": f"2026-01-01T00:00:{seconds:02}.000+00:00"}))
+    os.utime(run.config, (100 - seconds, 100 - seconds))
     return run
 
 
@@ -38,6 +39,44 @@ def test_runs_are_listed_by_start():
     make("neuron", seconds=1)
     make("mlp", seconds=2)
     assert [run.name for run in list_runs(Path())] == ["neuron/version_0", "mlp/version_1", "mlp/version_0"]
+
+
+def test_runs_without_a_start_are_in_the_order_of_their_versions():
+    for version in (0, 10, 9):
+        Path(f"lightning_logs/mlp/version_{version}").mkdir(parents=True)
+    assert [run.version for run in list_runs(Path(), "mlp")] == [0, 9, 10]
+
+
+def test_folder_that_cannot_be_read_is_left_out_and_named_once(monkeypatch, capsys):
+    make("mlp", seconds=1)
+    make("secret", seconds=2)
+    Path("lightning_logs/file").write_text("no folder")
+    read = Path.iterdir
+
+    def refuse(folder):
+        if folder.name == "secret":
+            raise PermissionError(13, "Permission denied")
+        return read(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert [run.name for run in [*list_runs(Path()), *list_runs(Path())]] == ["mlp/version_0"] * 2
+    assert capsys.readouterr().err == "warning: lightning_logs/secret is left out: Permission denied\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"status": [1], "start": 1, "best": [], "scores": 3, "commands": "x", "versions": null, "host": {}}',
+        "[" * 100_000,
+        '"\\ud800"',
+        "[1]",
+        "",
+    ],
+)
+def test_receipt_of_another_shape_is_an_empty_one(text):
+    run = make("mlp", seconds=1)
+    (run.folder / "run.json").write_text(text)
+    assert run.read_receipt() == {}
 
 
 def test_reference_finds_a_run():

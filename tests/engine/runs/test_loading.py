@@ -165,14 +165,14 @@ def test_best_is_named_by_the_newer_of_two_checkpoints_with_one_step(names, trai
 def test_each_checkpoint_is_read_once(train, monkeypatch):
     every, newest = (
         ModelCheckpoint(filename="{step}", save_top_k=-1),
-        ModelCheckpoint(filename="best", monitor="loss/val"),
+        ModelCheckpoint(filename="top", monitor="loss/val"),
     )
     train(AutogradCubic(lr=1e-5), Sine(num_points=30), every, newest)  # each epoch is better than the one before
     read, torch_load = [], torch.load
     monkeypatch.setattr(torch, "load", lambda file, **how: read.append(file) or torch_load(file, **how))
     path = load(RUN).checkpoint
     files = [file for file in read if isinstance(file, Path)]
-    assert path.name == "best.ckpt"
+    assert path.name == "top.ckpt"
     assert sorted(files) == sorted(Path(RUN, "checkpoints").glob("*.ckpt"))
     read.clear()
     load(path)
@@ -326,3 +326,12 @@ def test_missing_package_is_named_with_what_to_install(exported, monkeypatch):
 def test_weights_keep_their_memory_layout(train, fashion_root):
     train(SoftmaxRegression(), firstlight.FashionMNIST(str(fashion_root)), max_epochs=1)
     assert load(RUN).model.W.stride() == SoftmaxRegression().W.stride()
+
+
+def test_best_and_last_of_a_run_go_before_what_a_model_checkpoint_wrote(train):
+    train(AutogradCubic(lr=1e-5), Sine(num_points=30), ModelCheckpoint(filename="{step}", save_top_k=-1))
+    checkpoints = Path(RUN, "checkpoints")
+    for name in ("best", "last"):
+        (checkpoints / f"{name}.ckpt").write_bytes((checkpoints / "step=1.ckpt").read_bytes())
+    assert load(RUN).checkpoint.name == "best.ckpt"
+    assert load(RUN, last=True).checkpoint.name == "last.ckpt"

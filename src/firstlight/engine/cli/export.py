@@ -50,6 +50,7 @@ def export(words: list[str]) -> None:
     exported = exporting.export_model(trained, options.format, x)
     difference = exporting.largest_difference(trained, exported, x)
     output = options.output or trained.checkpoint.with_suffix(suffix)
+    output.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(output, exported.content)
     print(f"weights: {relative_to_cwd(trained.checkpoint)}")
     print(

@@ -12,11 +12,15 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from torch import Tensor
 
+from firstlight.engine.documents import printable
 from firstlight.engine.files import write_atomically
 from firstlight.errors import CheckpointError
 
 __all__ = ["AtomicCheckpointIO", "CheckpointFile", "load_checkpoint", "newest_valid_checkpoint", "save_checkpoint"]
+
+WRAPPERS = ("module.", "_orig_mod.")
 
 
 def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -34,19 +38,18 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Load a checkpoint from a local file onto the CPU.
 
     The checksums of all its parts are verified, as ``torch.load`` alone does not notice a flipped bit in a weight.
-    A file that holds more than tensors and plain values is refused, as loading it could run code.
+    A file that holds more than tensors and plain values is refused, as loading it could run code, and so is one that
+    would take more memory than its size. A state dict alone is returned as the ``state_dict`` of a checkpoint that has
+    nothing else; a wrapper's prefix is taken off its names.
 
     Raises:
-        CheckpointError: If the file is missing or damaged, or a Trainer did not write it.
+        CheckpointError: If the file is missing or damaged, or holds no weights.
     """
     file = Path(path)
     if not file.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     try:
-        with zipfile.ZipFile(file) as archive:
-            damaged = archive.testzip()
-        if damaged:
-            raise CheckpointError(f"checkpoint {path} is damaged: the checksum of {damaged} is wrong")
+        _verify_archive(file)
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+) was not", str(error))
@@ -54,13 +57,55 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(f"checkpoint {path} holds {more} tensors and plain values: not loaded") from error
     except PermissionError as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error.strerror}") from error
-    except (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, OSError, RuntimeError, ValueError) as error:
-        # all that zipfile and torch raise for a file that torch.save did not write
-        reason = str(error).strip().partition("\n")[0][:100]
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever zipfile and torch raise for a file that torch.save did not write
+        reason = printable(str(error).strip().partition("\n")[0][:100])
         raise CheckpointError(f"checkpoint {path} is damaged or no checkpoint: {reason}") from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise CheckpointError(f"checkpoint {path} was not written by a Trainer: it has no state_dict")
-    return checkpoint
+    return _with_state_dict(checkpoint, file)
+
+
+def _verify_archive(file: Path) -> None:
+    """Refuse an archive that is damaged, or that would expand: torch does not compress what it writes.
+
+    Raises:
+        CheckpointError: If it is either.
+    """
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or (
+            sum(entry.file_size for entry in entries) > file.stat().st_size
+        ):
+            raise CheckpointError(f"checkpoint {file} is compressed, which torch never does: not loaded")
+        if damaged := archive.testzip():
+            raise CheckpointError(f"checkpoint {file} is damaged: the checksum of {printable(damaged)} is wrong")
+
+
+def _with_state_dict(checkpoint: Any, file: Path) -> dict[str, Any]:
+    """Return a checkpoint whose weights are known to be tensors with plain names.
+
+    Raises:
+        CheckpointError: If there are no weights, or they are not what they should be.
+    """
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(f"checkpoint {file} holds a {type(checkpoint).__name__}, not weights by name")
+    if "state_dict" not in checkpoint and checkpoint and all(isinstance(x, Tensor) for x in checkpoint.values()):
+        checkpoint = {"state_dict": checkpoint}
+    weights = checkpoint.get("state_dict")
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise CheckpointError(f"checkpoint {file} has no state_dict: neither a Trainer nor torch.save wrote weights")
+    for name, value in weights.items():
+        if isinstance(value, Tensor) and value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise CheckpointError(f"checkpoint {file}: {printable(name)} claims to be larger than the file: not loaded")
+    return {**checkpoint, "state_dict": _without_prefix(weights)}
+
+
+def _without_prefix(weights: dict[str, Any]) -> dict[str, Any]:
+    """Take off what DistributedDataParallel and ``torch.compile`` put before each name."""
+    for prefix in WRAPPERS:
+        if weights and all(name.startswith(prefix) for name in weights):
+            return _without_prefix({name.removeprefix(prefix): value for name, value in weights.items()})
+    return weights
 
 
 class CheckpointFile(NamedTuple):
@@ -72,7 +117,7 @@ class CheckpointFile(NamedTuple):
     @property
     def step(self) -> int:
         """Optimizer steps before it was written."""
-        return int(self.content["global_step"])
+        return int(self.content.get("global_step", 0))
 
 
 def newest_valid_checkpoint(folder: Path) -> CheckpointFile | None:
@@ -100,6 +145,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint atomically."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         save_checkpoint(checkpoint, path)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:

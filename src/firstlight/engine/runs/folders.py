@@ -4,20 +4,20 @@ Nothing here needs torch.
 """
 
 import contextlib
-import glob
+import functools
 import os
 import re
 import shutil
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from firstlight.engine.documents import printable, read_json, read_yaml
 from firstlight.engine.program import program
-from firstlight.errors import CheckpointError, UsageError, suggestion
+from firstlight.errors import CheckpointError, FirstlightError, UsageError, suggestion
 
 __all__ = [
     "BEST_CHECKPOINT",
@@ -38,6 +38,16 @@ __all__ = [
 LOGS = "lightning_logs"
 BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
+RECEIPT = {
+    "commands": list,
+    "versions": dict,
+    "status": str,
+    "start": str,
+    "host": str,
+    "scores": dict,
+    "best": dict,
+}
+"""Types of the fields of a receipt that are read again."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +96,15 @@ class Run:
         Raises:
             CheckpointError: If it is missing or damaged.
         """
+        return read_yaml(self.config, CheckpointError)
+
+    def read_receipt(self) -> dict[str, Any]:
+        """Read ``run.json``, without the fields that are not what a receipt has; none if it is missing or damaged."""
         try:
-            config = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise CheckpointError(f"{self.config} cannot be read: {error}") from error
-        return config if isinstance(config, dict) else {}
+            content = read_json(self.folder / "run.json")
+        except FirstlightError:
+            return {}
+        return {key: value for key, value in content.items() if isinstance(value, RECEIPT.get(key, object))}
 
     def __str__(self) -> str:
         return str(relative_to_cwd(self.folder))
@@ -110,7 +124,7 @@ def claim_run_folder(root: Path, name: str) -> Run:
     """
     parent = root / LOGS / name
     parent.mkdir(parents=True, exist_ok=True)
-    number = max((run.version for run in list_runs(root, name)), default=-1) + 1
+    number = max((run.version for run in _folders(root, name)), default=-1) + 1
     while True:
         try:
             (parent / f"version_{number}").mkdir()
@@ -167,11 +181,33 @@ def _try_lock(run: Run) -> Iterator[bool]:
 
 
 def list_runs(root: Path, name: str | None = None) -> list[Run]:
-    """Return the runs with a name, or all runs, the latest last."""
-    parents = "*" if name is None else glob.escape(name)
-    folders = [path for path in (root / LOGS).glob(f"{parents}/version_*") if re.fullmatch(r"version_\d+", path.name)]
-    runs = [Run(path) for path in folders if path.is_dir()]
-    return sorted(runs, key=lambda run: (_start_time(run), run.version))
+    """Return the runs with a name, or all runs, the latest last: by the start in ``run.json``, then by version.
+
+    The times of files do not count: a copy has others.
+    """
+    return sorted(_folders(root, name), key=lambda run: (run.read_receipt().get("start", ""), run.version))
+
+
+def _folders(root: Path, name: str | None) -> list[Run]:
+    """Return the runs with a name, or all runs, in the order of their names; say which folders cannot be read."""
+    parents = [root / LOGS / name] if name is not None else _list_folder(root / LOGS)
+    folders = [folder for parent in parents for folder in _list_folder(parent)]
+    return [Run(folder) for folder in folders if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir()]
+
+
+def _list_folder(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        _warn_once(f"{printable(str(folder))} is left out: {error.strerror}")
+        return []
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 def find_run(root: Path, reference: str | None = None) -> Run:
@@ -214,7 +250,3 @@ def relative_to_cwd(path: Path) -> Path:
 def _latest(runs: list[Run]) -> Run:
     """Return the latest run that trained; other folders hold only scores of a checkpoint from elsewhere."""
     return next((run for run in reversed(runs) if run.checkpoints.is_dir()), runs[-1])
-
-
-def _start_time(run: Run) -> float:
-    return run.config.stat().st_mtime if run.config.exists() else run.folder.stat().st_mtime

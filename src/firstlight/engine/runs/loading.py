@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from firstlight.engine.packages import find_class
+from firstlight.engine.runs.checkpoint_checks import refuse_other_shapes, refuse_unknown_arguments, refuse_untrained
 from firstlight.engine.runs.checkpoint_files import CheckpointFile, load_checkpoint, newest_valid_checkpoint
 from firstlight.engine.runs.folders import (
     BEST_CHECKPOINT,
@@ -62,6 +63,7 @@ def load(
         CheckpointError: If it has no checkpoint, or the checkpoint is damaged, or its classes cannot be imported.
     """
     origin, checkpoint = _resolve(run, Path(root), last=last)
+    refuse_untrained(checkpoint)
     written = origin.read_config() if origin and origin.config.is_file() else {}
     config = written | {part: _class_and_arguments(part, checkpoint.content, written) for part in CHECKPOINT_KEYS}
     if not config["model"]:
@@ -103,8 +105,8 @@ def _choose_checkpoint(run: Run, *, last: bool) -> CheckpointFile:
     names = {path.name for path in run.checkpoints.glob("*.ckpt")}
     if not names:
         raise CheckpointError(f"there is no checkpoint in {run}")
-    if names <= {BEST_CHECKPOINT, LAST_CHECKPOINT}:
-        path = run.last if last or BEST_CHECKPOINT not in names else run.best
+    if names & {BEST_CHECKPOINT, LAST_CHECKPOINT}:
+        path = run.last if LAST_CHECKPOINT in names and (last or BEST_CHECKPOINT not in names) else run.best
         return CheckpointFile(path, load_run_checkpoint(path))
     newest = newest_valid_checkpoint(run.checkpoints)  # ModelCheckpoint chose the names, which do not tell the order
     if newest is None:
@@ -141,6 +143,9 @@ def _build(part: str, base: type[Part], config: Mapping[str, Any], checkpoint: C
     """Build the model or the data module, with its state from the checkpoint."""
     class_path, arguments = config[part]["class_path"], config[part]["init_args"]
     part_class = find_class(class_path, base, f"{part} of checkpoint {checkpoint.path}")
+    refuse_unknown_arguments(part_class, arguments, checkpoint.path)
+    if part == "model":
+        refuse_other_shapes(part_class, arguments, checkpoint)
     buffer = io.BytesIO()
     torch.save({**checkpoint.content, CHECKPOINT_KEYS[part][1]: arguments}, buffer)
     buffer.seek(0)

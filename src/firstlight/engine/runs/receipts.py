@@ -3,17 +3,16 @@
 import json
 import os
 import platform
-import shutil
 import socket
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from firstlight.engine import processes
 from firstlight.engine.files import write_atomically
+from firstlight.engine.runs.code_version import commit_of_cwd
 from firstlight.engine.runs.folders import Run, is_run_locked, list_runs
 
 __all__ = ["Ending", "Status", "find_run_of_job", "read", "status", "update"]
@@ -25,12 +24,8 @@ Status = Ending | Literal["running", "killed", "unknown"]
 
 
 def read(run: Run) -> dict[str, Any]:
-    """Return a run's receipt, or an empty one if it is missing or damaged."""
-    try:
-        content = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    """Return a run's receipt without the fields that are not what a receipt has; an empty one if it is damaged."""
+    return run.read_receipt()
 
 
 def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
@@ -51,7 +46,7 @@ def start(run: Run, command: list[str], seed: int, device: str) -> None:
         commands=[*receipt.get("commands", []), command],
         versions={name: _version(name) for name in ("firstlight", "torch", "lightning")}
         | {"python": platform.python_version()},
-        git=_git(),
+        git=commit_of_cwd(),
         seed=seed,
         device=device,
         host=socket.gethostname(),
@@ -97,6 +92,8 @@ def status(run: Run) -> Status:
     """Return whether a run is running, or how it ended."""
     receipt = read(run)
     found: Status = receipt.get("status", "unknown")
+    if found not in (*get_args(Ending), "running"):
+        return "unknown"
     if found == "running" and receipt.get("host") == socket.gethostname() and not is_run_locked(run):
         return "killed"
     return found
@@ -110,18 +107,4 @@ def _version(package: str) -> str | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _git() -> dict[str, Any] | None:
-    """Return the commit that is checked out in the working directory, and whether tracked files differ from it."""
-    git = shutil.which("git")
-    if git is None or not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
-        return None
-    answers = [
-        subprocess.run([git, *args], capture_output=True, text=True, check=False)  # noqa: S603
-        for args in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
-    ]
-    if answers[0].returncode:
-        return None
-    return {"commit": answers[0].stdout.strip(), "dirty": bool(answers[1].stdout.strip())}
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

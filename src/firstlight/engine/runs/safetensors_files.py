@@ -59,8 +59,11 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     checkpoint = {"state_dict": tensors, "pytorch-lightning_version": lightning.__version__}
     for part, (class_key, arguments_key) in CHECKPOINT_KEYS.items():
         if part in header:
-            described = json.loads(header[part])
-            checkpoint |= {class_key: described["class_path"], arguments_key: described["init_args"]}
+            try:
+                described = json.loads(header[part])
+                checkpoint |= {class_key: described["class_path"], arguments_key: dict(described["init_args"])}
+            except (KeyError, RecursionError, TypeError, ValueError) as error:
+                raise CheckpointError(f"checkpoint {path} does not say how to build its {part}") from error
     return checkpoint
 
 

@@ -1,0 +1,65 @@
+"""What must be true of a checkpoint before a model is built from it; each check needs no more memory than the file."""
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from firstlight.engine.documents import printable
+from firstlight.engine.runs.checkpoint_files import CheckpointFile
+from firstlight.errors import CheckpointError
+
+__all__ = ["refuse_other_shapes", "refuse_unknown_arguments", "refuse_untrained"]
+
+
+def refuse_untrained(checkpoint: CheckpointFile) -> None:
+    """Refuse the checkpoint that a run writes before its first step; one that does not know its step is accepted.
+
+    Raises:
+        CheckpointError: If it is that one.
+    """
+    if checkpoint.content.get("global_step") == 0:
+        raise CheckpointError(
+            f"checkpoint {checkpoint.path} was written before the first step: its weights are untrained"
+        )
+
+
+def refuse_unknown_arguments(part_class: type, arguments: Mapping[str, Any], path: Path) -> None:
+    """Refuse hyperparameters that a class does not take: without them it may compute another function.
+
+    Raises:
+        CheckpointError: If there are any.
+    """
+    parameters = inspect.signature(part_class).parameters
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in arguments:
+        if name not in parameters:
+            shown = printable(str(name))
+            raise CheckpointError(
+                f"checkpoint {path} has the hyperparameter {shown!r}, which {part_class.__name__} does not take"
+            )
+
+
+def refuse_other_shapes(model_class: type, arguments: Mapping[str, Any], checkpoint: CheckpointFile) -> None:
+    """Compare the weights of a file with those of the model that its hyperparameters describe.
+
+    The model is built without memory for its weights (``torch.device("meta")``): a file may ask for any size.
+
+    Raises:
+        CheckpointError: If a weight has another shape.
+    """
+    try:
+        with torch.device("meta"):
+            expected = model_class(**arguments).state_dict()
+    except Exception:  # not every constructor runs without memory, and if it is wrong the real one says how
+        return
+    for name, weight in checkpoint.content["state_dict"].items():
+        if name in expected and getattr(weight, "shape", None) != expected[name].shape:
+            found, wanted = (tuple(getattr(value, "shape", ())) for value in (weight, expected[name]))
+            raise CheckpointError(
+                f"checkpoint {checkpoint.path} does not fit its hyperparameters: "
+                f"{printable(name)} is of shape {found}, and they make {model_class.__name__} have one of {wanted}"
+            )

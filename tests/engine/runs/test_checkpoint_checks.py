@@ -1,0 +1,39 @@
+import lightning
+import pytest
+import torch
+
+from firstlight import LinearRegression, load
+from firstlight.errors import CheckpointError
+
+
+def save(**changes):
+    """Write a checkpoint of a model that was trained for a step, with changes in it."""
+    model = LinearRegression()
+    plain = {
+        "state_dict": model.state_dict(),
+        "hyper_parameters": dict(model.hparams),
+        "model_class": "firstlight.models.linear.LinearRegression",
+        "global_step": 1,
+        "pytorch-lightning_version": lightning.__version__,
+    }
+    torch.save(plain | changes, "model.ckpt")
+
+
+def test_checkpoint_without_a_fault_is_loaded():
+    save()
+    assert isinstance(load("model.ckpt").model, LinearRegression)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"global_step": 0}, "was written before the first step: its weights are untrained"),
+        ({"hyper_parameters": {"bias": False}}, "the hyperparameter 'bias', which LinearRegression does not take"),
+        ({"hyper_parameters": {"num_features": 3}}, r"linear.weight is of shape \(1, 2\), .* \(1, 3\)"),
+        ({"hyper_parameters": {"num_features": 10**15}}, r"linear.weight is of shape \(1, 2\), .* \(1, 10{15}\)"),
+    ],
+)
+def test_checkpoint_that_cannot_be_what_was_trained_is_refused(changes, message):
+    save(**changes)
+    with pytest.raises(CheckpointError, match=message):
+        load("model.ckpt")
