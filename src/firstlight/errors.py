@@ -32,15 +32,16 @@ class CheckpointError(FirstlightError):
 
 
 class NotFiniteError(FirstlightError):
-    """A loss or a weight that is NaN or infinite.
+    """A loss or a weight that became NaN or infinite.
 
     Args:
-        what: What is not finite, and at which step.
-        last: Path of the last checkpoint before, whether or not it was written.
+        what: What is not finite, and since when.
+        last_good: The checkpoint from before, if training had got that far.
     """
 
-    def __init__(self, what: str, last: Path) -> None:
-        kept = f"the last good checkpoint is {last}" if last.exists() else "no checkpoint was written yet"
+    def __init__(self, what: str, last_good: Path | None) -> None:
+        nothing = "nothing was learned before: start a new run"
+        kept = f"the last good checkpoint is {last_good}" if last_good else nothing
         super().__init__(f"{what}\n{kept}\ntry a lower learning rate (--model.lr) or --trainer.gradient_clip_val 1")
 
 

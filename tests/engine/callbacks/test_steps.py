@@ -60,9 +60,12 @@ def test_all_three_generators_give_each_step_different_numbers(fit):
     assert all(len(set(stream)) == 6 for stream in zip(*first.drawn, strict=True))
 
 
+SINCE = "12, first between steps 9 and 12"
+
+
 # torchmetrics warns of the training loss, which this test makes NaN
 @pytest.mark.filterwarnings("ignore:Encountered `nan` values in tensor. Will be removed.")
-@pytest.mark.parametrize(("every", "step"), [(1, 9), (4, 12), (50, 12)])
+@pytest.mark.parametrize(("every", "step"), [(1, "9"), (4, SINCE), (50, SINCE)])
 def test_nan_loss_ends_the_run(every, step, quick_trainer):
     class Broken(AutogradCubic):
         def training_step(self, batch, batch_idx):
@@ -82,7 +85,7 @@ def test_nan_loss_ends_the_run(every, step, quick_trainer):
 def test_infinite_loss_ends_a_run_without_a_checkpoint(quick_trainer):
     checkpoints = Checkpoints(folder=str(Path("here")))
     trainer = quick_trainer(max_epochs=9, log_every_n_steps=1, callbacks=[StepLoss(checkpoints)])
-    with pytest.raises(NotFiniteError, match=r"the loss is inf at step \d\nno checkpoint was written yet\n"):
+    with pytest.raises(NotFiniteError, match=r"the loss is inf at step \d\nnothing was learned before"):
         trainer.fit(AutogradCubic(lr=1e15), Sine(num_points=30))
 
 

@@ -136,11 +136,13 @@ def test_run_on_a_disk_without_locks_counts_as_not_locked(monkeypatch):
         assert not is_run_locked(run)
 
 
-@pytest.mark.parametrize("text", ["a: [", None])
-def test_config_that_cannot_be_read_is_named(text):
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", ", line 1: did not find"), (None, " cannot be read: No such file")]
+)
+def test_config_that_cannot_be_read_is_named(text, message):
     run = make("mlp", seconds=1)
     run.config.unlink()
     if text:
         run.config.write_text(text)
-    with pytest.raises(CheckpointError, match=r"version_0/config\.yaml cannot be read"):
+    with pytest.raises(CheckpointError, match=rf"version_0/config\.yaml{message}"):
         run.read_config()

@@ -15,7 +15,7 @@ from firstlight.engine.callbacks.stopping import Stopped, StopSignals
 from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.checkpoint_files import load_checkpoint, save_checkpoint
 from firstlight.engine.runs.folders import BEST_CHECKPOINT, LAST_CHECKPOINT
-from firstlight.errors import UsageError
+from firstlight.errors import FirstlightError, UsageError
 from firstlight.tasks import Task
 
 __all__ = ["Checkpoints"]
@@ -88,6 +88,8 @@ class Checkpoints(Checkpoint):
         """
         internals.end_epoch_only_once(trainer)
         self._previous_step = trainer.global_step
+        if _is_saved(trainer) and trainer.is_global_zero:
+            self.last.parent.mkdir(parents=True, exist_ok=True)
         if _is_saved(trainer) and not self.last.exists():
             self._save(trainer, self.last)
             if trainer.is_global_zero and self.last.is_file():  # some strategies write folders
@@ -176,6 +178,8 @@ class Checkpoints(Checkpoint):
 
     def _save(self, trainer: Trainer, path: Path) -> None:
         check_weights(trainer.lightning_module, trainer.global_step, self.last)
+        if trainer.is_global_zero and not path.parent.is_dir():
+            raise FirstlightError(f"{path.parent} is gone: the run's folder was moved or removed while it was training")
         trainer.save_checkpoint(path)
 
 

@@ -6,27 +6,43 @@ from pathlib import Path
 import torch
 from lightning.pytorch import LightningModule
 
-from firstlight.errors import NotFiniteError
+from firstlight.engine.runs.checkpoint_files import load_checkpoint
+from firstlight.errors import CheckpointError, NotFiniteError
 
 __all__ = ["check_loss", "check_weights"]
 
 
-def check_loss(loss: float, step: int, last_checkpoint: Path) -> None:
+def check_loss(loss: float, step: int, last_checkpoint: Path, *, finite_at: int) -> None:
     """Check the loss after a number of optimizer steps.
+
+    Args:
+        loss: The loss.
+        step: Optimizer steps taken.
+        last_checkpoint: ``last.ckpt``.
+        finite_at: Steps that had been taken when the loss was checked before.
 
     Raises:
         NotFiniteError: If it is NaN or infinite.
     """
     if not math.isfinite(loss):
-        raise NotFiniteError(f"the loss is {loss} at step {step}", last_checkpoint)
+        since = f", first between steps {finite_at + 1} and {step}" if step - finite_at > 1 else ""
+        raise NotFiniteError(f"the loss is {loss} at step {step}{since}", _good(last_checkpoint))
 
 
 def check_weights(model: LightningModule, step: int, last_checkpoint: Path) -> None:
-    """Check parameters and buffers after a number of optimizer steps.
+    """Check what training changes after a number of optimizer steps; a buffer may be infinite, like an attention mask.
 
     Raises:
-        NotFiniteError: If a value is NaN or infinite.
+        NotFiniteError: If a parameter is NaN or infinite.
     """
-    for name, value in model.state_dict().items():
-        if value.is_floating_point() and not torch.isfinite(value).all():
-            raise NotFiniteError(f"{name} is NaN or infinite after step {step}", last_checkpoint)
+    for name, value in model.named_parameters():
+        if value.requires_grad and not torch.isfinite(value).all():
+            raise NotFiniteError(f"{name} is NaN or infinite after step {step}", _good(last_checkpoint))
+
+
+def _good(checkpoint: Path) -> Path | None:
+    """Return a checkpoint if training had put its weights there."""
+    try:
+        return checkpoint if load_checkpoint(checkpoint).get("global_step") else None
+    except CheckpointError:
+        return None

@@ -70,10 +70,11 @@ class StepLoss(Callback):
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
         self._previous_step = 0  # optimizer steps at the end of the batch before
+        self._finite_at = 0  # and when the loss was last checked
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start at the step that the run starts or resumes at."""
-        self._previous_step = trainer.global_step
+        self._previous_step = self._finite_at = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -88,6 +89,7 @@ class StepLoss(Callback):
         if loss is None:
             return  # the model skipped the batch
         value = float(trainer.strategy.reduce(loss.detach(), reduce_op="mean")) * trainer.accumulate_grad_batches
-        check_loss(value, step, self.checkpoints.last)
+        check_loss(value, step, self.checkpoints.last, finite_at=self._finite_at)
+        self._finite_at = step
         for logger in trainer.loggers if is_logged else []:
             logger.log_metrics({"loss/step": value}, step=step - 1)  # steps count from 0, as Lightning's do
