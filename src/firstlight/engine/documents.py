@@ -15,7 +15,7 @@ import yaml
 
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["printable", "read_json", "read_yaml"]
+__all__ = ["load_yaml", "printable", "read_json", "read_text", "read_yaml"]
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
@@ -36,7 +36,15 @@ def read_yaml(path: Path, error: type[FirstlightError] = UsageError) -> dict[str
         FirstlightError: If it cannot be read, is not a regular file of UTF-8 text, is too large or nested too deeply,
             repeats a key, refers to itself, or does not hold a mapping. The message names file and line.
     """
-    text = _read_text(path, error)
+    return load_yaml(read_text(path, error), path, error)
+
+
+def load_yaml(text: str, path: Path, error: type[FirstlightError] = UsageError) -> dict[str, Any]:
+    """Return the mapping that the text of a YAML file holds; see :func:`read_yaml`.
+
+    Raises:
+        FirstlightError: If it is not valid, must not be trusted, or does not hold a mapping.
+    """
     try:
         if fault := next(_faults(text), None):
             line, reason = fault
@@ -64,7 +72,7 @@ def read_json(path: Path, error: type[FirstlightError] = FirstlightError) -> dic
         FirstlightError: If it cannot be read, is not a regular file of UTF-8 text, is too large or nested too deeply,
             or does not hold a mapping.
     """
-    text = _read_text(path, error)
+    text = read_text(path, error)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as broken:
@@ -77,7 +85,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _read_text(path: Path, error: type[FirstlightError]) -> str:
+def read_text(path: Path, error: type[FirstlightError] = UsageError) -> str:
+    """Return the text of a file.
+
+    Raises:
+        FirstlightError: If it cannot be read, is not a regular file of UTF-8 text, or is too large.
+    """
     try:
         # O_NONBLOCK: to open a FIFO for reading would wait for a writer
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:

@@ -1,6 +1,7 @@
 """The predictions of a run, written as a CSV file."""
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from firstlight.data.batches import Batches
 from firstlight.data.in_memory import InMemory
 from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.files import write_atomically
 from firstlight.errors import UsageError
 
 __all__ = ["Predictions"]
@@ -64,11 +66,12 @@ class Predictions(Callback):
         classes = data.classes if isinstance(data, InMemory) else ()
         columns = dict(_columns(table, classes))
         order = table["index"].argsort().tolist() if "index" in table else range(len(next(iter(columns.values()))))
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        writer.writerows([column[row] for column in columns.values()] for row in order)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows([column[row] for column in columns.values()] for row in order)
+        write_atomically(self.path, text.getvalue().encode())
 
 
 def _gather(table: dict[str, Tensor]) -> list[dict[str, Tensor]]:

@@ -14,6 +14,7 @@ from typing import NoReturn
 from firstlight import __version__
 from firstlight.engine.cli.commands import STAGES
 from firstlight.engine.cli.help import help_asked, overview, short_help
+from firstlight.engine.documents import printable
 from firstlight.engine.processes import was_started_by_first_process
 from firstlight.engine.program import PACKAGES, program
 from firstlight.errors import FirstlightError, UsageError, suggestion
@@ -107,7 +108,8 @@ def _end(error: Exception, status: int) -> NoReturn:
     """Print an error that its reader can mend, and end."""
     if os.environ.get("FIRSTLIGHT_DEBUG"):
         traceback.print_exc()
-    print(f"error: {error}", file=sys.stderr)
+    lines = map(printable, f"error: {error}".split("\n"))  # a message may quote what a file said
+    print("\n".join(lines), file=sys.stderr)
     _exit(status)
 
 

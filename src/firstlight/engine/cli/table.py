@@ -4,6 +4,8 @@ import shutil
 import sys
 from typing import Any
 
+from firstlight.engine.documents import printable
+
 __all__ = ["print_table"]
 
 
@@ -20,4 +22,4 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 def _text(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else printable(str(value))

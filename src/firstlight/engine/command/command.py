@@ -35,7 +35,8 @@ from firstlight.engine.command.settings import Setting
 from firstlight.engine.files import write_atomically
 from firstlight.engine.quiet import silence_lightning
 from firstlight.engine.runs import folders
-from firstlight.engine.runs.checkpoint_files import AtomicCheckpointIO
+from firstlight.engine.runs.checkpoint_checks import refuse_untrained, refuse_weights_alone
+from firstlight.engine.runs.checkpoint_files import AtomicCheckpointIO, CheckpointFile
 from firstlight.engine.runs.loading import load_run_checkpoint
 from firstlight.errors import UsageError
 
@@ -84,8 +85,11 @@ class Command:
         self.signals = signals
         self.is_fit = request.stage == "fit"
         saved = load_run_checkpoint(request.checkpoint) if request.checkpoint else None
-        self.start_epoch: int | None = saved["epoch"] if saved else None
-        self.start_step: int | None = saved["global_step"] if saved else None
+        if request.checkpoint and saved is not None:
+            refuse = refuse_weights_alone if self.is_fit else refuse_untrained
+            refuse(CheckpointFile(request.checkpoint, saved))
+        self.start_epoch: int | None = saved.get("epoch") if saved else None
+        self.start_step: int | None = saved.get("global_step") if saved else None
         self._unread = {str(request.checkpoint): saved} if saved else {}
         self.parser = make_parser(request.stage)
         self.config = parse(self.parser, request, saved, more)

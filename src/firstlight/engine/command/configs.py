@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from firstlight.engine.command.settings import Setting, written_settings
+from firstlight.engine.documents import load_yaml, read_text
 from firstlight.errors import UsageError, suggestion
 
 __all__ = ["Config", "config_folders", "config_names", "find_config", "find_sweep", "read_config"]
@@ -48,23 +47,8 @@ def read_config(path: Path) -> Config:
     Raises:
         UsageError: If it cannot be read, or is not valid YAML, or holds no settings.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not a config: byte {error.start} is not text in UTF-8") from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UsageError(f"{path}, line {line}: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from error
-    if content is None:
-        raise UsageError(f"{path} is empty")
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no settings: expected lines like 'trainer:', got {str(content)[:40]!r}")
-    return Config(path, text, content)
+    text = read_text(path)
+    return Config(path, text, load_yaml(text, path))
 
 
 def config_folders() -> list[Path]:

@@ -59,8 +59,10 @@ def _print_start(command: Command) -> None:
         where = f" in {command.run}" if command.run else ""
         device = command.trainer.accelerator.name()
         print(f"{type(command.model).__name__}, {count:,} parameters, on {device}{where}")
-    if path and command.start_epoch is not None:
-        print(f"weights: {relative_to_cwd(path)}, epoch {command.start_epoch + 1}, step {command.start_step}")
+    if path:
+        epoch = command.start_epoch
+        when = f", epoch {epoch + 1}, step {command.start_step}" if epoch is not None else ""
+        print(f"weights: {relative_to_cwd(path)}{when}")
     elif not command.is_fit:
         print("weights: untrained, as asked for (--ckpt_path none)")
 
@@ -145,7 +147,8 @@ def _evaluate(command: Command) -> None:
             print(f"predictions: {relative_to_cwd(command.run.folder / 'predictions.csv')}")
         return
     score = trainer.validate if stage == "validate" else trainer.test
-    scores = score(verbose=False, **_inputs(command))[0]
+    # one dict for each of several loaders, whose names say which it is of
+    scores = dict(pair for found in score(verbose=False, **_inputs(command)) for pair in found.items())
     if not trainer.is_global_zero:
         return
     print("  ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))

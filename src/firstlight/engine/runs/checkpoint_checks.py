@@ -11,7 +11,9 @@ from firstlight.engine.documents import printable
 from firstlight.engine.runs.checkpoint_files import CheckpointFile
 from firstlight.errors import CheckpointError
 
-__all__ = ["refuse_other_shapes", "refuse_unknown_arguments", "refuse_untrained"]
+__all__ = ["refuse_other_shapes", "refuse_unknown_arguments", "refuse_untrained", "refuse_weights_alone"]
+
+TRAINING_STATE = ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks")
 
 
 def refuse_untrained(checkpoint: CheckpointFile) -> None:
@@ -24,6 +26,17 @@ def refuse_untrained(checkpoint: CheckpointFile) -> None:
         raise CheckpointError(
             f"checkpoint {checkpoint.path} was written before the first step: its weights are untrained"
         )
+
+
+def refuse_weights_alone(checkpoint: CheckpointFile) -> None:
+    """Refuse a checkpoint from which training cannot go on: without the state of optimizers, loops and callbacks.
+
+    Raises:
+        CheckpointError: If it holds nothing but weights.
+    """
+    if missing := [key for key in TRAINING_STATE if key not in checkpoint.content]:
+        what = f"holds weights alone (it has no {', '.join(missing)}): it can be tested, but training cannot go on"
+        raise CheckpointError(f"checkpoint {checkpoint.path} {what}")
 
 
 def refuse_unknown_arguments(part_class: type, arguments: Mapping[str, Any], path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import lightning
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
@@ -97,7 +98,8 @@ def _with_state_dict(checkpoint: Any, file: Path) -> dict[str, Any]:
     for name, value in weights.items():
         if isinstance(value, Tensor) and value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise CheckpointError(f"checkpoint {file}: {printable(name)} claims to be larger than the file: not loaded")
-    return {**checkpoint, "state_dict": _without_prefix(weights)}
+    written_by = {"pytorch-lightning_version": lightning.__version__}  # a Trainer asks for it, to bring it up to date
+    return written_by | checkpoint | {"state_dict": _without_prefix(weights)}
 
 
 def _without_prefix(weights: dict[str, Any]) -> dict[str, Any]:
