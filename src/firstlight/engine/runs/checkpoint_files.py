@@ -99,7 +99,7 @@ def _with_state_dict(checkpoint: Any, file: Path) -> dict[str, Any]:
         if isinstance(value, Tensor) and value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise CheckpointError(f"checkpoint {file}: {printable(name)} claims to be larger than the file: not loaded")
     written_by = {"pytorch-lightning_version": lightning.__version__}  # a Trainer asks for it, to bring it up to date
-    return written_by | checkpoint | {"state_dict": _without_prefix(weights)}
+    return {**written_by, **checkpoint, "state_dict": _without_prefix(weights)}
 
 
 def _without_prefix(weights: dict[str, Any]) -> dict[str, Any]:
