@@ -39,7 +39,7 @@ def test_mapping_is_read():
         (BOMB, f"file, line 5: more than {MAX_NODES:,} values"),
         (b" " * MAX_BYTES + b"a: 1", f"file is larger than {MAX_BYTES:,} bytes"),
         (b"a: \xff", "file is not text in UTF-8 (byte 3)"),
-        ("a: [1", "file, line 1: did not find expected ',' or ']'"),
+        ("a: [1", "file, line 1: expected ',' or ']', but got '<stream end>'"),
         ("a: !!python/object/apply:os.getcwd []", "file, line 1: could not determine a constructor"),
         ("a: 2001-99-99", "file is not valid YAML: month must be in 1..12"),
         ("", "file is empty"),

@@ -51,6 +51,7 @@ def load_yaml(text: str, path: Path, error: type[FirstlightError] = UsageError) 
             raise error(f"{path}, line {line}: {reason}")
         content = yaml.load(text, Loader)  # noqa: S506  # a safe loader
     except yaml.MarkedYAMLError as broken:
+        broken = _in_plain_words(text, broken)
         end = text.count("\n") + 1  # the mark of an unexpected end is one line below
         line = min(broken.problem_mark.line + 1, end) if broken.problem_mark else 1
         raise error(f"{path}, line {line}: {broken.problem}") from broken
@@ -117,6 +118,16 @@ def _checked(content: Any, path: Path, error: type[FirstlightError]) -> dict[str
         got = printable(str(content)[:40])
         raise error(f"{path} holds no settings: expected lines like 'trainer:', got {got!r}")
     return {str(key): value for key, value in content.items()}
+
+
+def _in_plain_words(text: str, error: yaml.MarkedYAMLError) -> yaml.MarkedYAMLError:
+    """Return what PyYAML's own parser says of a text that is not valid: more than libyaml, and the same everywhere."""
+    try:
+        for _ in yaml.parse(text, yaml.SafeLoader):
+            pass
+    except yaml.MarkedYAMLError as plainer:
+        return plainer
+    return error
 
 
 def _faults(text: str) -> Iterator[tuple[int, str]]:

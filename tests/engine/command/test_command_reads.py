@@ -1,5 +1,6 @@
 """On the way to the Trainer each config, and the checkpoint, is read once."""
 
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,8 +12,10 @@ OPENED = []
 
 
 def note(event, arguments):
-    if event == "open" and isinstance(arguments[0], str) and arguments[1] == "r":
-        OPENED.append(Path(arguments[0]).name)
+    if event == "open" and isinstance(arguments[0], str | Path):
+        path, mode, flags = arguments
+        if mode == "r" or (mode is None and not flags & (os.O_WRONLY | os.O_RDWR)):  # os.open has no mode
+            OPENED.append(Path(path).name)
 
 
 sys.addaudithook(note)  # for good: a hook cannot be taken back

@@ -110,7 +110,7 @@ def test_number_out_of_range_is_answered_with_the_range(complaint):
 
 def test_binary_file_is_no_config(complaint):
     Path("my.yaml").write_bytes(b"\xd9\x00\xff")
-    assert complaint("fit", "-c", "my.yaml") == (2, "my.yaml is not a config: byte 0 is not text in UTF-8")
+    assert complaint("fit", "-c", "my.yaml") == (2, "my.yaml is not text in UTF-8 (byte 0)")
 
 
 def test_folder_is_no_config(complaint):

@@ -137,7 +137,7 @@ def test_run_on_a_disk_without_locks_counts_as_not_locked(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", ", line 1: did not find"), (None, " cannot be read: No such file")]
+    ("text", "message"), [("a: [", ", line 1: expected the node content"), (None, " cannot be read: No such file")]
 )
 def test_config_that_cannot_be_read_is_named(text, message):
     run = make("mlp", seconds=1)

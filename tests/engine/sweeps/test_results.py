@@ -20,6 +20,7 @@ FOLDER = Path("lightning_logs/mine")
 @pytest.fixture
 def study():
     """Return a study of four trials without an end."""
+    FOLDER.mkdir(parents=True)  # where its workers write their log
     storage = open_storage("sweep.journal")
     plan = Plan({"lr": FloatDistribution(0.1, 1.0)}, [{}], 4)
     yield Study(storage, "mine", plan, {"monitor": "loss/val", "mode": "min", "seed": 0, "settings": {}})
