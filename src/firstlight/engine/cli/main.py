@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import NoReturn
 
-from firstlight import __version__
 from firstlight.engine.cli.commands import STAGES
 from firstlight.engine.cli.help import help_asked, overview, short_help
 from firstlight.engine.documents import printable
@@ -77,7 +76,10 @@ def _dispatch(command: str, words: list[str]) -> None:
     if command in ("-h", "--help", "help"):
         print(overview(), end="")
     elif command in ("-V", "--version"):
-        print(f"firstlight {__version__}" if program() == "firstlight" else f"{program()} (firstlight {__version__})")
+        from importlib.metadata import version  # noqa: PLC0415  # slow to import, and no other command needs it
+
+        own = f"firstlight {version('firstlight')}"
+        print(own if program() == "firstlight" else f"{program()} ({own})")
     elif command not in FUNCTIONS:
         raise UsageError(f"no command {command!r}{suggestion(command, FUNCTIONS, 'commands')}")
     elif command in STAGES and help_asked(words) == "short":

@@ -22,7 +22,7 @@ def reproduce(words: list[str]) -> None:
     add_root_flag(parser)
     options = parser.parse_args(words)
     old = find_run(options.root, options.run)
-    before = receipts.read(old)
+    before = {"scores": {}, "versions": {}} | receipts.read(old)
     if before.get("status") != "finished":
         how = f"{program()} fit --resume {old.name}"
         raise UsageError(f"{old} did not finish ({receipts.status(old)}); to resume it: {how}")

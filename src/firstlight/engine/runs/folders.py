@@ -38,15 +38,7 @@ __all__ = [
 LOGS = "lightning_logs"
 BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
-RECEIPT = {
-    "commands": list,
-    "versions": dict,
-    "status": str,
-    "start": str,
-    "host": str,
-    "scores": dict,
-    "best": dict,
-}
+RECEIPT = {"commands": list, "versions": dict, "scores": dict, "best": dict, "status": str, "start": str, "host": str}
 """Types of the fields of a receipt that are read again."""
 
 
