@@ -117,7 +117,7 @@ def tiny(config, images="fashion"):
     """Return the flags that train a config on next to nothing: three epochs of five to eight steps, three at a time."""
     content = yaml.safe_load(find_config(config).read_text())
     data = content["data"]["class_path"]
-    flags = ["fit", "--config", config, "--trainer.max_epochs=3", "--trainer.accelerator=cpu", *SMALL[data]]
+    flags = ["fit", "--config", config, "--trainer.max_epochs=3", "--trainer.accelerator=cpu", *SMALL.get(data, ())]
     flags.append("--updates_per_batch=3")
     if data == "FashionMNIST":
         flags.append(f"--data.root={images}")
