@@ -52,4 +52,4 @@ def test_guesses_are_the_most_probable_classes(images, quick_trainer):
     torch.testing.assert_close(probability, expected.max(dim=1).values.detach())
     assert torch.equal(guess, expected.argmax(dim=1))
     assert moment.title("mistakes") == "MLP: mistakes\nepoch 1"
-    assert moment.names() == list(FashionMNIST.classes)
+    assert moment.class_names() == list(FashionMNIST.classes)
