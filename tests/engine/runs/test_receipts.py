@@ -19,7 +19,7 @@ def run():
 def test_receipt_says_what_was_run_and_how_it_ended(run):
     with lock_run(run):
         receipts.start(run, ["firstlight", "fit", "-c", "mlp"], seed=3, device="cpu")
-        assert receipts.status(run) == "running"
+        assert receipts.status(run, run.read_receipt()) == "running"
     receipts.end(run, "finished", {"loss/val": 0.5}, step=20, epochs=2, best={"name": "loss/val", "score": 0.5})
     receipt = json.loads((run.folder / "run.json").read_text())
     assert receipt["commands"] == [["firstlight", "fit", "-c", "mlp"]]
@@ -40,23 +40,23 @@ def test_receipt_says_what_was_run_and_how_it_ended(run):
 def test_receipt_of_a_resumed_run_keeps_its_start_and_adds_a_command(run):
     for words in (["firstlight", "fit"], ["firstlight", "fit", "--resume"]):
         receipts.start(run, words, seed=0, device="cpu")
-        first = receipts.read(run)["start"]
-    assert [words[-1] for words in receipts.read(run)["commands"]] == ["fit", "--resume"]
-    assert receipts.read(run)["start"] == first
+        first = run.read_receipt()["start"]
+    assert [words[-1] for words in run.read_receipt()["commands"]] == ["fit", "--resume"]
+    assert run.read_receipt()["start"] == first
 
 
 def test_running_run_without_a_lock_was_killed(run):
     receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
-    assert receipts.status(run) == "killed"
+    assert receipts.status(run, run.read_receipt()) == "killed"
     receipts.update(run, host="elsewhere")  # whose locks are not seen here
-    assert receipts.status(run) == "running"
+    assert receipts.status(run, run.read_receipt()) == "running"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\xff"])
 def test_damaged_receipt_is_empty(run, text):
     (run.folder / "run.json").write_text(text, encoding="latin-1")
-    assert receipts.read(run) == {}
-    assert receipts.status(run) == "unknown"
+    assert run.read_receipt() == {}
+    assert receipts.status(run, run.read_receipt()) == "unknown"
 
 
 def test_receipt_is_written_atomically(run, monkeypatch):
@@ -68,7 +68,7 @@ def test_receipt_is_written_atomically(run, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"run\.json"):
         receipts.update(run, status="finished")
-    assert receipts.read(run) == {"status": "running"}
+    assert run.read_receipt() == {"status": "running"}
 
 
 def test_receipt_names_the_commit_and_whether_files_differ(run):
@@ -78,7 +78,7 @@ def test_receipt_names_the_commit_and_whether_files_differ(run):
         subprocess.run([*git, *words], check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
-    assert receipts.read(run)["git"] == {"commit": commit, "dirty": False}
+    assert run.read_receipt()["git"] == {"commit": commit, "dirty": False}
     Path("file").write_text("new")
     receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
-    assert receipts.read(run)["git"] == {"commit": commit, "dirty": True}
+    assert run.read_receipt()["git"] == {"commit": commit, "dirty": True}

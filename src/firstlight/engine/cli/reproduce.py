@@ -22,14 +22,14 @@ def reproduce(words: list[str]) -> None:
     add_root_flag(parser)
     options = parser.parse_args(words)
     old = find_run(options.root, options.run)
-    before = {"scores": {}, "versions": {}} | receipts.read(old)
+    before = {"scores": {}, "versions": {}} | old.read_receipt()
     if before.get("status") != "finished":
         how = f"{program()} fit --resume {old.name}"
-        raise UsageError(f"{old} did not finish ({receipts.status(old)}); to resume it: {how}")
+        raise UsageError(f"{old} did not finish ({receipts.status(old, before)}); to resume it: {how}")
     root = old.folder.parents[2]
     flags = ["--config", str(old.config), "--name", old.folder.parent.name, "--trainer.default_root_dir", str(root)]
     new = run("fit", flags)
-    after = receipts.read(new) if new else {}
+    after = new.read_receipt() if new else {}
     keys = sorted({*before["scores"], *after.get("scores", {})})
     scores = [(key, before["scores"].get(key), after.get("scores", {}).get(key)) for key in keys]
     different = [f"{key}: {was!r}, now {now!r}" for key, was, now in scores if was != now]

@@ -45,11 +45,11 @@ def runs(words: list[str]) -> None:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    receipt = receipts.read(run)
+    receipt = run.read_receipt()
     best = receipt.get("best") or {}
     return {
         "run": run.name,
-        "status": receipts.status(run),
+        "status": receipts.status(run, receipt),
         "epochs": receipt.get("epochs"),
         "score": best.get("name"),
         "best": best.get("score"),
@@ -72,6 +72,6 @@ def _print_difference(first: Run, second: Run, *, as_json: bool) -> None:
 
 def _contents(run: Run) -> dict[str, Any]:
     """Return a run's settings and scores."""
-    receipt = receipts.read(run)
+    receipt = run.read_receipt()
     results = {"scores": receipt.get("scores"), "best": receipt.get("best"), "steps": receipt.get("step")}
     return run.read_config() | results

@@ -88,7 +88,7 @@ def _fit(command: Command) -> None:
 
 def _train(command: Command, folder: Run | None) -> None:
     trainer = command.trainer
-    before = receipts.read(folder) if folder else {}
+    before = folder.read_receipt() if folder else {}
     status: receipts.Ending = "failed"
     if folder:
         receipts.start(folder, command.argv, command.config.seed_everything, trainer.accelerator.name())

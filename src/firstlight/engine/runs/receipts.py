@@ -15,7 +15,7 @@ from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.code_version import commit_of_cwd
 from firstlight.engine.runs.folders import Run, is_run_locked, list_runs
 
-__all__ = ["Ending", "Status", "find_run_of_job", "read", "status", "update"]
+__all__ = ["Ending", "Status", "find_run_of_job", "status", "update"]
 
 Ending = Literal["finished", "stopped", "pruned", "failed"]
 """How a run ends: at its last epoch, by a signal, by the sweep it belongs to, or by an error."""
@@ -23,14 +23,11 @@ Status = Ending | Literal["running", "killed", "unknown"]
 """Killed: the receipt says running, but no process trains the run. Unknown: there is no receipt."""
 
 
-def read(run: Run) -> dict[str, Any]:
-    """Return a run's receipt without the fields that are not what a receipt has; an empty one if it is damaged."""
-    return run.read_receipt()
-
-
 def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
     """Return the latest run with a name that a SLURM job started, if it has a checkpoint to resume from."""
-    started = [run for run in list_runs(root, name) if job and read(run).get("job") == job and run.last.is_file()]
+    started = [
+        run for run in list_runs(root, name) if job and run.read_receipt().get("job") == job and run.last.is_file()
+    ]
     return started[-1] if started else None
 
 
@@ -40,7 +37,7 @@ def start(run: Run, command: list[str], seed: int, device: str) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    receipt = read(run)
+    receipt = run.read_receipt()
     update(
         run,
         commands=[*receipt.get("commands", []), command],
@@ -84,13 +81,17 @@ def update(run: Run, **fields: Any) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    text = json.dumps({**read(run), **fields}, indent=2) + "\n"
+    text = json.dumps({**run.read_receipt(), **fields}, indent=2) + "\n"
     write_atomically(run.folder / "run.json", text.encode())
 
 
-def status(run: Run) -> Status:
-    """Return whether a run is running, or how it ended."""
-    receipt = read(run)
+def status(run: Run, receipt: Mapping[str, Any]) -> Status:
+    """Return whether a run is running, or how it ended.
+
+    Args:
+        run: The run.
+        receipt: Its receipt.
+    """
     found: Status = receipt.get("status", "unknown")
     if found not in (*get_args(Ending), "running"):
         return "unknown"

@@ -100,9 +100,10 @@ class Worker:
         flags = [*self.flags, *to_flags({**trial.params, **self.study.plan.repeats[number]})]
         run = self._earlier_run(trial, number, flags)
         if run:
-            status, best = receipts.status(run), receipts.read(run).get("best") or {}
+            receipt = run.read_receipt()
+            status = receipts.status(run, receipt)
             if status in ("finished", "pruned"):
-                return status, best.get("score")
+                return status, receipt.get("best", {}).get("score")
             if status == "stopped" and run.last.is_file():
                 flags = ["--resume", str(run.folder)]
             elif not is_run_locked(run):
@@ -120,7 +121,7 @@ class Worker:
         """Return the run that an earlier worker started for this trial with the same flags, if there is one."""
         name = trial.user_attrs.get("runs", {}).get(str(number))
         run = Run(self.logs / name) if name else None
-        commands = receipts.read(run).get("commands", []) if run else []
+        commands = run.read_receipt().get("commands", []) if run else []
         # on the disk of another machine, a folder with this name may belong to another trial
         return run if [words[2:] for words in commands[:1]] == [flags] else None
 
