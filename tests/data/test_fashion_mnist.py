@@ -248,6 +248,25 @@ def test_a_server_that_does_not_answer_is_given_up(monkeypatch, tmp_path):
             FashionMNIST(str(tmp_path)).prepare_data()
 
 
+def test_a_server_that_stops_in_the_middle_is_given_up(monkeypatch, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+            connections.append(connection)  # which keeps it open
+
+        connections = []
+        threading.Thread(target=answer, daemon=True).start()
+        monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [f"http://127.0.0.1:{server.getsockname()[1]}/"])
+        monkeypatch.setattr(fashion_mnist, "DOWNLOAD_TIMEOUT", 0.3)
+        with pytest.raises(DataError, match=r"could not be downloaded: .*timed out"):
+            FashionMNIST(str(tmp_path)).prepare_data()
+        for connection in connections:
+            connection.close()
+    assert list(tmp_path.iterdir()) == []
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass

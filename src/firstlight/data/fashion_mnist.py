@@ -21,7 +21,7 @@ __all__ = ["FashionMNIST"]
 
 TRAIN = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-DOWNLOAD_TIMEOUT = 20.0  # seconds
+DOWNLOAD_TIMEOUT = 20.0  # seconds without a byte
 
 
 class FashionMNIST(InMemory):
@@ -79,10 +79,13 @@ class FashionMNIST(InMemory):
         created = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # torchvision would wait without end for a server that does not answer
-            address = f"{datasets.FashionMNIST.mirrors[0]}{TRAIN[0]}.gz"
-            urlopen(address, timeout=DOWNLOAD_TIMEOUT).close()  # noqa: S310  # it is torchvision's
-            datasets.FashionMNIST(self.root, download=True)
+            for file, _ in datasets.FashionMNIST.resources:
+                # torchvision would wait without end for a server that does not answer, or stops in the middle
+                address = datasets.FashionMNIST.mirrors[0] + file
+                with urlopen(address, timeout=DOWNLOAD_TIMEOUT) as answer:  # noqa: S310  # it is torchvision's
+                    content = answer.read()
+                (self.folder / file).write_bytes(content)
+            datasets.FashionMNIST(self.root, download=True)  # compares checksums, and unpacks
         except (RuntimeError, OSError) as error:
             for folder in created:
                 with contextlib.suppress(OSError):
