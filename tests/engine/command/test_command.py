@@ -111,3 +111,11 @@ def test_bf16_preset_computes_with_bfloat16(on_images):
 def test_deterministic_preset_refuses_what_is_not(on_images):
     on_images("deterministic", "--trainer.max_epochs=1")
     assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_run_finds_its_data_again_without_the_environment_that_it_was_started_in(did, fashion_root, monkeypatch):
+    monkeypatch.setenv("FIRSTLIGHT_DATA", str(fashion_root))
+    did("fit", "--config", "softmax_regression", "--config", "presets/limit", "--data.batch_size=10")
+    monkeypatch.delenv("FIRSTLIGHT_DATA")
+    assert config("softmax_regression/version_0")["data"]["init_args"]["root"] == str(fashion_root)
+    assert "accuracy/test" in did("test")

@@ -113,7 +113,17 @@ class Command:
         self.model: LightningModule = self.built.model
         self.data = self.built.data
         self.checkpoints: Checkpoints = self.built.checkpoint
+        for part in ("model", "data"):
+            self._record_resolved(part)
         set_optimizer(self.model, self.built.optimizer, self.built.lr_scheduler)
+
+    def _record_resolved(self, part: str) -> None:
+        """Write into the config what a class made of an argument that was null, such as a path in the environment."""
+        arguments: dict[str, Any] = (self.config[part] or {}).get("init_args") or {}
+        hparams = getattr(self.built[part], "hparams", {})
+        for name in hparams:
+            if name in arguments and arguments[name] is None:
+                arguments[name] = hparams[name]
 
     def build(self, **changes: Any) -> None:
         """Build all that is needed to run.
