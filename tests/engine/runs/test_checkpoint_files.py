@@ -105,6 +105,11 @@ def test_compressed_archive_is_refused_before_it_is_expanded(good):
         load_checkpoint("bad.ckpt")
 
 
+def test_view_that_repeats_its_values_is_read():
+    torch.save({"state_dict": {"mask": torch.zeros(1).expand(1000, 1000)}}, "good.ckpt")
+    assert load_checkpoint("good.ckpt")["state_dict"]["mask"].shape == (1000, 1000)
+
+
 def test_tensor_that_claims_to_be_larger_than_its_storage_is_refused():
     torch.save({"state_dict": {"weight": torch.zeros(1).expand(10**12)}}, "bad.ckpt")
     with pytest.raises(CheckpointError, match=r"weight claims to be larger than the file"):
