@@ -26,6 +26,8 @@ def reproduce(words: list[str]) -> None:
     if before.get("status") != "finished":
         how = f"{program()} fit --resume {old.name}"
         raise UsageError(f"{old} did not finish ({receipts.status(old, before)}); to resume it: {how}")
+    if not before["scores"]:
+        raise UsageError(f"{old} has no scores in its receipt: there is nothing to compare with")
     root = old.folder.parents[2]
     flags = ["--config", str(old.config), "--name", old.folder.parent.name, "--trainer.default_root_dir", str(root)]
     new = run("fit", flags)
