@@ -25,10 +25,10 @@ Status = Ending | Literal["running", "killed", "unknown"]
 
 def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
     """Return the latest run with a name that a SLURM job started, if it has a checkpoint to resume from."""
-    started = [
-        run for run in list_runs(root, name) if job and run.read_receipt().get("job") == job and run.last.is_file()
-    ]
-    return started[-1] if started else None
+    if job is None:
+        return None
+    runs = reversed(list_runs(root, name))
+    return next((run for run in runs if run.read_receipt().get("job") == job and run.last.is_file()), None)
 
 
 def start(run: Run, command: list[str], seed: int, device: str) -> None:
