@@ -20,7 +20,7 @@ def test_packages_are_those_of_the_variable_or_else_of_entry_points(monkeypatch)
 
 
 def test_class_of_firstlight_is_found():
-    assert packages.find_class("firstlight.models.mlp.MLP", LightningModule, "x.ckpt") is MLP
+    assert packages.import_class("firstlight.models.mlp.MLP", LightningModule, "x.ckpt") is MLP
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_class_of_firstlight_is_found():
 def test_class_that_cannot_be_had_is_named_with_its_file(name, said, monkeypatch):
     monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "")
     with pytest.raises(CheckpointError, match="is of the class") as caught:
-        packages.find_class(name, LightningModule, "x.ckpt")
+        packages.import_class(name, LightningModule, "x.ckpt")
     assert said in str(caught.value)
 
 

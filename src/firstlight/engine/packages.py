@@ -10,7 +10,7 @@ from typing import TypeVar
 from firstlight.engine.program import PACKAGES
 from firstlight.errors import CheckpointError, FirstlightError, suggestion
 
-__all__ = ["added_packages", "find_class", "require"]
+__all__ = ["added_packages", "import_class", "require"]
 
 Kind = TypeVar("Kind")
 
@@ -26,7 +26,7 @@ def added_packages() -> set[str]:
     return {entry.value for entry in entry_points(group="firstlight.packages")}
 
 
-def find_class(name: str, base: type[Kind], file: str) -> type[Kind]:
+def import_class(name: str, base: type[Kind], file: str) -> type[Kind]:
     """Return the class that a file names: of firstlight, of an added package, or of a module already imported.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from firstlight.engine.packages import find_class
+from firstlight.engine.packages import import_class
 from firstlight.engine.runs.checkpoint_checks import refuse_other_shapes, refuse_unknown_arguments, refuse_untrained
 from firstlight.engine.runs.checkpoint_files import CheckpointFile, load_checkpoint, newest_valid_checkpoint
 from firstlight.engine.runs.folders import (
@@ -142,7 +142,7 @@ def _class_and_arguments(part: str, content: Mapping[str, Any], written: Mapping
 def _build(part: str, base: type[Part], config: Mapping[str, Any], checkpoint: CheckpointFile) -> Part:
     """Build the model or the data module, with its state from the checkpoint."""
     class_path, arguments = config[part]["class_path"], config[part]["init_args"]
-    part_class = find_class(class_path, base, f"{part} of checkpoint {checkpoint.path}")
+    part_class = import_class(class_path, base, f"{part} of checkpoint {checkpoint.path}")
     refuse_unknown_arguments(part_class, arguments, checkpoint.path)
     if part == "model":
         refuse_other_shapes(part_class, arguments, checkpoint)
