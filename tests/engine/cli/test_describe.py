@@ -73,3 +73,8 @@ def test_nothing_is_trained_or_written(did):
     out = did("describe", "linear_regression_sine")
     assert "epoch" not in out
     assert not list(Path().iterdir())
+
+
+def test_argument_takes_one_line_however_long_its_docstring(did):
+    (line,) = (line for line in did("describe", "mlp").splitlines() if line.startswith("--model.init_std"))
+    assert line.endswith("biases start from; null keeps PyTorch's own initialization.")

@@ -92,7 +92,7 @@ def _print_parameters(model: LightningModule) -> None:
 
 def _print_arguments(model: LightningModule, given: Mapping[str, Any]) -> None:
     described = docstring_parser.parse(type(model).__doc__ or "").params
-    descriptions = {param.arg_name: _without_markup(param.description) for param in described}
+    descriptions = {param.arg_name: " ".join(_without_markup(param.description).split()) for param in described}
     rows = []
     for name, parameter in inspect.signature(type(model)).parameters.items():
         default = "" if parameter.default is parameter.empty else json.dumps(parameter.default, default=str)
