@@ -165,7 +165,7 @@ def test_the_best_model_has_the_least_loss_or_the_highest_accuracy():
         (NeuralNetwork, 0.1),
     ],
 )
-def test_the_documented_step_size_is_the_default(model_class, lr):
+def test_the_documented_learning_rate_is_the_default(model_class, lr):
     (group,) = model_class().configure_optimizers().param_groups
     assert group["lr"] == lr
 

@@ -27,7 +27,7 @@ CASES = {
     ),
     "double precision": (["mlp", "--checkpoint.every_n_steps=3", "--trainer.precision=64-true"], [8]),
     "a number of steps": (["linear_regression", "--checkpoint.every_n_steps=3", "--trainer.max_steps=20"], [8, 13]),
-    "step size that falls with the score": (
+    "learning rate that falls with the score": (
         [
             "mlp",
             "--checkpoint.every_n_steps=2",

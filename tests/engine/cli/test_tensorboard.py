@@ -35,7 +35,7 @@ def test_more_or_less_is_drawn_if_that_is_asked_for(did):
     assert {*tags("lightning_logs/bare/version_0")} == {"scalars", "tensors"}
 
 
-def test_row_of_a_resumed_run_has_the_step_size_that_was_typed_last(did):
+def test_row_of_a_resumed_run_has_the_learning_rate_that_was_typed_last(did):
     did("fit", *SMALL, "--trainer.max_epochs=1")
     did("fit", "--resume", "--trainer.max_epochs=2", "--model.lr=2e-6")
     assert learning_rate() == 2e-6

@@ -145,7 +145,7 @@ def test_mixed_precision_is_that_of_an_autocast_loop_by_hand(started, fit):
 
 
 class StepSizes(Callback):
-    """Keep the step size of every update, from within the optimizer: a hook would have them taken one at a time."""
+    """Keep the learning rate of every update, from within the optimizer: a hook would have them taken one at a time."""
 
     def __init__(self):
         self.seen = []
@@ -168,7 +168,7 @@ SCHEDULES = {
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_step_size_of_every_update_is_the_schedule_s(schedule, started, fit):
+def test_learning_rate_of_every_update_is_the_schedule_s(schedule, started, fit):
     model, data = started
     make, how, factor = SCHEDULES[schedule]
     optimizer = model.configure_optimizers()

@@ -75,7 +75,7 @@ def test_schedule_beside_the_model_s_own_is_refused():
         model.configure_optimizers()
 
 
-def test_schedule_changes_the_step_size_of_the_model_s_own_optimizer(did):
+def test_schedule_changes_the_learning_rate_of_the_model_s_own_optimizer(did):
     did("fit", *SMALL, *HALVE, "--trainer.max_epochs=1")
     (state,) = load_checkpoint("lightning_logs/autograd_cubic/version_0/checkpoints/last.ckpt")["optimizer_states"]
     assert state["param_groups"][0]["lr"] == pytest.approx(1e-6 / 2)

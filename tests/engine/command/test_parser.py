@@ -32,10 +32,10 @@ def test_seed_may_be_drawn():
     assert all(type(seed) is int for seed in seeds)
 
 
-def test_step_size_that_nothing_reads_is_refused(complaint):
+def test_learning_rate_that_nothing_reads_is_refused(complaint):
     assert complaint("fit", "-c", "linear_regression_sine", "--model.lr=0.1") == (
         2,
-        "model.lr has no effect beside an optimizer of its own step size: set --optimizer.lr",
+        "model.lr has no effect beside an optimizer of its own learning rate: set --optimizer.lr",
     )
 
 

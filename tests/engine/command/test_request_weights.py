@@ -81,7 +81,7 @@ def test_shape_of_a_network_is_read_from_its_run(did, fashion_root):
     did("test", "--ckpt_path", checkpoint("last", "mlp/version_0"))
 
 
-def test_typed_step_size_goes_over_that_of_a_checkpoint(did):
+def test_typed_learning_rate_goes_over_that_of_a_checkpoint(did):
     did("fit", *SMALL, "--trainer.max_epochs=1")
     did("fit", *SMALL, "--trainer.max_epochs=2", "--ckpt_path", checkpoint("last"), "--model.lr=0.9e-6")
     assert groups("autograd_cubic/version_1")["lr"] == 0.9e-6
@@ -90,7 +90,7 @@ def test_typed_step_size_goes_over_that_of_a_checkpoint(did):
     assert groups()["lr"] == 0.8e-6
 
 
-def test_step_size_that_was_not_typed_stays_that_of_the_checkpoint(did):
+def test_learning_rate_that_was_not_typed_stays_that_of_the_checkpoint(did):
     did("fit", *SMALL, "--trainer.max_epochs=1", "--model.lr=2e-6")
     did("fit", "--ckpt_path", checkpoint("last"), "--trainer.max_epochs=2", "--name", "more")
     assert groups("more/version_0")["lr"] == 2e-6
@@ -98,7 +98,7 @@ def test_step_size_that_was_not_typed_stays_that_of_the_checkpoint(did):
     assert groups()["lr"] == 2e-6
 
 
-def test_typed_step_size_changes_a_schedule_in_proportion(did):
+def test_typed_learning_rate_changes_a_schedule_in_proportion(did):
     halved = ("--optimizer=SGD", "--optimizer.lr=1e-6", "--lr_scheduler=StepLR", "--lr_scheduler.step_size=1")
     did("fit", *SMALL, *halved, "--lr_scheduler.gamma=0.5", "--trainer.max_epochs=2")
     assert groups()["lr"] == pytest.approx(1e-6 / 4)

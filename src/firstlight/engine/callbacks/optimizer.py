@@ -16,8 +16,8 @@ KEY = "optimizer_settings"
 class TypedOptimizer(Callback):
     """Apply the optimizer settings of a resumed run where they differ from those in its checkpoint.
 
-    Restoring an optimizer's state restores its old step size as well. This callback saves in every checkpoint
-    the settings that the optimizers were built with, and applies new ones where they differ. A step size that a
+    Restoring an optimizer's state restores its old learning rate as well. This callback saves in every checkpoint
+    the settings that the optimizers were built with, and applies new ones where they differ. A learning rate that a
     schedule has changed since is scaled by the same factor.
 
     Raises:
@@ -122,7 +122,7 @@ class PlateauSchedules(Callback):
 
 
 def _apply(group: dict[str, Any], name: str, new: Any, old: Any) -> None:
-    """Change a setting of a parameter group; a step size is scaled, for a schedule may have changed it."""
+    """Change a setting of a parameter group; a learning rate is scaled, for a schedule may have changed it."""
     if name != "lr":
         group[name] = new
         return

@@ -63,7 +63,7 @@ def _add_run_arguments(parser: LightningArgumentParser) -> None:
         type=Literal["none", "few", "all"],
         default="few",
         help="fit: what TensorBoard shows besides curves: pictures of what was learned; or also the model's graph, "
-        "its step size, and histograms of weights and gradients.",
+        "its learning rate, and histograms of weights and gradients.",
     )
     parser.add_class_arguments(Checkpoints, "checkpoint", skip={"folder", "signals"})
 
@@ -92,7 +92,7 @@ def parse(
     if config.seed_everything is True:
         config.seed_everything = secrets.randbelow(2**32)
     if config.optimizer and "model.lr" in request.typed:
-        raise UsageError("model.lr has no effect beside an optimizer of its own step size: set --optimizer.lr")
+        raise UsageError("model.lr has no effect beside an optimizer of its own learning rate: set --optimizer.lr")
     return config
 
 
