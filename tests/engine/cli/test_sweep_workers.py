@@ -62,6 +62,15 @@ class Odd(LinearRegression):
                 time.sleep(0.001)
 """
 
+LOADS = """
+from torch.utils.data import DataLoader, TensorDataset
+from firstlight import Houses
+
+class Loads(Houses):
+    def train_dataloader(self):
+        return DataLoader(TensorDataset(*(part.float() for part in self.train)), 20, num_workers=1)
+"""
+
 
 def table(folder, name=FOLDER):
     return list(csv.DictReader((folder / name / "sweep.csv").read_text().splitlines()))
@@ -118,6 +127,17 @@ def test_dead_run_does_not_end_the_sweep_and_a_dead_worker_loses_only_its_trial(
         assert len(receipt["commands"]) == (2 if what == "Ctrl-C" else 1)  # it was resumed in its own folder
     assert len(folders(tmp_path)) == 5
     assert not [path for path in (tmp_path / FOLDER).iterdir() if re.fullmatch(r"\.sweep\.journal\.\w{8}", path.name)]
+
+
+@pytest.mark.slow
+def test_trials_may_load_data_in_processes_of_their_own(tmp_path):
+    (tmp_path / "loads.py").write_text(LOADS)
+    (tmp_path / "mine.yaml").write_text(f"trials: 2\n{RANGE}")
+    paths = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    how = {"PYTHONPATH": paths, "FIRSTLIGHT_PACKAGES": "loads"}
+    ended = firstlight(tmp_path, *SWEEP, "--data=Loads", real=True, **how)
+    assert ended.status == 0, ended.text
+    assert [row["status"] for row in table(tmp_path)] == ["finished"] * 2
 
 
 @pytest.mark.slow

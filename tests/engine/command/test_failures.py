@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.demos.boring_classes import BoringModel
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, IterableDataset
 
-from firstlight.engine.command.failures import explain_failure
+from firstlight.engine.command.failures import explain_failure, first_failure
 
 
 def torch_says(complaint):
@@ -44,6 +46,17 @@ def test_weights_of_another_shape_are_a_matter_of_the_checkpoint():
 def test_any_other_error_is_left_alone():
     assert explain_failure(RuntimeError("boom"), None) is None
     assert explain_failure(KeyboardInterrupt(), None) is None
+
+
+def test_error_of_a_loader_is_not_hidden_by_the_end_of_the_trainer(quick_trainer):
+    class Shards(IterableDataset):
+        def __iter__(self):
+            raise ValueError("shard 7 cannot be opened")
+
+    with pytest.raises(RuntimeError) as caught:
+        quick_trainer(max_epochs=1).fit(BoringModel(), DataLoader(Shards()))
+    assert str(first_failure(caught.value)) == "shard 7 cannot be opened"
+    assert first_failure(failure := KeyError("x")) is failure
 
 
 def test_checkpoint_of_another_shape_is_refused_by_name(did, complaint):

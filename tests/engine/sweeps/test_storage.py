@@ -8,8 +8,6 @@ import pytest
 
 pytest.importorskip("optuna", reason="optuna is the extra sweep")
 
-from optuna.study import StudyDirection
-
 from firstlight.engine.sweeps import storage
 from firstlight.engine.sweeps.storage import open_storage
 from firstlight.errors import FirstlightError, UsageError
@@ -63,23 +61,6 @@ def test_worker_of_another_machine_is_dead_without_heartbeat_if_its_lock_is_not_
     assert not here.is_worker_alive(worker)
     assert not there._worker_file.exists()
     there.heartbeat()  # it was alive, and goes on
-
-
-def test_incomplete_line_is_dropped_from_a_journal(join):
-    join().optuna_storage.create_new_study([StudyDirection.MINIMIZE], "mine")
-    complete = Path("sweep.journal").read_bytes()
-    with Path("sweep.journal").open("a") as file:
-        file.write('{"op_code": 6, "wor')  # as a full disk leaves it
-    assert join().optuna_storage.get_study_id_from_name("mine") == 0
-    assert Path("sweep.journal").read_bytes() == complete
-
-
-@pytest.mark.slow
-def test_lock_of_a_worker_that_dies_while_it_writes_is_broken(join, monkeypatch):
-    monkeypatch.setattr(storage, "GRACE_PERIOD", 3)
-    killed = join()
-    killed.optuna_storage._backend._lock.acquire()
-    assert join().optuna_storage.get_all_studies() == []
 
 
 def test_disk_without_file_locks_is_refused_with_another_way(monkeypatch):

@@ -26,7 +26,7 @@ from firstlight.engine.callbacks import (
     progress_bar,
     tensorboard_callbacks,
 )
-from firstlight.engine.command.failures import explain_failure
+from firstlight.engine.command.failures import explain_failure, first_failure
 from firstlight.engine.command.optimizers import set_optimizer
 from firstlight.engine.command.parser import instantiate, make_parser, parse
 from firstlight.engine.command.request import Request
@@ -66,8 +66,11 @@ def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> 
     except BaseException as error:
         if command and command.run and command.run != request.run:
             folders.discard_unused_folder(command.run)
-        if mended := explain_failure(error, request.checkpoint):
-            raise mended from error
+        failure = first_failure(error)
+        if mended := explain_failure(failure, request.checkpoint):
+            raise mended from failure
+        if failure is not error:
+            raise failure from None
         raise
 
 

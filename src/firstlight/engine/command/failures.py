@@ -11,7 +11,7 @@ from firstlight.engine.command.configs import PACKAGE
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError
 
-__all__ = ["explain_failure", "not_logged", "own_line", "too_few_steps"]
+__all__ = ["explain_failure", "first_failure", "not_logged", "own_line", "too_few_steps"]
 
 SPLITS = ("train", "val", "test")
 SIZES = "set sizes in --model or --data"
@@ -26,6 +26,12 @@ MISMATCHES = {
     "have the same dtype": "inputs need a floating-point type, as weights have",
 }
 """What torch says where model and data do not fit, and what to do."""
+
+
+def first_failure(error: BaseException) -> BaseException:
+    """Return the error to report: after one in a loader's ``__iter__``, Lightning's teardown raises another."""
+    hides = str(error).startswith("Please call `iter(combined_loader)` first")
+    return error.__context__ if hides and error.__context__ else error
 
 
 def explain_failure(error: BaseException, checkpoint: Path | None) -> FirstlightError | None:

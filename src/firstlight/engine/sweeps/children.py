@@ -24,6 +24,8 @@ TASKS = "firstlight.engine.sweeps.fits"
 CONTEXT = multiprocessing.get_context("forkserver")
 IDLE = 2.0
 """Seconds that a parent waits for a message of a child before it does something else."""
+EXIT_TIME = 10.0
+"""Seconds that a process may take to exit once its task has returned."""
 
 
 def warm_up() -> None:
@@ -34,7 +36,7 @@ def warm_up() -> None:
 
 
 class Child:
-    """A process that runs a task.
+    """A process that runs a task, and may have processes of its own, such as those that load data.
 
     Args:
         task: A function in ``firstlight.engine.sweeps.fits``, by name; it gets a connection to this process first.
@@ -44,12 +46,12 @@ class Child:
 
     def __init__(self, task: str, *arguments: Any, log: Path) -> None:
         self.connection, theirs = CONTEXT.Pipe()
-        self._process = CONTEXT.Process(target=_begin, args=(theirs, task, arguments, log), daemon=True)
+        self._process = CONTEXT.Process(target=_begin, args=(theirs, task, arguments, log))
         self._process.start()
         theirs.close()
 
     def wait(self, answer: Callable[[Any], Any], idle: Callable[[], None]) -> Any:
-        """Wait for the end of the process, and return what its task returned.
+        """Wait for the end of the task, and return what it returned; the process has ended then, whatever happens.
 
         Args:
             answer: Called with each message of the task; its result is sent back.
@@ -58,12 +60,19 @@ class Child:
         Raises:
             FirstlightError: If the task raised any exception, or the process was killed.
         """
+        try:
+            result = self._result(answer, idle)
+            self._process.join(EXIT_TIME)
+            return result
+        finally:
+            self.kill()
+            self._process.join()
+
+    def _result(self, answer: Callable[[Any], Any], idle: Callable[[], None]) -> Any:
         for kind, *content in self._messages(idle):
             if kind == "result":
-                self._process.join()
                 return content[0]
             if kind == "error":
-                self._process.join()
                 message, status = content
                 raise (UsageError if status == UsageError.exit_status else FirstlightError)(message)
             reply = answer((kind, *content))
@@ -80,15 +89,27 @@ class Child:
             if self._process.pid and self._process.exitcode is None:
                 os.kill(self._process.pid, number)
 
+    def kill(self) -> None:
+        """Kill the process and those that it started, if it has not ended."""
+        if self._process.pid and self._process.exitcode is None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except ProcessLookupError:  # it has no group of its own yet
+                self.tell(signal.SIGKILL)
+
     def _messages(self, idle: Callable[[], None]) -> Iterator[Any]:
+        """Yield what the task sends, until its process has ended; processes of its own may live on."""
+        ends: list[Any] = [self.connection, self._process.sentinel]
         while True:
-            heard = self.connection.poll(IDLE)
+            ready = connection.wait(ends, IDLE)
             idle()
-            if heard:
+            if self.connection.poll():
                 try:
                     yield self.connection.recv()
                 except (EOFError, ConnectionError):
                     return
+            elif ready:
+                return
 
 
 def call(task: str, *arguments: Any, log: Path = Path(os.devnull)) -> Any:

@@ -57,7 +57,7 @@ def write(study: Study, name: str, root: Path) -> dict[str, Path]:
     files = {"table": folder / "sweep.csv"}
     write_atomically(files["table"], text.getvalue().encode())
     best = study.ranked()[0]
-    if best.state == TrialState.COMPLETE:
+    if best.state == TrialState.COMPLETE and {"config", "runs", "scores"} <= best.user_attrs.keys():  # none damaged
         files["best"] = folder / "best.yaml"
         write_atomically(files["best"], _best_config(study, best, name, files["best"]).encode())
     return files | _draw(study, name, table, folder)

@@ -6,7 +6,6 @@ are compared. A journal uses file locks, a database its own.
 """
 
 import contextlib
-import os
 import re
 import secrets
 import socket
@@ -16,19 +15,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from optuna.storages import JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy import BigInteger, bindparam, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from firstlight.engine.packages import require
+from firstlight.engine.sweeps.journal_lines import JournalLines
 from firstlight.errors import FirstlightError, UsageError
 
 __all__ = ["Storage", "open_storage"]
 
 HEARTBEAT_TIMEOUT = 60
 """Seconds without a heartbeat after which a worker on another machine is dead, if no lock of it is seen here."""
-GRACE_PERIOD = 10
-"""Seconds after which a lock on the journal's lines is broken: writing takes milliseconds, so its holder is dead."""
 
 
 class Journal:
@@ -50,10 +47,7 @@ class Journal:
         self._worker_lock = FileLock(self._worker_file, thread_local=False, fallback_to_soft=False)
         with self.exclusive():
             self._worker_lock.acquire()
-            # Optuna's default lock is a symbolic link, and with a relative path it is never broken
-            lines_lock = JournalFileOpenLock(str(path), grace_period=GRACE_PERIOD)
-            _drop_incomplete_line(path, lines_lock)
-            self.optuna_storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lines_lock))
+            self.optuna_storage = JournalStorage(JournalLines(path))
 
     def _lock_file(self, name: str) -> Path:
         return self.path.with_name(f".{self.path.name}.{name}")
@@ -185,16 +179,3 @@ def _machine_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return socket.gethostname()
-
-
-def _drop_incomplete_line(path: Path, lock: JournalFileOpenLock) -> None:
-    """Cut off a last line without an end, left by a killed worker or a full disk: Optuna could not read past it."""
-    if not path.exists():
-        return
-    lock.acquire()
-    try:
-        content = path.read_bytes()
-        if not content.endswith(b"\n"):
-            os.truncate(path, content.rfind(b"\n") + 1)
-    finally:
-        lock.release()

@@ -14,7 +14,7 @@ from firstlight.engine.sweeps.plan import Plan, to_flags, trial_count
 from firstlight.engine.sweeps.storage import open_storage
 from firstlight.engine.sweeps.study import Study
 from firstlight.engine.sweeps.worker import Worker
-from firstlight.errors import FirstlightError
+from firstlight.errors import FirstlightError, UsageError
 
 __all__ = ["Outcome", "run_sweep"]
 
@@ -47,7 +47,13 @@ def run_sweep(plan: Plan, flags: list[str], name: str, root: Path, storage: str 
         FirstlightError: If the storage cannot be reached.
     """
     children.warm_up()
-    facts = children.call("look", [*flags, *to_flags({s.key: s.value for s in plan.settings})], plan.settings)
+    first = to_flags({setting.key: setting.value for setting in plan.settings})
+    try:
+        facts = children.call("look", [*flags, *first], plan.settings)
+    except UsageError:
+        raise
+    except FirstlightError as error:
+        raise FirstlightError(f"no batch can be trained with {' '.join(first)}: {error}") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # a trial that is started again reports the same scores again
     warnings.filterwarnings("ignore", "The reported value is ignored because this", UserWarning)

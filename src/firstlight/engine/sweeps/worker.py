@@ -63,8 +63,10 @@ class Worker:
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         """Pass a signal on to the run, which stops at its next checkpoint; a second signal ends both at once."""
-        if self._child:
-            self._child.tell(signal.SIGKILL if self.stopped_by else number)
+        if self._child and self.stopped_by:
+            self._child.kill()
+        elif self._child:
+            self._child.tell(number)
         if self.stopped_by:
             os._exit(128 + number)
         self.stopped_by = number
