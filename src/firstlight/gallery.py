@@ -72,8 +72,8 @@ class Moment:
     notes: Mapping[str, Mapping[int, Tensor]]
 
     def inputs(self, x: Tensor, y: Tensor) -> Iterator[Tensor]:
-        """Return the inputs of examples in batches, as the model takes them."""
-        return (inputs for inputs, _ in self.data.batches((x, y)))
+        """Return the inputs of all examples in batches, as the model takes them, however many processes there are."""
+        return (inputs for inputs, _ in self.data.batches((x, y), shared=False))
 
     def outputs(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the model's outputs for examples, as in validation."""

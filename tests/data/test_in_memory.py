@@ -105,6 +105,14 @@ class Elsewhere:
     strategy = SimpleNamespace(root_device=torch.device("meta"))
 
 
+def test_one_of_several_processes_can_have_all_examples():
+    data = Counted()
+    data.setup("fit")
+    data.trainer = SimpleNamespace(**vars(Elsewhere) | {"world_size": 2, "lightning_module": LinearRegression(1)})
+    shared, whole = (sum(len(y) for _, y in data.batches(data.train, shared=each)) for each in (True, False))
+    assert shared < whole == len(data.train[1])
+
+
 @pytest.mark.parametrize(("resident", "device"), [(True, "meta"), (False, "cpu"), ("auto", "cpu")])
 def test_splits_are_held_where_the_model_is_if_that_is_asked_for(resident, device):
     data = Counted()

@@ -203,7 +203,8 @@ def _become(folder, args, changes, paths, log):
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-        warnings.resetwarnings()  # pytest makes errors of them
+        warnings.resetwarnings()  # pytest makes errors of them, or keeps them
+        warnings.showwarning = lambda *args, **_: sys.stderr.write(warnings.formatwarning(*args[:4]))
         for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", kind)  # as Python does by itself
         sys.argv = ["firstlight", *args]

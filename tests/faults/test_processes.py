@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from harness import differences, firstlight, last_step, left_behind, parts_left, the_run, tiny, together
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 FLAGS = [*tiny("mlp", images="../fashion"), "--checkpoint.every_n_steps=3"]
 
@@ -21,6 +22,40 @@ def alone(tmp_path, fashion_root):
     """Return the folder of an unbroken run in one process."""
     assert firstlight(tmp_path / "alone", *FLAGS).status == 0
     return tmp_path / "alone"
+
+
+OWN = """
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from torch.utils.data import DataLoader
+
+class Own(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def training_step(self, batch, batch_idx):
+        return self.weight * batch.mean()
+
+    def validation_step(self, batch, batch_idx):
+        self.log("loss/val", batch.mean())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters())
+
+class Numbers(LightningDataModule):
+    def train_dataloader(self):
+        return DataLoader(torch.arange(4.0), batch_size=1)
+
+    val_dataloader = train_dataloader
+"""
+
+
+def pictures(folder):
+    """Return the names of a run's pictures."""
+    events = EventAccumulator(str(the_run(folder)))
+    events.Reload()
+    return events.Tags()["images"]
 
 
 def close(one, other):
@@ -46,6 +81,18 @@ def test_two_processes_leave_the_one_run_of_one_process(alone, tmp_path):
     assert one == two
     assert last_step(alone) == last_step(tmp_path / "two")
     assert close(alone, tmp_path / "two")
+    assert pictures(alone) == pictures(tmp_path / "two") == ["first layer", "confusion matrix", "mistakes"]
+
+
+@pytest.mark.slow
+def test_model_that_logs_its_share_has_the_scores_of_all_examples(tmp_path):
+    tmp_path.joinpath("own.py").write_text(OWN)
+    how = {"real": True, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    words = ("fit", "--model=own.Own", "--data=own.Numbers", "--trainer.max_epochs=1", "--trainer.accelerator=cpu")
+    first, second = together(tmp_path, *words, FIRSTLIGHT_PACKAGES="own", **how)
+    assert (first.status, second.status) == (0, 0), first.text + second.text
+    assert "loss/val 1.5 " in first.text
+    assert "best:    loss/val 1.5 in epoch 1" in first.text
 
 
 def test_evaluation_by_two_counts_every_example_once(alone):

@@ -102,8 +102,17 @@ class InMemory(LightningDataModule, ABC):
         is_limited = self.trainer is not None and getattr(self.trainer, limit) != 1.0
         return self.batches(split, times=1 if is_limited else 4)
 
-    def batches(self, split: Split, *, shuffle: bool = False, repeats: int = 1, times: int = 1) -> Batches:
-        """Return a split in batches as the model takes them, ``times`` as large as in training.
+    def batches(
+        self, split: Split, *, shuffle: bool = False, repeats: int = 1, times: int = 1, shared: bool = True
+    ) -> Batches:
+        """Return a split in batches as the model takes them.
+
+        Args:
+            split: The examples.
+            shuffle: Draw a new order for every pass.
+            repeats: How many passes make one epoch.
+            times: How many times as large batches are as in training.
+            shared: Whether several processes share each batch between them; otherwise this one gets all examples.
 
         Raises:
             DataError: If the split is anything but two tensors of equal length.
@@ -124,8 +133,8 @@ class InMemory(LightningDataModule, ABC):
             shuffle=shuffle,
             repeats=repeats,
             seed=self.seed,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=self.trainer.world_size if self.trainer else 1,
+            rank=self.trainer.global_rank if self.trainer and shared else 0,
+            world_size=self.trainer.world_size if self.trainer and shared else 1,
             prepare=prepare,
         )
 

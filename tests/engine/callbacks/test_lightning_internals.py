@@ -54,6 +54,11 @@ def killed(quick_trainer):
     return run
 
 
+@pytest.mark.parametrize(("strategy", "forks"), [("ddp_spawn", True), ("ddp", False), ("auto", False)])
+def test_starts_forks(strategy, forks, quick_trainer):
+    assert internals.starts_forks(quick_trainer(strategy=strategy, devices=2 - (strategy == "auto"))) is forks
+
+
 def test_callbacks_of(quick_trainer):
     seeds = StepSeeds(0)
     trainer = quick_trainer(callbacks=[seeds, Callback()])

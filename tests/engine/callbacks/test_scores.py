@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule
 
 from firstlight import InMemory, LinearRegression, SoftmaxRegression
-from firstlight.engine.callbacks import TrainingScores
+from firstlight.engine.callbacks import SharedScores, TrainingScores
 
 
 class Given(InMemory):
@@ -68,3 +70,31 @@ def test_a_model_that_is_no_task_has_no_scores_to_save(quick_trainer):
     callback.on_save_checkpoint(quick_trainer(), LightningModule(), checkpoint)
     callback.on_load_checkpoint(quick_trainer(), LightningModule(), checkpoint)
     assert checkpoint == {"train_scores": {}}
+
+
+class Logging(LightningModule):
+    """Keep what is logged, and how."""
+
+    def log(self, name, value, **options):
+        vars(self).setdefault("logged", []).append(options)
+
+
+@pytest.mark.parametrize(
+    ("world_size", "training", "options", "used"),
+    [
+        (2, False, {}, {"sync_dist": True}),
+        (2, False, {"sync_dist": False}, {"sync_dist": False}),
+        (2, False, {"rank_zero_only": True}, {"rank_zero_only": True}),
+        (2, True, {}, {}),
+        (1, False, {}, {}),
+    ],
+)
+def test_scores_in_evaluation_are_averaged_over_processes_unless_the_model_says_how(
+    world_size, training, options, used
+):
+    model, trainer = Logging(), SimpleNamespace(world_size=world_size, training=training)
+    SharedScores().setup(trainer, model, "fit")
+    model.log("val_loss", 1.0, **options)
+    assert model.logged == [used]
+    SharedScores().teardown(trainer, model, "fit")
+    assert "log" not in vars(model)

@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from firstlight.engine.command import command
 from firstlight.engine.runs.checkpoint_files import load_checkpoint
 
 SMALL = ("--config", "autograd_cubic", "--data.num_points=30", "--data.repeats=2", "--trainer.max_epochs=1")
@@ -67,6 +68,22 @@ def test_preset_changes_nothing_but_what_it_says(preset, did):
     both = printed(did("fit", "-c", "mlp", "-c", f"presets/{preset}", "--print_config"))
     path = Path(__file__).parents[3] / "configs/presets" / f"{preset}.yaml"
     assert both == {**base, "trainer": {**base["trainer"], **yaml.safe_load(path.read_text())["trainer"]}}
+
+
+@pytest.mark.parametrize("suffix", ["", "_find_unused_parameters_true"])
+@pytest.mark.parametrize("start", ["fork", "spawn", "notebook"])
+def test_strategy_for_notebooks_starts_its_processes_as_commands(start, suffix, capsys):
+    assert command._as_commands(f"ddp_{start}{suffix}") == f"ddp{suffix}"
+    assert capsys.readouterr().out.startswith(f"trainer.strategy: ddp{suffix} instead of ddp_{start}{suffix}")
+    assert command._as_commands("fsdp") == "fsdp"
+
+
+def test_strategy_that_copies_this_process_is_refused(complaint):
+    spawning = '{"class_path": "lightning.pytorch.strategies.DDPStrategy", "init_args": {"start_method": "spawn"}}'
+    flags = ("--trainer.strategy", spawning, "--trainer.devices=2", "--trainer.accelerator=cpu")
+    status, text = complaint("fit", "-c", "autograd_cubic", *flags)
+    assert (status, text) == (2, "trainer.strategy starts the processes of a run as copies of this one: use ddp")
+    assert not list(Path("lightning_logs").glob("*"))
 
 
 @pytest.fixture

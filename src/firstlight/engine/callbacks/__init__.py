@@ -5,7 +5,7 @@ from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimiz
 from firstlight.engine.callbacks.predictions import Predictions
 from firstlight.engine.callbacks.progress import EpochLines, progress_bar
 from firstlight.engine.callbacks.pruning import Pruned, Pruning
-from firstlight.engine.callbacks.scores import TrainingScores
+from firstlight.engine.callbacks.scores import SharedScores, TrainingScores
 from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
 from firstlight.engine.callbacks.stopping import Ended, Stopped, StopSignals
 from firstlight.engine.callbacks.tensorboard.dashboard import Dashboard, tensorboard_callbacks
@@ -25,6 +25,7 @@ __all__ = [
     "Pruned",
     "Pruning",
     "SeveralUpdates",
+    "SharedScores",
     "StepLoss",
     "StepSeeds",
     "StopSignals",

@@ -122,7 +122,8 @@ class Checkpoints(Checkpoint):
             raise UsageError(f"checkpoint.monitor is {self.monitor!r}, but the model logs {logged}")
         if not _is_saved(trainer):
             return
-        self._compare(trainer, trainer.callback_metrics[self.monitor].item())
+        score = trainer.strategy.broadcast(trainer.callback_metrics[self.monitor].item())  # all must decide the same
+        self._compare(trainer, score)
         if trainer.is_last_batch:
             return  # the epoch ends here, and both files can hold the same
         if self._best_is_due:

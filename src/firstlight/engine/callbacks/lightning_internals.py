@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 
 if TYPE_CHECKING:
     from lightning.pytorch.loops.fetchers import _DataFetcher
@@ -30,6 +31,7 @@ __all__ = [
     "num_epochs_processed",
     "optimizer_counter",
     "schedule_counter",
+    "starts_forks",
     "step_logs",
 ]
 
@@ -101,6 +103,11 @@ def end_epoch_only_once(trainer: Trainer) -> None:
         loop._restarting = False
         loop.epoch_loop.restarting = False
         loop.reset()
+
+
+def starts_forks(trainer: Trainer) -> bool:
+    """Return whether a run's processes are forks of this one, whose state stays as it was before the run."""
+    return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
 
 
 def data_fetcher(trainer: Trainer) -> "_DataFetcher":

@@ -1,5 +1,6 @@
-"""Training scores in checkpoints: a run resumed in mid-epoch scores the whole epoch."""
+"""Scores of all examples: of a whole epoch if a run is resumed in its middle, of all processes if there are several."""
 
+from functools import wraps
 from typing import Any
 
 from lightning.fabric.utilities import move_data_to_device
@@ -8,7 +9,32 @@ from lightning.pytorch.callbacks import Callback
 
 from firstlight.tasks import Task
 
-__all__ = ["TrainingScores"]
+__all__ = ["SharedScores", "TrainingScores"]
+
+
+class SharedScores(Callback):
+    """Average what a model logs in evaluation over all processes, each of which has seen a share of the examples.
+
+    A call of ``self.log`` that says how to do that, or that only the first process logs, is left as it is.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Put another default in the place of that of ``self.log``."""
+        if trainer.world_size == 1:
+            return
+        log = pl_module.log
+
+        @wraps(log)
+        def shared_log(*args: Any, **options: Any) -> None:
+            if not (trainer.training or options.get("rank_zero_only")):
+                options.setdefault("sync_dist", True)
+            log(*args, **options)
+
+        pl_module.log = shared_log  # type: ignore[method-assign]
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the model as it was."""
+        vars(pl_module).pop("log", None)
 
 
 class TrainingScores(Callback):

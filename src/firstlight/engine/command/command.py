@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from firstlight.engine.callbacks import (
     PlateauSchedules,
     Predictions,
     SeveralUpdates,
+    SharedScores,
     StepLoss,
     StepSeeds,
     StopSignals,
@@ -26,6 +28,7 @@ from firstlight.engine.callbacks import (
     progress_bar,
     tensorboard_callbacks,
 )
+from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.failures import explain_failure, first_failure
 from firstlight.engine.command.optimizers import set_optimizer
 from firstlight.engine.command.parser import instantiate, make_parser, parse
@@ -149,6 +152,7 @@ class Command:
             UsageError: If its arguments contradict each other, or ask for what this machine has not.
         """
         settings = {**self.built.trainer, **processes.devices_and_nodes(), **changes}
+        settings["strategy"] = _as_commands(settings["strategy"])
         settings["callbacks"] = self._callbacks(_as_list(settings["callbacks"]))
         settings["plugins"] = [*_as_list(settings["plugins"]), AtomicCheckpointIO(self._unread)]
         if settings["logger"] in (None, True):
@@ -158,6 +162,8 @@ class Command:
         except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
             # the Trainer's constructor does nothing but check what was asked for
             raise UsageError("trainer: " + str(error).strip().partition("\n")[0]) from error
+        if internals.starts_forks(trainer):
+            raise UsageError("trainer.strategy starts the processes of a run as copies of this one: use ddp")
         cores = max(os.cpu_count() or 1, 2)
         if trainer.num_devices > cores and isinstance(trainer.accelerator, CPUAccelerator):
             raise UsageError(f"trainer.devices is {trainer.num_devices}: this machine has {cores} processor cores")
@@ -168,7 +174,7 @@ class Command:
     def _callbacks(self, given: list[Callback]) -> list[Callback]:
         settings = self.built
         self.checkpoints.signals = self.signals
-        mine: list[Callback] = [self.signals]
+        mine: list[Callback] = [self.signals, SharedScores()]
         if settings.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in given):
             mine.append(progress_bar())
         if self.is_fit:
@@ -200,6 +206,16 @@ class Command:
         """Write the run's config, as training starts: a resume that is refused leaves it as it was."""
         if self.run and trainer.is_global_zero:
             write_atomically(self.run.config, self.parser.dump(self.config, skip_unset=False).encode())
+
+
+def _as_commands(strategy: Any) -> Any:
+    """Return the strategy that starts a command for each process, for one that makes copies of this process."""
+    found = re.fullmatch(r"ddp_(?:fork|spawn|notebook)(.*)", strategy) if isinstance(strategy, str) else None
+    if not found:
+        return strategy
+    if processes.is_first_process():
+        print(f"trainer.strategy: ddp{found[1]} instead of {strategy}, which is for notebooks")
+    return f"ddp{found[1]}"
 
 
 def _as_list(value: Any) -> list[Any]:
