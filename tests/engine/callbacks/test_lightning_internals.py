@@ -2,10 +2,16 @@
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    EMAWeightAveraging,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from firstlight import AutogradCubic, Sine
+from firstlight import AutogradCubic, Houses, LinearRegression, Sine
 from firstlight.engine.callbacks import Checkpoints, StepSeeds
 from firstlight.engine.callbacks import lightning_internals as internals
 
@@ -115,6 +121,45 @@ def test_is_finishing_resumed_epoch(seen_at, killed):
     last = killed(6, every_n_steps=1, max_steps=-1)
     seen = seen_at("on_train_epoch_end", internals.is_finishing_resumed_epoch, ckpt_path=last, max_epochs=3)
     assert seen == [True, False]
+
+
+@pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be provided")
+@pytest.mark.parametrize(("step", "within"), [(6, True), (5, False)])
+def test_is_resumed_within_epoch(step, within, seen_at, killed):
+    last = killed(step, every_n_steps=2, max_steps=-1)  # after step 6 or 4; an epoch has four
+    seen = seen_at("on_train_start", internals.is_resumed_within_epoch, ckpt_path=last, max_epochs=3)
+    assert seen == [within]
+
+
+@pytest.mark.parametrize(("min_epochs", "stopping"), [(None, [True]), (2, [False] * 8)])
+def test_is_stopping(min_epochs, stopping, seen_at):
+    def look(trainer):
+        trainer.should_stop = True
+        return internals.is_stopping(trainer)
+
+    assert seen_at("on_train_batch_end", look, min_epochs=min_epochs, max_epochs=3) == stopping
+
+
+def test_averages_not_begun(seen_at):
+    averages = [StochasticWeightAveraging(0.1, swa_epoch_start=2), EMAWeightAveraging(update_starting_at_step=2)]
+
+    class Look(Callback):
+        seen = ()
+
+        def on_train_batch_start(self, trainer, *_):
+            self.seen += (len(internals.averages_not_begun(trainer)),)
+
+    look = Look()
+    seen_at("on_train_end", bool, callbacks=[*averages, look])
+    assert look.seen == (2, 2, 2, 1, 0, 0, 0, 0)  # by the epoch, and by the step
+
+
+def test_found_settings(quick_trainer):
+    finders = [LearningRateFinder(num_training_steps=20), BatchSizeFinder(max_val=8)]
+    trainer, model, data = quick_trainer(callbacks=finders, max_epochs=3), LinearRegression(), Houses(num_examples=95)
+    trainer.fit(model, data)
+    assert internals.found_settings(trainer) == {"batch_size": 8, "lr": model.lr}
+    assert model.lr != LinearRegression().lr
 
 
 @pytest.mark.filterwarnings("ignore:.*callbacks used to create the checkpoint need to be provided")

@@ -5,7 +5,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule
 
 from firstlight import InMemory, LinearRegression, SoftmaxRegression
-from firstlight.engine.callbacks import SharedScores, TrainingScores
+from firstlight.engine.callbacks import RunScores, SharedScores, TrainingScores
 
 
 class Given(InMemory):
@@ -98,3 +98,24 @@ def test_scores_in_evaluation_are_averaged_over_processes_unless_the_model_says_
     assert model.logged == [used]
     SharedScores().teardown(trainer, model, "fit")
     assert "log" not in vars(model)
+
+
+class Ends(Callback):
+    """Keep all scores that are known at the end of each epoch."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_epoch_end(self, trainer, *_):
+        self.seen.append({name: score.item() for name, score in trainer.callback_metrics.items()})
+
+
+def test_resumed_run_knows_the_scores_from_before_its_checkpoint(quick_trainer):
+    whole, resumed = Ends(), Ends()
+    for ends, path in ((whole, None), (resumed, "epoch 1")):
+        trainer = quick_trainer(max_epochs=3, check_val_every_n_epoch=2, callbacks=[RunScores(), ends, Save()])
+        torch.manual_seed(0)
+        trainer.fit(LinearRegression(lr=0.05), Given(torch.arange(10.0)[:, None]), ckpt_path=path, weights_only=True)
+        assert trainer.callback_metrics.keys() == {"loss/val", "loss/train"}
+    assert resumed.seen[-1].keys() == whole.seen[-1].keys()
+    assert resumed.seen[-1]["loss/val"] == whole.seen[-1]["loss/val"]

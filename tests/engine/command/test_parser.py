@@ -43,3 +43,10 @@ def test_flag_with_a_space_in_its_value_is_no_value_of_resume(did):
     did("fit", *SMALL)
     out = did("fit", "--resume", "--trainer.max_epochs= 7", "--print_config")
     assert yaml.safe_load(out)["trainer"]["max_epochs"] == 7
+
+
+def test_callback_that_refuses_its_arguments_is_named_with_the_reason(complaint):
+    words = ("--trainer.callbacks=StochasticWeightAveraging", "--trainer.callbacks.swa_lrs=-1.0")
+    status, message = complaint("fit", *SMALL, *words)
+    assert status == 2
+    assert message.startswith("StochasticWeightAveraging: The `swa_lrs` should a positive float")

@@ -1,9 +1,10 @@
-"""Which packages a config may import from."""
+"""Which packages a config may import from, and how its values are written."""
 
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 MODULES = "configs may name classes of firstlight, lightning.pytorch, torch.optim and torch.nn"
 OWN = """\
@@ -56,3 +57,13 @@ def test_bug_keeps_its_traceback_and_is_called_one(firstlight, own_package, monk
     assert "Traceback (most recent call last)" in err
     assert 'raise RuntimeError("boom")' in err
     assert err.endswith("error: this is a bug, in firstlight or in a class that the config names\n")
+
+
+TIMED = ("--trainer.callbacks=Timer", "--trainer.callbacks.duration=00:01:00:00")
+
+
+def test_default_of_another_type_than_its_parameter_goes_into_the_config_as_a_plain_value(did):
+    did("fit", "-c", "autograd_cubic", "-c", "presets/limit", *TIMED)
+    (path,) = Path("lightning_logs").glob("*/*/config.yaml")
+    assert yaml.safe_load(path.read_text())["trainer"]["callbacks"][0]["init_args"]["interval"] == "step"
+    did("fit", "--resume", "--trainer.max_epochs=2")

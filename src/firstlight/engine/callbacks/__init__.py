@@ -1,11 +1,13 @@
 """Callbacks: checkpoints, signals, progress, predictions, TensorBoard."""
 
+from firstlight.engine.callbacks.averages import BegunAverages
 from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimizer
 from firstlight.engine.callbacks.predictions import Predictions
 from firstlight.engine.callbacks.progress import EpochLines, progress_bar
 from firstlight.engine.callbacks.pruning import Pruned, Pruning
-from firstlight.engine.callbacks.scores import SharedScores, TrainingScores
+from firstlight.engine.callbacks.resumes import ResumedCallbacks
+from firstlight.engine.callbacks.scores import RunScores, SharedScores, TrainingScores
 from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
 from firstlight.engine.callbacks.stopping import Ended, Stopped, StopSignals
 from firstlight.engine.callbacks.tensorboard.dashboard import Dashboard, tensorboard_callbacks
@@ -14,6 +16,7 @@ from firstlight.engine.callbacks.tensorboard.pictures import Pictures
 from firstlight.engine.callbacks.updates import SeveralUpdates
 
 __all__ = [
+    "BegunAverages",
     "Checkpoints",
     "Dashboard",
     "Details",
@@ -24,6 +27,8 @@ __all__ = [
     "Predictions",
     "Pruned",
     "Pruning",
+    "ResumedCallbacks",
+    "RunScores",
     "SeveralUpdates",
     "SharedScores",
     "StepLoss",

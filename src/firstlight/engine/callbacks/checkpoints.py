@@ -18,7 +18,10 @@ from firstlight.engine.runs.folders import BEST_CHECKPOINT, LAST_CHECKPOINT
 from firstlight.errors import FirstlightError, UsageError
 from firstlight.tasks import Task
 
-__all__ = ["Checkpoints"]
+__all__ = ["TRAINED_WEIGHTS", "Checkpoints"]
+
+TRAINED_WEIGHTS = "current_model_state"
+"""Key of the weights that training goes on with, where those of a checkpoint are averages; Lightning's own name."""
 
 
 class Checkpoints(Checkpoint):
@@ -86,7 +89,6 @@ class Checkpoints(Checkpoint):
 
         A folder that cannot be written, or hyperparameters that cannot be read again, fail now, not after an epoch.
         """
-        internals.end_epoch_only_once(trainer)
         self._previous_step = trainer.global_step
         if _is_saved(trainer) and trainer.is_global_zero:
             self.last.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +126,7 @@ class Checkpoints(Checkpoint):
             return
         score = trainer.strategy.broadcast(trainer.callback_metrics[self.monitor].item())  # all must decide the same
         self._compare(trainer, score)
-        if trainer.is_last_batch:
+        if trainer.is_last_batch or internals.is_stopping(trainer):
             return  # the epoch ends here, and both files can hold the same
         if self._best_is_due:
             self._save(trainer, self.best)
@@ -148,7 +150,9 @@ class Checkpoints(Checkpoint):
         """Stop, if a signal came at the end of the last epoch; else keep weights that were averaged just now."""
         self.signals.raise_if_received(trainer)
         if internals.callbacks_of(trainer, StochasticWeightAveraging) and _is_saved(trainer) and trainer.is_global_zero:
-            save_checkpoint({**load_checkpoint(self.last), "state_dict": pl_module.state_dict()}, self.last)
+            checkpoint = load_checkpoint(self.last)
+            averaged, trained = pl_module.state_dict(), checkpoint["state_dict"]
+            save_checkpoint({**checkpoint, "state_dict": averaged, TRAINED_WEIGHTS: trained}, self.last)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score so far and its epoch."""

@@ -9,8 +9,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
+from lightning.pytorch.tuner.lr_finder import _determine_lr_attr_name
+from torch import nn
 
 if TYPE_CHECKING:
     from lightning.pytorch.loops.fetchers import _DataFetcher
@@ -18,14 +26,18 @@ if TYPE_CHECKING:
     from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
 
 __all__ = [
+    "averages_not_begun",
     "batch_counter",
     "callbacks_of",
     "count_logged_steps",
     "data_fetcher",
     "datamodule_of",
     "end_epoch_only_once",
+    "found_settings",
     "is_epoch_ending",
     "is_finishing_resumed_epoch",
+    "is_resumed_within_epoch",
+    "is_stopping",
     "log_every_n_steps",
     "logged_as_training_step",
     "num_epochs_processed",
@@ -89,7 +101,44 @@ def is_finishing_resumed_epoch(trainer: Trainer) -> bool:
     return bool(trainer.fit_loop.restarting)
 
 
+def is_resumed_within_epoch(trainer: Trainer) -> bool:
+    """Return whether a run is resumed in an epoch whose start Lightning will not announce again."""
+    loop = trainer.fit_loop
+    return bool(loop.restarted_mid_epoch or loop.restarted_on_epoch_end)
+
+
 # Private attributes.
+
+
+def found_settings(trainer: Trainer) -> dict[str, float]:
+    """Return what Lightning's finders found, by the name of the argument that they changed."""
+    found: dict[str, float] = {}
+    for size in callbacks_of(trainer, BatchSizeFinder):
+        found[size._batch_arg_name] = size.optimal_batch_size or 1
+    for rate in callbacks_of(trainer, LearningRateFinder):
+        if rate._update_attr and rate.optimal_lr and (lr := rate.optimal_lr.suggestion()):
+            found[_determine_lr_attr_name(trainer.lightning_module, rate._attr_name)] = lr
+    return found
+
+
+def is_stopping(trainer: Trainer) -> bool:
+    """Return whether the epoch ends after this batch because the Trainer was told to stop."""
+    return bool(trainer.should_stop and trainer.fit_loop._can_stop_early)
+
+
+def averages_not_begun(trainer: Trainer) -> list[nn.Module]:
+    """Return the copies of the model in which weights will be averaged, and none are yet."""
+    averages = callbacks_of(trainer, WeightAveraging)
+    copies = [each._average_model for each in averages if each._average_model is not None]
+    begin_later = [copy.module for copy in copies if not copy.n_averaged]
+    stochastic = callbacks_of(trainer, StochasticWeightAveraging)
+    return begin_later + [
+        each._average_model for each in stochastic if each._average_model is not None and not _has_begun(each)
+    ]
+
+
+def _has_begun(average: StochasticWeightAveraging) -> bool:
+    return bool(average._init_n_averaged if average.n_averaged is None else average.n_averaged)
 
 
 def end_epoch_only_once(trainer: Trainer) -> None:

@@ -47,9 +47,12 @@ class TypedOptimizer(Callback):
         checkpoint[KEY] = self.built
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Read the settings that the optimizers of the checkpoint were built with."""
+        """Read the settings that the optimizers of the checkpoint were built with.
+
+        Lightning's finders save and load a checkpoint before :meth:`on_fit_start`: that one has none, nor needs any.
+        """
         groups = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
-        self.saved = checkpoint.get(KEY) or [[_settings(group) for group in part] for part in groups]
+        self.saved = checkpoint.get(KEY, [[_settings(group) for group in part] for part in groups])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Apply the settings that differ."""

@@ -1,4 +1,4 @@
-"""Scores of all examples: of a whole epoch if a run is resumed in its middle, of all processes if there are several."""
+"""Scores of all examples: those from before a resume and those of all processes are not left out."""
 
 from functools import wraps
 from typing import Any
@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from firstlight.tasks import Task
 
-__all__ = ["SharedScores", "TrainingScores"]
+__all__ = ["RunScores", "SharedScores", "TrainingScores"]
 
 
 class SharedScores(Callback):
@@ -35,6 +35,30 @@ class SharedScores(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the model as it was."""
         vars(pl_module).pop("log", None)
+
+
+class RunScores(Callback):
+    """Save the last score of each name, and restore them.
+
+    Callbacks and schedules that watch a score, the receipt and the progress then see the last validation's, even if it
+    came before the checkpoint and the resumed run ends without another one.
+    """
+
+    def __init__(self) -> None:
+        self.restored: dict[str, Any] = {}
+        """The scores of the checkpoint that the run is resumed from."""
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the scores."""
+        checkpoint["scores"] = move_data_to_device(dict(trainer.callback_metrics), "cpu")
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Read the scores."""
+        self.restored = checkpoint.get("scores", {})
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the scores, now that Lightning has reset its own."""
+        trainer.callback_metrics.update(move_data_to_device(self.restored, pl_module.device))
 
 
 class TrainingScores(Callback):

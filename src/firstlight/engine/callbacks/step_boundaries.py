@@ -2,7 +2,7 @@
 
 from lightning.pytorch import Trainer
 
-from firstlight.engine.callbacks.lightning_internals import batch_counter
+from firstlight.engine.callbacks.lightning_internals import batch_counter, is_stopping
 
 __all__ = ["is_step_boundary"]
 
@@ -17,7 +17,7 @@ def is_step_boundary(trainer: Trainer, batch_idx: int) -> bool:
         trainer: The Trainer, in ``on_train_batch_end``.
         batch_idx: The batch.
     """
-    if trainer.is_last_batch:
+    if trainer.is_last_batch or is_stopping(trainer):
         return False
     every = trainer.val_check_batch
     if every is None or not trainer.enable_validation:

@@ -47,9 +47,10 @@ def runs(words: list[str]) -> None:
 def _row(run: Run) -> dict[str, Any]:
     receipt = run.read_receipt()
     best = receipt.get("best") or {}
+    status = receipts.status(run, receipt)
     return {
         "run": run.name,
-        "status": receipts.status(run, receipt),
+        "status": f"{status} early" if status == "finished" and receipt.get("stopped_by") else status,
         "epochs": receipt.get("epochs"),
         "score": best.get("name"),
         "best": best.get("score"),

@@ -15,9 +15,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from firstlight.engine import processes
 from firstlight.engine.callbacks import (
+    BegunAverages,
     Checkpoints,
     PlateauSchedules,
     Predictions,
+    ResumedCallbacks,
+    RunScores,
     SeveralUpdates,
     SharedScores,
     StepLoss,
@@ -30,6 +33,7 @@ from firstlight.engine.callbacks import (
 )
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.failures import explain_failure, first_failure
+from firstlight.engine.command.finders import keep_found
 from firstlight.engine.command.optimizers import set_optimizer
 from firstlight.engine.command.parser import instantiate, make_parser, parse
 from firstlight.engine.command.request import Request
@@ -100,6 +104,8 @@ class Command:
         self.parser = make_parser(request.stage)
         self.config = parse(self.parser, request, saved, more)
         self.run = None if self.config.trainer.fast_dev_run else request.run
+        is_same = request.run is not None and not any(key.startswith("trainer.callbacks") for key in request.changed)
+        self.resumed = ResumedCallbacks(is_resume=request.checkpoint is not None, keep_stop=is_same)
 
     @property
     def argv(self) -> list[str]:
@@ -174,12 +180,15 @@ class Command:
     def _callbacks(self, given: list[Callback]) -> list[Callback]:
         settings = self.built
         self.checkpoints.signals = self.signals
+        before: list[Callback] = []
         mine: list[Callback] = [self.signals, SharedScores()]
         if settings.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in given):
             mine.append(progress_bar())
         if self.is_fit:
             mine += [StepSeeds(settings.seed_everything), SeveralUpdates(settings.updates_per_batch)]
-            mine += [StepLoss(self.checkpoints), TrainingScores(), TypedOptimizer(), PlateauSchedules()]
+            before += [LambdaCallback(on_fit_start=lambda trainer, _: keep_found(trainer, self.config, settings))]
+            before += [BegunAverages(), TypedOptimizer()]  # others replace what these need to see
+            mine += [StepLoss(self.checkpoints), RunScores(), TrainingScores(), PlateauSchedules(), self.resumed]
             mine += tensorboard_callbacks(settings.seed_everything, settings.pictures)
             if self.run:
                 mine.append(LambdaCallback(on_train_start=self._save_config))
@@ -190,7 +199,7 @@ class Command:
             self.checkpoints.folder = self.run.checkpoints
         if self.request.stage == "predict":
             mine.append(Predictions(self.run.folder / "predictions.csv" if self.run else None))
-        return given + mine
+        return before + given + mine
 
     def _logger(self) -> TensorBoardLogger | bool:
         if self.run is None:  # a run that logs nothing, or a process that does not

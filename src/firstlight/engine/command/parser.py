@@ -102,11 +102,20 @@ def instantiate(parser: LightningArgumentParser, config: Namespace) -> Namespace
     Raises:
         UsageError: If a class refuses its arguments.
     """
+    refused: list[FirstlightError] = []
+
+    def construct(kind: type, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return _construct(kind, *args, **kwargs)
+        except FirstlightError as error:
+            refused.append(error)
+            raise
+
     try:
-        built: Namespace = parser.instantiate(config, instantiators=[(_construct, object, True)])
-    except ValueError as error:  # what jsonargparse makes of any other
-        if isinstance(error.__cause__, FirstlightError):
-            raise error.__cause__ from None
+        built: Namespace = parser.instantiate(config, instantiators=[(construct, object, True)])
+    except ValueError:  # what jsonargparse makes of any other
+        if refused:
+            raise refused[-1] from None
         raise
     return built
 

@@ -86,6 +86,13 @@ class Request:
         """The keys that were typed as flags."""
         return {setting.key for setting in typed_settings(self.flags)}
 
+    @property
+    def changed(self) -> set[str]:
+        """The keys that are set on top of the config of the run that is resumed."""
+        own = [self.run.config] if self.run else []
+        configs = [config for config in self.configs if config.path not in own]
+        return self.typed | {setting.key for config in configs for setting in config.settings}
+
     def arguments(self, saved: Mapping[str, Any] | None = None) -> list[str]:
         """Return the arguments for the parser: the weakest first, flags last.
 

@@ -1,9 +1,13 @@
-"""Which packages a config may import from."""
+"""Which packages a config may import from, and how its values are written."""
 
+from datetime import timedelta
+from enum import Enum
 from importlib import import_module
+from typing import Any
 
 import jsonargparse
 import torch
+import yaml
 from jsonargparse.typing import register_type
 
 from firstlight.engine import packages
@@ -24,6 +28,7 @@ def allow_imports() -> None:
     """
     # else a run's config.yaml holds no device that can be read again
     register_type(torch.device, deserializer_exceptions=(RuntimeError, TypeError))
+    jsonargparse.set_dumper("yaml", _dump)
     added = import_packages()
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *added])
 
@@ -46,3 +51,16 @@ def import_packages() -> list[str]:
                 if not (isinstance(error, ModuleNotFoundError) and error.name == name != package):
                     raise UsageError(f"{name} cannot be imported: {error}") from error
     return added
+
+
+class _Dumper(yaml.SafeDumper):
+    """Write a default that is no plain value, of a parameter whose type is one: ``interval: str = Interval.step``."""
+
+
+_Dumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
+_Dumper.add_multi_representer(timedelta, lambda dumper, duration: dumper.represent_data(str(duration)))
+
+
+def _dump(data: Any) -> str:
+    text: str = yaml.dump(data, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+    return text

@@ -118,7 +118,8 @@ def _close_receipt(command: Command, folder: Run, status: receipts.Ending, befor
         if before and not scores and status != "stopped":  # it had finished, or may not go on like this
             receipts.restore(folder, before, status)
         else:
-            receipts.end(folder, status, scores, trainer.global_step, trainer.current_epoch, best)
+            step, epochs, stopped_by = trainer.global_step, trainer.current_epoch, command.resumed.stopped_by
+            receipts.end(folder, status, scores, step=step, epochs=epochs, best=best, stopped_by=stopped_by)
     except OSError:
         if status == "finished":
             raise  # otherwise the run's own error says what is wrong
@@ -129,8 +130,13 @@ def _print_end(command: Command) -> None:
     if command.run is None:
         print("every stage ran on a few batches; nothing was saved (trainer.fast_dev_run)")
         return
-    if command.start_step == trainer.global_step:
+    is_unchanged, stopped_by = command.start_step == trainer.global_step, command.resumed.stopped_by
+    if stopped_by and is_unchanged:
+        print(f"there was nothing left to do: it was stopped early ({stopped_by}); change that in --trainer.callbacks")
+    elif is_unchanged:
         print(f"there was nothing left to do: raise --trainer.max_epochs (now {trainer.max_epochs})")
+    elif stopped_by:
+        print(f"early:   {stopped_by}")
     if checkpoints.best_score is not None and checkpoints.best_epoch is not None:
         print(f"best:    {checkpoints.monitor} {checkpoints.best_score:.5g} in epoch {checkpoints.best_epoch + 1}")
     print(f"run:     {command.run}")

@@ -55,13 +55,19 @@ def start(run: Run, command: list[str], seed: int, device: str) -> None:
     )
 
 
-def end(run: Run, status: Ending, scores: Mapping[str, float], step: int, epochs: int, best: Mapping[str, Any]) -> None:
+def end(run: Run, status: Ending, scores: Mapping[str, float], **fields: Any) -> None:
     """Add to the receipt how a run ended.
+
+    Args:
+        run: The run.
+        status: How it ended.
+        scores: The last score of each name.
+        fields: ``step``, ``epochs``, ``best`` and, for a run that ended before its last epoch, ``stopped_by``.
 
     Raises:
         OSError: If it cannot be written.
     """
-    update(run, end=_now(), status=status, step=step, epochs=epochs, best=dict(best), scores=dict(scores))
+    update(run, end=_now(), status=status, scores=dict(scores), **fields)
 
 
 def restore(run: Run, before: Mapping[str, Any], status: Ending) -> None:

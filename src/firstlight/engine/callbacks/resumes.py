@@ -1,0 +1,148 @@
+"""Callbacks of a resumed run: what Lightning does not restore of them, and those that cannot be resumed."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    EarlyStopping,
+    LearningRateFinder,
+    ModelPruning,
+    OnExceptionCheckpoint,
+    SpikeDetection,
+    StochasticWeightAveraging,
+    Timer,
+)
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch.nn.modules.batchnorm import _NormBase
+
+from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.callbacks.checkpoints import TRAINED_WEIGHTS
+from firstlight.errors import UsageError
+
+__all__ = ["ResumedCallbacks"]
+
+KEY = "callback_effects"
+NOT_RESUMABLE: dict[type[Callback], str] = {
+    BatchSizeFinder: "searches before the first step: resume with the batch size that it found",
+    LearningRateFinder: "searches before the first step: resume with the learning rate that it found",
+    ModelPruning: "keeps its masks out of checkpoints: start a new run",
+    SpikeDetection: "cannot load the state that it saves: resume without it",
+}
+"""Callbacks with which a run cannot go on to the same bits, and why."""
+
+
+class ResumedCallbacks(Callback):
+    """Restore what other callbacks had done to a run before its checkpoint.
+
+    Lightning restores what a callback returns as its ``state_dict``, and nothing else. This callback saves and restores
+
+    - which parameters are trained, and which layers keep statistics, where that changed in training (finetuning);
+    - that the run was stopped early, and by what, so that a resume does not train another epoch;
+    - what callbacks did at the start of the epoch. Lightning does not call ``on_train_epoch_start`` in an epoch that is
+      resumed in its middle. Here it is called for callbacks without a state, as all they know is the epoch, and for
+      ``StochasticWeightAveraging``, whose state takes effect there. What they change in the model or its optimizers is
+      put back: the checkpoint was written after it.
+
+    Args:
+        is_resume: Whether the run starts from a checkpoint.
+        keep_stop: Whether a run that was stopped early stays so; not if its callbacks are others now.
+
+    Raises:
+        UsageError: If there is a callback with which a run cannot be resumed.
+    """
+
+    def __init__(self, *, is_resume: bool, keep_stop: bool) -> None:
+        self.is_resume, self.keep_stop = is_resume, keep_stop
+        self.stopped_by: str | None = None
+        """What stopped the run early, now or before it was resumed."""
+        self._switches: dict[str, bool] = {}  # as the model was built
+        self._switched: dict[str, bool] = {}  # what training had changed of them
+        self._patience: dict[EarlyStopping, int] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse what would not go on to the same bits, and note settings that a state would replace."""
+        for kind, reason in NOT_RESUMABLE.items() if self.is_resume else ():
+            if internals.callbacks_of(trainer, kind):
+                raise UsageError(f"trainer.callbacks: a run with {kind.__name__} cannot be resumed: it {reason}")
+        for saving in internals.callbacks_of(trainer, OnExceptionCheckpoint):
+            if not self.is_resume and Path(saving.ckpt_path).exists():  # Lightning has chosen to start from it
+                raise UsageError(
+                    f"{saving.ckpt_path} is left from another run: remove it, or start from it by --ckpt_path"
+                )
+        self._patience = {callback: callback.patience for callback in internals.callbacks_of(trainer, EarlyStopping)}
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Save what callbacks did."""
+        now = _switches(pl_module)
+        switched = {name: now[name] for name, was in self._switches.items() if now.get(name, was) != was}
+        checkpoint[KEY] = {"switched": switched, "stopped_by": _stopped_by(trainer)}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Read it, and stop a run that had been stopped."""
+        effects = checkpoint.get(KEY, {})
+        self._switched = effects.get("switched", {})
+        self.stopped_by = effects.get("stopped_by") if self.keep_stop else None
+        trainer.should_stop = bool(self.stopped_by)
+        if TRAINED_WEIGHTS in checkpoint:
+            pl_module.load_state_dict(checkpoint[TRAINED_WEIGHTS])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do it again."""
+        internals.end_epoch_only_once(trainer)
+        self._switches = _switches(pl_module)
+        for name, value in self._switched.items():
+            _switch(pl_module, name, on=value)
+        for stopping, patience in self._patience.items():
+            stopping.patience = patience  # what is typed wins over the state
+        if internals.is_resumed_within_epoch(trainer):
+            _start_epoch_again(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what stopped the run."""
+        self.stopped_by = _stopped_by(trainer)
+
+
+def _start_epoch_again(trainer: Trainer, model: LightningModule) -> None:
+    weights, loggers = deepcopy(model.state_dict()), trainer.loggers
+    states = [deepcopy(optimizer.state_dict()) for optimizer in trainer.optimizers]
+    trainer.loggers = []  # the curves have it
+    for callback in internals.callbacks_of(trainer, Callback):
+        if isinstance(callback, StochasticWeightAveraging) or not is_overridden("state_dict", callback):
+            callback.on_train_epoch_start(trainer, model)
+    trainer.loggers = loggers
+    model.load_state_dict(weights)
+    for optimizer, state in zip(trainer.optimizers, states, strict=True):
+        optimizer.load_state_dict(state)
+
+
+def _switches(model: LightningModule) -> dict[str, bool]:
+    """Return by name which parameters are trained, and which layers keep statistics."""
+    trained = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    layers = ((name, layer) for name, layer in model.named_modules() if isinstance(layer, _NormBase))
+    return trained | {name: layer.track_running_stats for name, layer in layers}
+
+
+def _switch(model: LightningModule, name: str, *, on: bool) -> None:
+    parameters = dict(model.named_parameters())
+    if name in parameters:
+        parameters[name].requires_grad_(on)
+    elif isinstance(layer := model.get_submodule(name), _NormBase):
+        layer.track_running_stats = on
+
+
+def _stopped_by(trainer: Trainer) -> str | None:
+    """Return what stopped a run early, in a few words; None if nothing did."""
+    if not trainer.should_stop:
+        return None
+    for stopping in internals.callbacks_of(trainer, EarlyStopping):
+        if stopping.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
+            return f"EarlyStopping: {stopping.stopping_reason.name.lower().replace('_', ' ')}"
+    for timer in internals.callbacks_of(trainer, Timer):
+        if (left := timer.time_remaining()) is not None and left <= 0:
+            return "Timer: no time left"
+    return "trainer.should_stop was set"

@@ -1,0 +1,52 @@
+"""What Lightning's finders find is kept in the config, in place of the finders: a resume goes on with it."""
+
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
+
+from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.errors import UsageError
+
+__all__ = ["keep_found"]
+
+FINDERS = (BatchSizeFinder.__name__, LearningRateFinder.__name__)
+
+
+def keep_found(trainer: Trainer, config: Namespace, built: Namespace) -> None:
+    """Train on as if what the finders found had been typed in their place.
+
+    Args:
+        trainer: The Trainer, in ``on_fit_start``, when its finders have searched.
+        config: The settings, which go into the run's ``config.yaml``.
+        built: The same, with objects in place of classes.
+
+    Raises:
+        UsageError: If a finder changed what is no setting.
+    """
+    found = internals.found_settings(trainer)
+    for name, value in found.items():
+        parts = [part for part in ("model", "data", "optimizer") if name in _arguments(config, part)]
+        if not parts:
+            raise UsageError(f"trainer.callbacks: a finder set {name}, which is no argument of the model or its data")
+        for part in parts:
+            _arguments(config, part)[name] = value
+        if "optimizer" in parts:
+            _arguments(built, "optimizer")[name] = value
+        if trainer.is_global_zero:
+            print(f"found:   {parts[-1]}.{name} {value:.5g}")
+    if found:
+        config.trainer.callbacks = [
+            callback for callback in _as_list(config.trainer.callbacks) if not callback.class_path.endswith(FINDERS)
+        ]
+        trainer.strategy.setup_optimizers(trainer)  # with schedules that begin where the search ended
+
+
+def _arguments(settings: Namespace, part: str) -> Any:
+    chosen = settings[part]
+    return chosen.init_args if chosen and "init_args" in chosen else {}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value is not None else []

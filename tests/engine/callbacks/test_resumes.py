@@ -1,0 +1,160 @@
+"""A run is resumed in the middle of an epoch, with each of Lightning's callbacks: to the same bits, or not at all."""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import lightning.pytorch.callbacks
+import pytest
+import torch
+from tests.faults.harness import differences
+
+OWN = '''
+import os, signal
+import torch
+from firstlight import Regression
+
+class Own(Regression):
+    """A backbone and a head; it gets a signal in the batch with the number STOP_AT."""
+
+    def __init__(self, lr: float = 0.003) -> None:
+        super().__init__(lr)
+        self.save_hyperparameters()
+        self.backbone = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+        self.head = torch.nn.Linear(3, 1)
+
+    flops_per_batch = 1
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+
+    def training_step(self, batch, batch_idx):
+        if self.trainer.fit_loop.total_batch_idx == int(os.environ.get("STOP_AT", -1)):
+            signal.raise_signal(signal.SIGTERM)
+        return super().training_step(batch, batch_idx)
+
+    def configure_optimizers(self):
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return torch.optim.SGD(trained, lr=self.lr, momentum=0.9)
+
+def batch_size(batch):
+    return len(batch[0])
+'''
+SMALL = ("fit", "--model=Own", "--data=Houses", "--data.num_examples=95", "--trainer.max_epochs=4", "--pictures=none")
+ABSTRACT = {"BaseFinetuning", "BasePredictionWriter", "Callback", "Checkpoint", "ProgressBar"}
+REFUSED = {
+    "BatchSizeFinder": [],
+    "LearningRateFinder": [],
+    "ModelPruning": ["pruning_fn=l1_unstructured", "amount=0.5"],
+    "SpikeDetection": [],
+}
+RESUMED = {
+    "BackboneFinetuning": ["unfreeze_backbone_at_epoch=1", "train_bn=false"],
+    "DeviceStatsMonitor": [],
+    "EarlyStopping": ["monitor=loss/val"],
+    "EMAWeightAveraging": ["update_starting_at_step=10"],
+    "GradientAccumulationScheduler": ["scheduling={2: 2}"],
+    "LambdaCallback": [],
+    "LearningRateMonitor": [],
+    "ModelCheckpoint": ["monitor=loss/val", "dirpath=more"],
+    "ModelSummary": [],
+    "OnExceptionCheckpoint": ["dirpath=more"],
+    "RichModelSummary": [],
+    "RichProgressBar": [],
+    "StochasticWeightAveraging": ["swa_lrs=0.01", "swa_epoch_start=1"],
+    "ThroughputMonitor": ["batch_size_fn=own.batch_size"],
+    "Timer": ["duration=00:01:00:00"],
+    "TQDMProgressBar": [],
+    "WeightAveraging": [],
+}
+
+
+def with_callback(name):
+    arguments = (RESUMED | REFUSED)[name]
+    return [f"--trainer.callbacks={name}", *(f"--trainer.callbacks.{argument}" for argument in arguments)]
+
+
+@pytest.fixture(autouse=True)
+def own(monkeypatch, tmp_path):
+    """Let configs name the model above."""
+    Path("own.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "own")
+
+
+def last(name):
+    return torch.load(f"lightning_logs/{name}/version_0/checkpoints/last.ckpt", weights_only=True)
+
+
+def test_every_callback_of_lightning_is_tried():
+    assert set(lightning.pytorch.callbacks.__all__) == ABSTRACT | REFUSED.keys() | RESUMED.keys()
+
+
+QUICK = "BackboneFinetuning", "GradientAccumulationScheduler", "StochasticWeightAveraging"
+HERE = [name for name in RESUMED if find_spec("rich") or not name.startswith("Rich")]
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in HERE]
+)
+def test_run_goes_on_in_mid_epoch_to_the_same_bits(name, did, firstlight, monkeypatch):
+    did(*SMALL, "--name=whole", *with_callback(name))
+    shutil.rmtree("more", ignore_errors=True)
+    monkeypatch.setenv("STOP_AT", "24")  # in the third of four epochs
+    assert firstlight(*SMALL, "--name=stopped", *with_callback(name)).status == 143
+    assert 20 < last("stopped")["global_step"] < 30  # in the third of four epochs
+    monkeypatch.delenv("STOP_AT")
+    did("fit", "--resume=stopped")
+    whole, resumed = last("whole"), last("stopped")
+    for checkpoint in (whole, resumed):
+        for key in ("Timer", "OnExceptionCheckpoint", "ModelCheckpoint"):  # times and paths
+            checkpoint["callbacks"] = {k: v for k, v in checkpoint["callbacks"].items() if key not in k}
+    assert list(differences(whole, resumed)) == []
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_callback_that_cannot_be_resumed_is_refused(name, did, complaint):
+    did(*SMALL, "--trainer.max_epochs=1", "--name=mine")
+    status, message = complaint("fit", "--resume=mine", "--trainer.max_epochs=2", *with_callback(name))
+    assert status == 2
+    assert message.startswith(f"trainer.callbacks: a run with {name} cannot be resumed: it ")
+    did("fit", "--resume=mine", "--trainer.max_epochs=2")  # the run is as it was
+
+
+STOPPING = ("--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=loss/val")
+AT_ONCE = ("--trainer.callbacks.min_delta=1e9", "--trainer.callbacks.patience=1")
+
+
+def test_run_that_was_stopped_early_has_nothing_left_to_do(did):
+    did(*SMALL, "--name=mine", *STOPPING, *AT_ONCE)
+    files = {path: path.read_bytes() for path in Path("lightning_logs/mine/version_0/checkpoints").iterdir()}
+    out = did("fit", "--resume=mine", "--trainer.max_epochs=9")
+    assert "there was nothing left to do: it was stopped early (EarlyStopping: patience exhausted)" in out
+    assert files == {path: path.read_bytes() for path in files}
+    assert " finished early " in did("runs")
+
+
+@pytest.mark.parametrize(
+    ("change", "epochs"), [(["--trainer.callbacks.patience=2"], 2), (["--trainer.callbacks=null"], 3)]
+)
+def test_run_goes_on_once_it_is_changed_what_had_stopped_it(change, epochs, did):
+    did(*SMALL, "--name=mine", *STOPPING, "--trainer.callbacks.min_delta=1e9", "--trainer.callbacks.patience=1")
+    did("fit", "--resume=mine", *change)
+    assert last("mine")["epoch"] == epochs
+
+
+def test_file_of_another_run_s_exception_is_not_taken_for_the_start(complaint):
+    Path("more").mkdir()
+    Path("more/on_exception.ckpt").touch()
+    status, message = complaint(*SMALL, *with_callback("OnExceptionCheckpoint"))
+    assert (status, message.partition(": ")[0]) == (2, "more/on_exception.ckpt is left from another run")
+
+
+@pytest.mark.parametrize("name", ["EMAWeightAveraging", "StochasticWeightAveraging"])
+def test_longer_run_goes_on_from_the_weights_that_were_not_averaged(name, did):
+    flags = ("fit", "--config=linear_regression", "--data.num_examples=95", "--pictures=none", *with_callback(name))
+    did(*flags, "--name=longer", "--trainer.max_epochs=2")
+    did("fit", "--resume=longer", "--trainer.max_epochs=4")
+    did(*flags, "--name=whole", "--trainer.max_epochs=4")
+    assert list(differences(last("whole")["current_model_state"], last("longer")["current_model_state"])) == []
