@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule
 
 from firstlight import MLP, AutogradCubic, FashionMNIST, Sine
 from firstlight.engine import callbacks
@@ -95,6 +96,69 @@ def test_fast_dev_run_saves_nothing(fit):
 def test_score_that_the_model_does_not_log_is_refused(fit):
     with pytest.raises(UsageError, match=r"checkpoint\.monitor is 'acc', but the model logs loss/val"):
         fit(Checkpoints(monitor="acc", folder="here"))
+
+
+class Plain(LightningModule):
+    """A model of plain Lightning, which logs its validation scores under names of its own."""
+
+    names = ("val_loss", "val_acc")
+
+    def __init__(self):
+        super().__init__()
+        self.cubic = AutogradCubic(1e-6)
+
+    def training_step(self, batch, batch_idx):
+        loss = self.cubic.loss(self.cubic(batch[0]), batch[1])
+        self.log("train_loss", loss)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        for number, name in enumerate(self.names):
+            self.log(name, number + float(self.current_epoch == 1))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=1e-6)
+
+
+@pytest.fixture
+def plain(quick_trainer):
+    """Return a function that trains a plain model."""
+
+    def run(checkpoints, names, **arguments):
+        model = Plain()
+        model.names = names
+        trainer = quick_trainer(max_epochs=2, enable_checkpointing=True, callbacks=[checkpoints], **arguments)
+        trainer.fit(model, Sine(num_points=30, repeats=4))
+
+    return run
+
+
+@pytest.mark.parametrize("sanity", [0, 2])
+def test_only_validation_loss_of_a_plain_model_chooses_the_best(sanity, plain):
+    checkpoints = Checkpoints(folder="here")
+    plain(checkpoints, ("val_loss", "val_acc"), num_sanity_val_steps=sanity)
+    assert (checkpoints.monitor, checkpoints.best_score, checkpoints.best_epoch) == ("val_loss", 0.0, 0)
+
+
+@pytest.mark.parametrize("names", [(), ("val_acc", "val_f1")])
+def test_model_without_a_score_that_could_be_meant_keeps_no_best(names, plain, capsys):
+    plain(Checkpoints(folder="here"), names)
+    (said,) = capsys.readouterr().out.splitlines()
+    assert said.startswith("no best.ckpt is kept, as the model logs ")
+    assert [path.name for path in Path("here").iterdir()] == ["last.ckpt"]
+
+
+def test_validation_score_that_is_not_logged_is_refused_before_training(plain):
+    with pytest.raises(UsageError, match=r"checkpoint\.monitor is 'val_los', but the model logs val_loss$"):
+        plain(Checkpoints(folder="here", monitor="val_los"), ("val_loss",))
+
+
+def test_best_of_another_score_is_not_the_best_of_this_one():
+    checkpoints = Checkpoints(folder="here", monitor="val_acc")
+    Path("here").mkdir()
+    checkpoints.best.touch()
+    checkpoints.load_state_dict({"monitor": "val_loss", "best_score": 0.1, "best_epoch": 3})
+    assert checkpoints.best_score is None
 
 
 def test_weights_that_are_nan_are_never_saved(quick_trainer):

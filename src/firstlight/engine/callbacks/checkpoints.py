@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, StochasticWeightAveraging
 
 from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.callbacks.monitors import only_validation_loss
 from firstlight.engine.callbacks.nan_checks import check_weights
 from firstlight.engine.callbacks.step_boundaries import is_step_boundary
 from firstlight.engine.callbacks.stopping import Stopped, StopSignals
@@ -36,7 +37,7 @@ class Checkpoints(Checkpoint):
 
     Args:
         every_n_steps: Write ``last.ckpt`` every this many optimizer steps too.
-        monitor: Score that chooses the best; null takes what the model says, else ``loss/val``.
+        monitor: Score that chooses the best; null takes what the model says, else the only validation loss it logs.
         mode: Whether the smallest or the largest score is the best; null takes what the model says, else ``min``.
         folder: Where the files go; null takes ``checkpoints`` in the logger's folder.
         signals: Signals that end the run.
@@ -55,6 +56,8 @@ class Checkpoints(Checkpoint):
         self.mode = mode
         self.folder = Path(folder) if folder else None
         self.signals = signals or StopSignals()
+        self._is_chosen = False  # whether the monitor was not asked for, but found among what the model logs
+        self._is_without_best = False  # whether it was said that there is none
         self.best_score: float | None = None
         self.best_epoch: int | None = None
         self._previous_step = 0  # optimizer steps at the end of the batch before
@@ -79,7 +82,7 @@ class Checkpoints(Checkpoint):
         """Take from the model and the logger what was not set."""
         if isinstance(pl_module, Task):
             self.monitor, self.mode = self.monitor or pl_module.monitor, self.mode or pl_module.mode
-        self.monitor, self.mode = self.monitor or "loss/val", self.mode or "min"
+        self.mode = self.mode or "min"
         self.folder = trainer.strategy.broadcast(self.folder)  # only the first process knows that of a new run
         if self.folder is None:
             self.folder = Path(trainer.log_dir or trainer.default_root_dir, "checkpoints")
@@ -117,15 +120,13 @@ class Checkpoints(Checkpoint):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``best.ckpt`` if the score is the best so far; at the end of an epoch, that waits for its end."""
-        if trainer.sanity_checking or trainer.state.fn != "fit":
+        if trainer.state.fn != "fit":
             return
-        if self.monitor not in trainer.callback_metrics:
-            logged = ", ".join(trainer.callback_metrics) or "nothing"
-            raise UsageError(f"checkpoint.monitor is {self.monitor!r}, but the model logs {logged}")
-        if not _is_saved(trainer):
+        score = self._score(trainer)
+        if trainer.sanity_checking or not _is_saved(trainer):
             return
-        score = trainer.strategy.broadcast(trainer.callback_metrics[self.monitor].item())  # all must decide the same
-        self._compare(trainer, score)
+        if score is not None:
+            self._compare(trainer, trainer.strategy.broadcast(score))  # all must decide the same
         if trainer.is_last_batch or internals.is_stopping(trainer):
             return  # the epoch ends here, and both files can hold the same
         if self._best_is_due:
@@ -155,13 +156,38 @@ class Checkpoints(Checkpoint):
             save_checkpoint({**checkpoint, "state_dict": averaged, TRAINED_WEIGHTS: trained}, self.last)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best score so far and its epoch."""
-        return {"best_score": self.best_score, "best_epoch": self.best_epoch}
+        """Return the best score so far, its name and its epoch."""
+        return {"monitor": self.monitor, "best_score": self.best_score, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a best score; a run that only starts from another's checkpoint has a best of its own."""
-        if self.best.exists():
+        monitor = state_dict.get("monitor", self.monitor)
+        if self.monitor is None:
+            self.monitor, self._is_chosen = monitor, monitor is not None
+        if self.best.exists() and monitor == self.monitor:
             self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+
+    def _score(self, trainer: Trainer) -> float | None:
+        """Return the score of a validation; None if it has none that could be meant.
+
+        Raises:
+            UsageError: If a score that was asked for is not logged. The sanity check, before training, need not log all
+                scores, but those of validation.
+        """
+        logged = trainer.callback_metrics
+        if self.monitor is None:
+            self.monitor = only_validation_loss(logged)
+            self._is_chosen = self.monitor is not None
+        if self.monitor in logged:
+            return float(logged[self.monitor])
+        names = ", ".join(logged) or "nothing"
+        if self.monitor and not self._is_chosen and (not trainer.sanity_checking or (logged and "val" in self.monitor)):
+            raise UsageError(f"checkpoint.monitor is {self.monitor!r}, but the model logs {names}")
+        if not self.monitor and not self._is_without_best and not trainer.sanity_checking and _is_saved(trainer):
+            self._is_without_best = True
+            if trainer.is_global_zero:
+                print(f"no best.ckpt is kept, as the model logs {names}: choose a score with --checkpoint.monitor")
+        return None
 
     def _compare(self, trainer: Trainer, score: float) -> None:
         """Keep and log a score if it is better than all before; NaN never is."""

@@ -13,6 +13,7 @@ from firstlight.engine.command.stages import run_stage
 from firstlight.engine.files import write_atomically
 from firstlight.engine.program import program
 from firstlight.engine.sweeps import charts
+from firstlight.errors import UsageError
 
 __all__ = ["draw", "fit", "look"]
 
@@ -44,6 +45,9 @@ def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, 
         if re.match(COMPARED, key) and key not in {setting.key for setting in settings}
     }
     checkpoints = command.checkpoints
+    if checkpoints.monitor is None:
+        logged = command.trainer.callback_metrics
+        raise UsageError(f"the model logs {', '.join(logged) or 'nothing'}: choose a score with --checkpoint.monitor")
     facts = {"monitor": checkpoints.monitor, "mode": checkpoints.mode, "seed": command.config.seed_everything}
     return {**facts, "settings": compared}
 
