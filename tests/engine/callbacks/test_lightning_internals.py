@@ -178,6 +178,25 @@ def test_end_epoch_only_once(seen_at, killed):
     assert epochs.ended == (1, 2)
 
 
+def test_end_batch(seen_at):
+    class Early(Callback):
+        """End the third batch of each epoch before the Trainer does."""
+
+        def __init__(self):
+            self.validated = []
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if batch_idx == 2:
+                internals.end_batch(trainer, trainer.global_step - 1)
+
+        def on_validation_start(self, trainer, *_):
+            self.validated.append(trainer.global_step)
+
+    early = Early()
+    seen_at("on_train_end", bool, callbacks=[early], num_sanity_val_steps=0, val_check_interval=3)
+    assert early.validated == [3, 3, 7, 7]
+
+
 def test_data_fetcher(seen_at):
     def look(trainer):
         fetcher = internals.data_fetcher(trainer)

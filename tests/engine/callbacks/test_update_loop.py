@@ -71,6 +71,13 @@ class After(LinearRegression):
         return batch[0] + torch.rand(()), batch[1]
 
 
+class Stopping(LinearRegression):
+    def training_step(self, batch, batch_idx):
+        if self.global_step == 11:
+            self.trainer.should_stop = True
+        return super().training_step(batch, batch_idx)
+
+
 class Newton(LinearRegression):
     def configure_optimizers(self):
         return torch.optim.LBFGS(self.parameters(), max_iter=3)
@@ -140,3 +147,10 @@ def test_models_of_users_see_and_log_the_same(model, data, every, record):
     count, grouped = record(model, data, log_every_n_steps=every)
     assert grouped == single
     assert count == 6
+
+
+@pytest.mark.parametrize(("every", "minimum"), [(1, {}), (3, {}), (3, {"min_epochs": 2})])
+def test_model_that_stops_the_training_takes_no_step_more(every, minimum, record):
+    _, single = record(Stopping, houses, updates=1, log_every_n_steps=every, **minimum)
+    _, grouped = record(Stopping, houses, log_every_n_steps=every, **minimum)
+    assert grouped == single

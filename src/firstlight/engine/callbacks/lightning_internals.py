@@ -32,6 +32,7 @@ __all__ = [
     "count_logged_steps",
     "data_fetcher",
     "datamodule_of",
+    "end_batch",
     "end_epoch_only_once",
     "found_settings",
     "is_epoch_ending",
@@ -169,6 +170,13 @@ def data_fetcher(trainer: Trainer) -> "_DataFetcher":
 def count_logged_steps(trainer: Trainer, steps: int) -> None:
     """Set the step at which scores are logged next; after a resume, Lightning's own count can be one off."""
     trainer.fit_loop.epoch_loop._batches_that_stepped = steps
+
+
+def end_batch(trainer: Trainer, steps: int) -> None:
+    """Do what the Trainer does after a batch, such as a validation that is due, after that many steps before it."""
+    step_logs(trainer).on_batch_end()
+    count_logged_steps(trainer, steps)
+    trainer.fit_loop.epoch_loop.on_advance_end(data_fetcher(trainer))
 
 
 def step_logs(trainer: Trainer) -> "_LoggerConnector":

@@ -50,6 +50,9 @@ class UpdatingLoader:
                     if self.trainer.should_stop or any(each.must_see_step(step + 1) for each in self.checkpoints):
                         break
                     self.take_update(fetched[0], step)
+                    if internals.is_stopping(self.trainer):
+                        internals.end_batch(self.trainer, step)
+                        return
                     fetched = next(batches, None)
                     if fetched is None:
                         return  # there were fewer batches than the loader said
