@@ -12,7 +12,15 @@ SOURCES = sorted(
     for path in SOURCE.rglob("*.py")
     if "project-template" not in path.parts and path.stem not in ("__init__", "__main__")
 )
-OF_THE_WHOLE = {"test_layers", "test_mirror", "test_notebooks", "test_package", "test_readme", "test_real_data"}
+OF_THE_WHOLE = {
+    "test_layers",
+    "test_mirror",
+    "test_notebooks",
+    "test_package",
+    "test_pages",
+    "test_readme",
+    "test_real_data",
+}
 TEST_FILES = sorted(
     path.relative_to(TESTS)
     for path in TESTS.rglob("test_*.py")

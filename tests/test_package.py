@@ -36,10 +36,10 @@ def test_public_names_are_what_they_are_called():
     assert len(set(names)) == len(names)
 
 
-def test_everything_public_in_models_data_and_tasks_is_public_in_the_package():
-    from firstlight import data, models, tasks
+def test_everything_public_in_the_lessons_is_public_in_the_package():
+    from firstlight import data, models, schedules, tasks
 
-    public = {*models.__all__, *data.__all__, *tasks.__all__}
+    public = {*models.__all__, *data.__all__, *tasks.__all__, *schedules.__all__}
     assert set(firstlight.__all__) == public | {"__version__", "load", "main", "quiet_trainer"}
 
 

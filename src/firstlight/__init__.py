@@ -1,7 +1,7 @@
 """Ten documented PyTorch models, each a LightningModule paired with a LightningDataModule.
 
-The public names are those of ``models``, ``data`` and ``tasks``, and the functions ``load``, ``main`` and
-``quiet_trainer``. They are imported when they are first used, so ``import firstlight`` is quick and does not
+The public names are those of ``models``, ``data``, ``tasks`` and ``schedules``, and the functions ``load``, ``main``
+and ``quiet_trainer``. They are imported when they are first used, so ``import firstlight`` is quick and does not
 import torch.
 """
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-CLASSES = ("models", "data", "tasks")
+CLASSES = ("models", "data", "tasks", "schedules")
 FUNCTIONS = {"load": "engine.runs.loading", "main": "engine.cli.main", "quiet_trainer": "engine.quiet"}
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from firstlight.engine.quiet import quiet_trainer as quiet_trainer
     from firstlight.engine.runs.loading import load as load
     from firstlight.models import *
+    from firstlight.schedules import *
     from firstlight.tasks import *
 else:
 

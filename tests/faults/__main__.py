@@ -30,8 +30,7 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 EVERY3 = "--checkpoint.every_n_steps=3"
 VARIANTS = {
     "accumulated": f"manual_cubic {EVERY3} --trainer.accumulate_grad_batches=2",
-    "accumulated, averaged": f"neural_network_best {EVERY3} --trainer.accumulate_grad_batches=2 "
-    "--lr_scheduler.total_steps=9",
+    "accumulated, averaged": f"neural_network_best {EVERY3} --trainer.accumulate_grad_batches=2",
     "validated in mid-epoch": f"dynamic_polynomial {EVERY3} --trainer.val_check_interval=0.5",
     "validated every 5 steps": f"dynamic_polynomial {EVERY3} --trainer.check_val_every_n_epoch=null "
     "--trainer.val_check_interval=5",

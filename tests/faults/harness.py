@@ -123,8 +123,6 @@ def tiny(config, images="fashion"):
         flags.append(f"--data.root={images}")
     if content["model"]["class_path"] == "MLP":
         flags.append("--model.hidden_dims=[8]")
-    if "lr_scheduler" in content:
-        flags.append("--lr_scheduler.total_steps=15")
     return flags
 
 

@@ -11,17 +11,28 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 LOSSES = Path(__file__).with_name("losses.json")
 COMMAND_LINE = Path(__file__).with_name("command_line.json")
 SHORT = (
-    "--trainer.max_epochs=2",
     "--trainer.limit_train_batches=20",
     "--trainer.log_every_n_steps=1",
     "--pictures=none",
 )
 
 
+EPOCHS = {"mlp_tuned": 12, "neural_network_best": 446}
+"""How long the schedules of these configs are: as many epochs of 20 steps as make the steps of their whole runs."""
+STOP = (
+    "--trainer.callbacks+=EarlyStopping",
+    "--trainer.callbacks.monitor=loss/val",
+    "--trainer.callbacks.patience=1",
+    "--trainer.callbacks.min_delta=1e9",
+)
+"""Stop after the second epoch, whatever the scores."""
+
+
 def flags(config, data_class, fashion_root):
     """Return the flags of a shortened run of a config: two epochs of 20 steps, every loss logged."""
+    epochs = (f"--trainer.max_epochs={EPOCHS[config]}", *STOP) if config in EPOCHS else ("--trainer.max_epochs=2",)
     small = ("--data.batch_size=10", "--data.repeats=4", f"--data.root={fashion_root}")
-    return ["--config", config, *SHORT, *(small if data_class.endswith("FashionMNIST") else ())]
+    return ["--config", config, *SHORT, *epochs, *(small if data_class.endswith("FashionMNIST") else ())]
 
 
 def losses(folder):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
     Callback,
@@ -10,6 +11,7 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
 )
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from firstlight import AutogradCubic, Houses, LinearRegression, Sine
 from firstlight.engine.callbacks import Checkpoints, StepSeeds
@@ -242,3 +244,53 @@ def test_step_logs_and_logged_as_training_step(curves, quick_trainer):
     assert (0, [("epoch", 0), ("mine", 3.0)]) in curves.rows
     with pytest.raises(MisconfigurationException):
         trainer.lightning_module.log("mine", 3.0)
+
+
+class OfNoTrainer(LightningDataModule):
+    """Ten examples from a torch DataLoader, two a batch."""
+
+    def train_dataloader(self):
+        return DataLoader(TensorDataset(torch.rand(10, 1), torch.rand(10, 1)), batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "steps", "epochs"),
+    [
+        ({"max_epochs": 3}, 15, 3),
+        ({"max_epochs": 3, "devices": 2, "strategy": "ddp"}, 9, 3),
+        ({"max_epochs": 3, "max_steps": 12}, 12, 3),
+        ({"max_steps": 12}, 12, 3),
+        ({"max_epochs": -1}, None, None),
+    ],
+)
+def test_planned_length_and_plan(arguments, steps, epochs, quick_trainer):
+    trainer, model = quick_trainer(**arguments), Scheduled()
+    internals.plan(trainer, model, OfNoTrainer())
+    assert (internals.planned_length(trainer, "step"), internals.planned_length(trainer, "epoch")) == (steps, epochs)
+    assert isinstance(trainer.lr_scheduler_configs[0].scheduler, torch.optim.lr_scheduler.StepLR)
+
+
+def test_planned_length_of_data_without_a_length(quick_trainer):
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(torch.rand(10, 1, 1))
+
+    class Streamed(LightningDataModule):
+        def train_dataloader(self):
+            return DataLoader(Stream())
+
+    for arguments, length in (({"max_epochs": 3}, (None, 3)), ({"max_steps": 7}, (7, None))):
+        trainer = quick_trainer(**arguments)
+        internals.plan(trainer, Scheduled(), Streamed())
+        assert tuple(internals.planned_length(trainer, interval) for interval in ("step", "epoch")) == length
+
+
+def test_reload_training_data(quick_trainer):
+    trainer = quick_trainer(max_epochs=1)
+    internals.plan(trainer, Scheduled(), OfNoTrainer())
+    assert internals.planned_length(trainer, "step") == 5
+    loader = trainer.train_dataloader
+    internals.reload_training_data(trainer)
+    assert trainer.train_dataloader is None
+    trainer.fit_loop.setup_data()
+    assert trainer.train_dataloader is not loader

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from firstlight import DynamicPolynomial, Sine
-from firstlight.engine.callbacks import TypedOptimizer
+from firstlight import DynamicPolynomial, Houses, LinearRegression, Sine
+from firstlight.engine.callbacks import Checkpoints, TypedOptimizer
 
 
 class Halving(DynamicPolynomial):
@@ -50,3 +50,41 @@ def test_learning_rate_that_a_schedule_changed_is_scaled(fit):
 def test_checkpoint_of_a_trainer_without_the_callback_can_be_resumed(fit):
     fit(Halving(lr=1e-8), 2, callbacks=[])
     assert fit(Halving(lr=4e-8), 3, "now.ckpt")["lr"] == pytest.approx(4e-8 / 8)
+
+
+class Asking(LinearRegression):
+    """It asks for the length of its run, as Lightning's documentation has it, so the data are loaded early."""
+
+    fails_at = None
+
+    def configure_optimizers(self):
+        optimizer, steps = super().configure_optimizers(), self.trainer.estimated_stepping_batches
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    def training_step(self, batch, batch_idx):
+        if self.global_step == self.fails_at:
+            raise ArithmeticError
+        return super().training_step(batch, batch_idx)
+
+
+def test_model_that_asks_for_the_length_of_its_run_is_resumed_within_an_epoch(quick_trainer):
+    torch.manual_seed(0)
+    whole = Asking()
+    broken = Asking()
+    broken.load_state_dict(whole.state_dict())
+    quick_trainer(max_epochs=2).fit(whole, Houses(batch_size=250))
+    broken.fails_at = 6
+
+    def fit(**how):
+        callbacks = [TypedOptimizer(), Checkpoints(folder="here", every_n_steps=1)]
+        quick_trainer(max_epochs=2, enable_checkpointing=True, callbacks=callbacks).fit(
+            broken, Houses(batch_size=250), **how
+        )
+
+    with pytest.raises(ArithmeticError):
+        fit()
+    broken.fails_at = None
+    fit(ckpt_path="here/last.ckpt")
+    for name, weights in whole.state_dict().items():
+        assert torch.equal(broken.state_dict()[name], weights)

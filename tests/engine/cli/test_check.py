@@ -72,11 +72,15 @@ def test_mistake_is_found_and_worded_as_on_the_command_line(text, firstlight, fa
     ],
 )
 def test_schedule_must_last_as_long_as_the_run(trainer, steps, firstlight):
-    Path("long.yaml").write_text(one_cycle(steps, trainer))
-    Path("short.yaml").write_text(one_cycle(steps - 1, trainer))
-    _, out, _ = firstlight("check", "long.yaml", "short.yaml")
-    asked = f"lr_scheduler.total_steps is {steps - 1}, but the run takes {steps}: raise it, or end the run earlier"
-    assert out.splitlines() == ["ok       long.yaml", f"error:   short.yaml: {asked}"]
+    for name, total in {"as_long": steps, "unset": "null", "short": steps - 1, "long": steps + 1}.items():
+        Path(f"{name}.yaml").write_text(one_cycle(total, trainer))
+    _, out, _ = firstlight("check", "as_long.yaml", "unset.yaml", "short.yaml", "long.yaml")
+    text = "lr_scheduler.total_steps is {}, but the run takes {} steps: leave it out, and it is the run's"
+    wrong = [
+        f"error:   {name}.yaml: " + text.format(total, steps)
+        for name, total in (("short", steps - 1), ("long", steps + 1))
+    ]
+    assert out.splitlines() == ["ok       as_long.yaml", "ok       unset.yaml", *wrong]
 
 
 def test_every_config_and_preset_is_checked_and_nothing_is_written(did, monkeypatch):
@@ -130,12 +134,29 @@ def test_bug_in_a_class_of_ones_own_is_named_with_its_place_and_the_rest_is_chec
     assert third == "ok       linear_regression"
 
 
-def test_schedule_that_ends_before_its_run_is_named_when_it_does(complaint, did):
-    Path("long.yaml").write_text(one_cycle(8, "max_steps: 8"))
-    Path("short.yaml").write_text(one_cycle(7, "max_steps: 8"))
-    did("fit", "-c", "long.yaml")
-    expected = "lr_scheduler.total_steps is 7, but the run goes on: raise it, or end the run earlier"
-    assert complaint("fit", "-c", "short.yaml") == (2, expected)
+OWN_CYCLE = """\
+from torch.optim.lr_scheduler import OneCycleLR
+from firstlight import LinearRegression
+class Cycled(LinearRegression):
+    def configure_optimizers(self):
+        optimizer = super().configure_optimizers()
+        schedule = OneCycleLR(optimizer, max_lr=1e-3, total_steps=150)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+"""
+
+
+def test_schedule_in_a_model_must_not_end_before_the_run(complaint, did, firstlight, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "cycled_models")
+    Path("cycled_models.py").write_text(OWN_CYCLE)
+    for epochs in (1, 2):
+        text = START.replace("LinearRegression", "Cycled") + f"trainer: {{max_epochs: {epochs}}}"
+        Path(f"epochs{epochs}.yaml").write_text(text)
+    expected = "OneCycleLR.total_steps is 150, but the run takes 200 steps"
+    _, out, _ = firstlight("check", "epochs1.yaml", "epochs2.yaml")
+    assert out.splitlines() == ["ok       epochs1.yaml", f"error:   epochs2.yaml: {expected}"]
+    did("fit", "-c", "epochs1.yaml")
+    assert complaint("fit", "-c", "epochs2.yaml") == (2, expected)
 
 
 @pytest.mark.parametrize("number", [4, 5])

@@ -1,5 +1,7 @@
 """An optimizer and a schedule that a config names do what the model's own would do."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from jsonargparse import Namespace
@@ -51,14 +53,18 @@ def test_optimizer_is_made_from_the_parameters_that_the_model_has_when_training_
 @pytest.mark.parametrize(
     ("schedule", "settings"),
     [
-        (STEP, {}),
+        (STEP, {"interval": "epoch"}),
         (named("torch.optim.lr_scheduler.OneCycleLR", max_lr=0.1, total_steps=3), {"interval": "step"}),
-        (named("lightning.pytorch.cli.ReduceLROnPlateau", monitor="loss/val"), {"monitor": "loss/val"}),
+        (
+            named("lightning.pytorch.cli.ReduceLROnPlateau", monitor="loss/val"),
+            {"interval": "epoch", "monitor": "loss/val"},
+        ),
     ],
 )
 @pytest.mark.parametrize("optimizer", [SGD, None])
-def test_schedule_is_stepped_as_it_is_meant(schedule, settings, optimizer):
+def test_schedule_is_stepped_as_it_is_meant(schedule, settings, optimizer, quick_trainer):
     model = Model()
+    model.trainer = quick_trainer(fast_dev_run=True)
     set_optimizer(model, optimizer, schedule)
     made = model.configure_optimizers()
     assert type(made["optimizer"]).__name__ == ("SGD" if optimizer else "Adam")
@@ -79,3 +85,159 @@ def test_schedule_changes_the_learning_rate_of_the_model_s_own_optimizer(did):
     did("fit", *SMALL, *HALVE, "--trainer.max_epochs=1")
     (state,) = load_checkpoint("lightning_logs/autograd_cubic/version_0/checkpoints/last.ckpt")["optimizer_states"]
     assert state["param_groups"][0]["lr"] == pytest.approx(1e-6 / 2)
+
+
+HOUSES = ("--config", "linear_regression", "--data.batch_size=250", "--pictures=none", "--model.lr=1e-3")  # 4 batches
+CYCLE = ("--lr_scheduler=OneCycleLR", "--lr_scheduler.max_lr=1e-3")
+
+
+def schedule_of(run):
+    """Return the state of the schedule in a run's last checkpoint."""
+    (state,) = load_checkpoint(f"lightning_logs/{run}/version_0/checkpoints/last.ckpt")["lr_schedulers"]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("flags", "steps"),
+    [
+        (["--trainer.max_epochs=3"], 12),
+        (["--trainer.max_epochs=3", "--trainer.max_steps=7"], 7),
+        (["--trainer.max_epochs=-1", "--trainer.max_steps=7"], 7),
+        (["--trainer.max_epochs=3", "--trainer.limit_train_batches=2"], 6),
+        (["--trainer.max_epochs=3", "--trainer.limit_train_batches=0.5"], 6),
+        (["--trainer.max_epochs=3", "--trainer.overfit_batches=1"], 3),
+        (["--trainer.max_epochs=3", "--trainer.accumulate_grad_batches=3"], 6),
+        (
+            [
+                "--trainer.max_epochs=3",
+                "--trainer.callbacks+=GradientAccumulationScheduler",
+                "--trainer.callbacks.scheduling={0: 1, 1: 3}",
+            ],
+            8,
+        ),
+        (["--trainer.max_epochs=3", "--data.batch_size=125"], 24),
+        (["--trainer.max_epochs=3", "--data.num_folds=2", "--data.fold=0"], 9),
+        (["--trainer.max_epochs=3", "--updates_per_batch=4"], 12),
+    ],
+)
+def test_schedule_without_a_length_takes_that_of_the_run(flags, steps, did):
+    did("fit", *HOUSES, *CYCLE, *flags, "--name=run")
+    state = schedule_of("run")
+    assert (state["total_steps"], state["last_epoch"]) == (steps, steps)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (["CosineAnnealingLR"], {"T_max": 4}),
+        (["CosineAnnealingLR", "--lr_scheduler.T_max=0.5"], {"T_max": 2}),
+        (["CosineAnnealingLR", "--lr_scheduler.T_max=2"], {"T_max": 2}),  # two half periods
+        (["PolynomialLR"], {"total_iters": 4}),
+        (["LinearLR"], {"total_iters": 5}),  # a warm-up: torch's own default
+        (["LinearLR", "--lr_scheduler.total_iters=0.25"], {"total_iters": 1}),
+        (["LinearLR", "--lr_scheduler.total_iters=null"], {"total_iters": 4}),
+        (["StepLR", "--lr_scheduler.step_size=0.5"], {"step_size": 2}),
+        (["MultiStepLR", "--lr_scheduler.milestones=[0.5,0.75]"], {"milestones": {2: 1, 3: 1}}),
+        (["MultiStepLR", "--lr_scheduler.milestones=[1,30]"], {"milestones": {1: 1, 30: 1}}),
+        (["WarmupCosineLR"], {"total_steps": 16, "warmup": 1}),
+        (["WarmupCosineLR", "--lr_scheduler.warmup=3"], {"total_steps": 16, "warmup": 3}),
+    ],
+)
+def test_length_may_be_left_out_or_a_share_of_the_run(schedule, expected, did):
+    did("fit", *HOUSES, "--trainer.max_epochs=4", "--name=run", "--lr_scheduler", *schedule)
+    assert {name: schedule_of("run")[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "epochs"),
+    [
+        (["--trainer.max_epochs=3", "--trainer.max_steps=6"], 2),
+        (["--trainer.max_epochs=1", "--trainer.max_steps=6"], 1),
+        (["--trainer.max_epochs=-1", "--trainer.max_steps=9", "--trainer.accumulate_grad_batches=2"], 5),
+    ],
+)
+def test_run_of_a_number_of_steps_has_as_many_epochs_as_it_begins(flags, epochs, did):
+    did("fit", *HOUSES, *flags, "--name=run", "--lr_scheduler=CosineAnnealingLR")
+    assert schedule_of("run")["T_max"] == epochs
+
+
+def test_cosine_ends_at_zero_where_its_run_ends(did):
+    did("fit", *HOUSES, "--trainer.max_epochs=3", "--name=run", "--lr_scheduler=CosineAnnealingLR")
+    assert schedule_of("run")["_last_lr"] == [pytest.approx(0, abs=1e-12)]
+
+
+LEAVE_OUT = "leave it out, and it is the run's"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (
+            [*CYCLE, "--lr_scheduler.total_steps=8920"],
+            "total_steps is 8920, but the run takes 12 steps",
+        ),
+        (
+            [*CYCLE, "--lr_scheduler.total_steps=11"],
+            "total_steps is 11, but the run takes 12 steps",
+        ),
+        (
+            ["--lr_scheduler=WarmupCosineLR", "--lr_scheduler.total_steps=13"],
+            "total_steps is 13, but the run takes 12 steps",
+        ),
+        (["--lr_scheduler=CosineAnnealingLR", "--lr_scheduler.T_max=12"], "T_max is 12, but the run takes 3 epochs"),
+        (["--lr_scheduler=CosineAnnealingLR", "--lr_scheduler.T_max=2"], "T_max is 2, but the run takes 3 epochs"),
+        (
+            ["--lr_scheduler=PolynomialLR", "--lr_scheduler.total_iters=5"],
+            "total_iters is 5, but the run takes 3 epochs",
+        ),
+        (
+            [*CYCLE, "--lr_scheduler.epochs=2", "--lr_scheduler.steps_per_epoch=4"],
+            "total_steps is 8, but the run takes 12 steps",
+        ),
+    ],
+)
+def test_schedule_of_another_length_than_the_run_is_refused_by_fit_and_check_in_the_same_words(
+    schedule, message, complaint, did, firstlight
+):
+    flags = (*HOUSES, "--trainer.max_epochs=3", *schedule)
+    Path("my.yaml").write_text(did("fit", *flags, "--print_config"))
+    text = f"lr_scheduler.{message}: {LEAVE_OUT}"
+    assert complaint("fit", *flags) == (2, text)
+    assert not [*Path().glob("lightning_logs/*/*")]
+    assert firstlight("check", "my.yaml")[:2] == (2, f"error:   my.yaml: {text}\n")
+    did("fit", *flags, "--trainer.fast_dev_run=true")  # of the run that it rehearses it knows nothing
+
+
+def test_schedule_needs_a_length_where_the_run_has_none(complaint, did):
+    endless = (*HOUSES, "--trainer.max_epochs=-1", "--trainer.max_time=00:00:00:01")
+    missing = "lr_scheduler.{} is not set, but nothing says how many {} the run takes"
+    assert complaint("fit", *endless, *CYCLE) == (2, missing.format("total_steps", "steps"))
+    assert complaint("fit", *endless, "--lr_scheduler=CosineAnnealingLR") == (2, missing.format("T_max", "epochs"))
+    expected = "lr_scheduler.total_steps is 7, but the run goes on: raise it, or end the run earlier"
+    assert complaint("fit", *endless, *CYCLE, "--lr_scheduler.total_steps=7") == (2, expected)
+
+
+def test_half_of_the_other_way_to_set_a_length_is_refused(complaint):
+    words = ("fit", *HOUSES, *CYCLE, "--lr_scheduler.epochs=5")
+    assert complaint(*words) == (2, "lr_scheduler: OneCycleLR takes epochs and steps_per_epoch together")
+
+
+def test_schedule_of_a_resumed_run_keeps_its_length(did, complaint):
+    did("fit", *HOUSES, *CYCLE, "--trainer.max_epochs=2", "--name=run")
+    config = Path("lightning_logs/run/version_0/config.yaml")
+    before = config.read_text()
+    assert complaint("fit", "--resume", "--trainer.max_epochs=3") == (
+        2,
+        "the schedule of the checkpoint has total_steps 8, that of this run 12: a schedule cannot change its length\n"
+        "resume with the same --trainer.max_epochs and --lr_scheduler, or start a new run",
+    )
+    assert config.read_text() == before
+    assert "nothing left to do" in did("fit", "--resume")
+
+
+def test_milestones_of_a_resumed_run_are_those_that_it_began_with(did, complaint):
+    words = ("--lr_scheduler=MultiStepLR", "--lr_scheduler.milestones")
+    did("fit", *HOUSES, *words, "[0.5]", "--trainer.max_epochs=2", "--name=run")
+    _, text = complaint("fit", "--resume", "--trainer.max_epochs=4")
+    assert text.startswith("the schedule of the checkpoint has milestones [1], that of this run [2]: ")
+    did("fit", "--resume", "--trainer.max_epochs=4", "--lr_scheduler.milestones=[1]")

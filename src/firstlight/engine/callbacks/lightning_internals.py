@@ -4,6 +4,7 @@ No other file may use a private attribute of Lightning. Each function has a test
 such a part fails there; ``pyproject.toml`` allows no version of Lightning but 2.6.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -12,10 +13,13 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
     Callback,
+    GradientAccumulationScheduler,
     LearningRateFinder,
     StochasticWeightAveraging,
     WeightAveraging,
 )
+from lightning.pytorch.loops.utilities import _parse_loop_limits
+from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.tuner.lr_finder import _determine_lr_attr_name
 from torch import nn
@@ -43,6 +47,9 @@ __all__ = [
     "logged_as_training_step",
     "num_epochs_processed",
     "optimizer_counter",
+    "plan",
+    "planned_length",
+    "reload_training_data",
     "schedule_counter",
     "starts_forks",
     "step_logs",
@@ -108,6 +115,28 @@ def is_resumed_within_epoch(trainer: Trainer) -> bool:
     return bool(loop.restarted_mid_epoch or loop.restarted_on_epoch_end)
 
 
+def planned_length(trainer: Trainer, interval: str) -> int | None:
+    """Return the steps or the epochs that a run is to take; None if nothing says how many.
+
+    Args:
+        trainer: The Trainer; it loads the training data to see how many batches there are.
+        interval: ``step`` or ``epoch``.
+    """
+    trainer.fit_loop.setup_data()
+    batches, epochs, limit = trainer.num_training_batches, trainer.max_epochs or -1, trainer.max_steps
+    if interval == "epoch":
+        if limit == -1 or math.isinf(batches):
+            return epochs if epochs > 0 else None
+        needed = math.ceil(limit / math.ceil(batches / trainer.accumulate_grad_batches))
+        return min(needed, epochs) if epochs > 0 else needed
+    steps = trainer.estimated_stepping_batches
+    for changes in callbacks_of(trainer, GradientAccumulationScheduler):  # Lightning's number does not know of them
+        if epochs > 0 and math.isfinite(batches):
+            steps = sum(math.ceil(batches / changes.get_accumulate_grad_batches(epoch)) for epoch in range(epochs))
+            steps = steps if limit == -1 else min(steps, limit)
+    return int(steps) if 0 < steps < math.inf else None
+
+
 # Private attributes.
 
 
@@ -140,6 +169,23 @@ def averages_not_begun(trainer: Trainer) -> list[nn.Module]:
 
 def _has_begun(average: StochasticWeightAveraging) -> bool:
     return bool(average._init_n_averaged if average.n_averaged is None else average.n_averaged)
+
+
+def plan(trainer: Trainer, model: LightningModule, data: LightningDataModule | None) -> None:
+    """Let a Trainer make the optimizers and schedules of a run, without the run."""
+    trainer.strategy._lightning_module = model
+    trainer._data_connector.attach_data(model, datamodule=data)
+    limits = (trainer.min_steps, trainer.max_steps, trainer.min_epochs, trainer.max_epochs)
+    _, trainer.fit_loop.max_epochs = _parse_loop_limits(*limits, trainer)
+    Strategy.setup_optimizers(trainer.strategy, trainer)
+
+
+def reload_training_data(trainer: Trainer) -> None:
+    """Have the training data loaded when the run begins, where a schedule that asked for its length had them loaded.
+
+    Else a resumed run would begin at the start of an epoch: Lightning restores the position as it loads the data.
+    """
+    trainer.fit_loop._combined_loader = None
 
 
 def end_epoch_only_once(trainer: Trainer) -> None:

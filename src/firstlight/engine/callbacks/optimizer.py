@@ -1,16 +1,20 @@
 """Optimizers and schedules of a resumed run: new settings take effect, and no step of a schedule is left out."""
 
+from collections import Counter
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from torch.optim.lr_scheduler import OneCycleLR
 
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.errors import UsageError
 
-__all__ = ["PlateauSchedules", "TypedOptimizer"]
+__all__ = ["LENGTHS", "PlateauSchedules", "TypedOptimizer", "refuse_short_schedules"]
 
 KEY = "optimizer_settings"
+LENGTHS = {"T_0", "T_max", "milestones", "step_size", "step_size_down", "step_size_up", "total_iters", "total_steps"}
+"""Arguments of schedules that count steps or epochs."""
 
 
 class TypedOptimizer(Callback):
@@ -18,10 +22,11 @@ class TypedOptimizer(Callback):
 
     Restoring an optimizer's state restores its old learning rate as well. This callback saves in every checkpoint
     the settings that the optimizers were built with, and applies new ones where they differ. A learning rate that a
-    schedule has changed since is scaled by the same factor.
+    schedule has changed since is scaled by the same factor. The length of a schedule cannot change.
 
     Raises:
-        UsageError: If the checkpoint was saved with another optimizer.
+        UsageError: If the checkpoint was saved with another optimizer, or with a schedule of another length, or if a
+            schedule is too short for the run.
     """
 
     def __init__(self) -> None:
@@ -29,9 +34,15 @@ class TypedOptimizer(Callback):
         """Settings of each parameter group of each optimizer, before any step."""
         self.saved: list[list[dict[str, Any]]] | None = None
         """The same, of the run that wrote the checkpoint."""
+        self.lengths: list[dict[str, Any]] = []
+        """Lengths of each schedule, as it was built."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the settings that the optimizers were built with, before their state is restored."""
+        refuse_short_schedules(trainer)
+        self.lengths = _lengths(trainer)
+        if trainer.ckpt_path:
+            internals.reload_training_data(trainer)
         self.built = [[_settings(group) for group in optimizer.param_groups] for optimizer in trainer.optimizers]
         for optimizer, built, saved in zip(trainer.optimizers, self.built, self.saved or [], strict=False):
             lacking = {name for group in built for name in group} - {name for group in saved for name in group}
@@ -56,6 +67,14 @@ class TypedOptimizer(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Apply the settings that differ."""
+        for lengths, restored in zip(self.lengths, _lengths(trainer), strict=True):
+            for name, length in lengths.items():
+                if restored[name] != length:
+                    raise UsageError(
+                        f"the schedule of the checkpoint has {name} {_text(restored[name])}, that of this run "
+                        f"{_text(length)}: a schedule cannot change its length\n"
+                        "resume with the same --trainer.max_epochs and --lr_scheduler, or start a new run"
+                    )
         for optimizer, built, saved in zip(trainer.optimizers, self.built, self.saved or [], strict=False):
             for group, new, old in zip(optimizer.param_groups, built, saved, strict=False):
                 for name, value in new.items():
@@ -122,6 +141,31 @@ class PlateauSchedules(Callback):
                 config.scheduler.step(score)  # type: ignore[arg-type]
                 counter.increment_completed()
         self.pending = []
+
+
+def _lengths(trainer: Trainer) -> list[dict[str, Any]]:
+    """Return the lengths of each schedule."""
+    states = [vars(config.scheduler) for config in trainer.lr_scheduler_configs]
+    return [{name: state[name] for name in sorted({*LENGTHS, "warmup"} & state.keys())} for state in states]
+
+
+def _text(length: Any) -> str:
+    return str(list(length) if isinstance(length, Counter) else length)  # the milestones of a MultiStepLR
+
+
+def refuse_short_schedules(trainer: Trainer) -> None:
+    """Look for a ``OneCycleLR`` that a model made itself, and that ends before the run does.
+
+    Raises:
+        UsageError: If there is one; torch would say so when it has ended.
+    """
+    if trainer.fast_dev_run or not trainer.lightning_module.automatic_optimization:  # type: ignore[attr-defined]
+        return
+    for config in trainer.lr_scheduler_configs:
+        if isinstance(config.scheduler, OneCycleLR):
+            total, length = config.scheduler.total_steps, internals.planned_length(trainer, config.interval)
+            if length and total < length // config.frequency:
+                raise UsageError(f"OneCycleLR.total_steps is {total}, but the run takes {length} {config.interval}s")
 
 
 def _apply(group: dict[str, Any], name: str, new: Any, old: Any) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import logging
-import math
 import os
 import re
 import sys
@@ -15,14 +14,15 @@ from pathlib import Path
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from torch.optim.lr_scheduler import OneCycleLR
 
-from firstlight.data import Batches, InMemory
+from firstlight.data import InMemory
+from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.callbacks.optimizer import refuse_short_schedules
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.schema import print_schema
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.configs import config_names
-from firstlight.engine.command.failures import not_logged, too_few_steps
+from firstlight.engine.command.failures import not_logged
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import DataError, FirstlightError, UsageError
 
@@ -134,21 +134,9 @@ def _check_monitors(trainer: Trainer) -> None:
 
 
 def _check_sizes(command: Command, planned: Trainer) -> None:
-    """Compare batches with the data, and the schedule with the steps of the whole run."""
-    data, trainer = command.data, command.trainer
+    """Compare batches with the data, and schedules with the whole run."""
+    data, model = command.data, command.model
     if isinstance(data, InMemory) and (data.batch_size or 0) > len(data.train[0]):
         raise UsageError(f"data.batch_size is {data.batch_size}, more than the {len(data.train[0])} to train on")
-    steps = _planned_steps(planned, trainer.train_dataloader)
-    for schedule in (config.scheduler for config in trainer.lr_scheduler_configs):
-        if isinstance(schedule, OneCycleLR) and schedule.total_steps < steps:
-            raise too_few_steps(schedule.total_steps, steps)
-
-
-def _planned_steps(planned: Trainer, loader: object) -> int:
-    """Return the optimizer steps of the whole run; 0 if they cannot be known."""
-    if not isinstance(loader, Batches) or planned.max_epochs in (None, -1):
-        return max(planned.max_steps, 0)
-    batches, limit = len(loader), planned.limit_train_batches
-    batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-    steps = planned.max_epochs * math.ceil(batches / planned.accumulate_grad_batches)
-    return steps if planned.max_steps == -1 else min(steps, planned.max_steps)
+    internals.plan(planned, model, data)
+    refuse_short_schedules(planned)

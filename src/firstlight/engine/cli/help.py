@@ -31,7 +31,7 @@ FIT = {
     "--trainer.accelerator cpu": "device: cpu, gpu, auto; how many: --trainer.devices 2",
     "--trainer.precision bf16-mixed": "numeric precision: 32, 64, 16-mixed, bf16-mixed",
     "--optimizer AdamW --optimizer.lr 1e-3": "another optimizer, with its own learning rate",
-    "--lr_scheduler StepLR --lr_scheduler.step_size 5": "a schedule of the learning rate",
+    "--lr_scheduler WarmupCosineLR": "a schedule of the learning rate, as long as the run",
     "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=loss/val": "one more callback",
     "--seed_everything 1": "other random numbers",
     "--checkpoint.every_n_steps 500": "write last.ckpt more often than once an epoch",

@@ -11,7 +11,7 @@ from firstlight.engine.command.configs import PACKAGE
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError
 
-__all__ = ["explain_failure", "first_failure", "not_logged", "own_line", "too_few_steps"]
+__all__ = ["explain_failure", "first_failure", "not_logged", "other_length", "own_line"]
 
 SPLITS = ("train", "val", "test")
 SIZES = "set sizes in --model or --data"
@@ -63,7 +63,8 @@ def _refused_setting(message: str) -> UsageError | None:
         owner = "trainer.callbacks: EarlyStopping" if message.startswith("Early") else "lr_scheduler"
         return not_logged(f"{owner}.monitor", found[1], re.findall(r"[`'](.+?)[`']", found[2]))
     if found := re.match(r"Tried to step \d+ times. The specified number of total steps is (\d+)", message):
-        return too_few_steps(int(found[1]))
+        total = f"lr_scheduler.total_steps is {found[1]}"
+        return UsageError(f"{total}, but the run goes on: raise it, or end the run earlier")
     return None
 
 
@@ -82,7 +83,6 @@ def not_logged(setting: str, score: str, logged: Iterable[str]) -> UsageError:
     return UsageError(f"{setting} is {score!r}, but the model logs {', '.join(logged) or 'nothing'}")
 
 
-def too_few_steps(total: int, steps: int | None = None) -> UsageError:
-    """Return the error about a schedule that ends before its run."""
-    run = "goes on" if steps is None else f"takes {steps}"
-    return UsageError(f"lr_scheduler.total_steps is {total}, but the run {run}: raise it, or end the run earlier")
+def other_length(setting: str, number: int, run: int, interval: str) -> UsageError:
+    """Return the error about a schedule of another length than its run."""
+    return UsageError(f"{setting} is {number}, but the run takes {run} {interval}s: leave it out, and it is the run's")

@@ -9,10 +9,12 @@ from jsonargparse import ArgumentError, Namespace
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
+from torch.optim.lr_scheduler import LRScheduler
 
 from firstlight.engine.callbacks import Checkpoints
 from firstlight.engine.command.explain import Mistake
 from firstlight.engine.command.failures import own_line
+from firstlight.engine.command.optimizers import lengths
 from firstlight.engine.command.request import OWN_FLAGS, Request
 from firstlight.engine.command.settings import Setting
 from firstlight.engine.program import program
@@ -21,9 +23,23 @@ from firstlight.errors import FirstlightError, UsageError
 __all__ = ["instantiate", "make_parser", "parse"]
 
 
+class _Parser(LightningArgumentParser):
+    """LightningCLI's parser, but for the lengths of schedules: they may be shares of the run, or be left out."""
+
+    def add_class_arguments(self, class_type: type, *args: Any, **kwargs: Any) -> list[str]:
+        """Add the arguments of a class."""
+        own = lengths(class_type) if issubclass(class_type, LRScheduler) else {}
+        kwargs["skip"] = {*(kwargs.get("skip") or ()), *own}
+        added = super().add_class_arguments(class_type, *args, **kwargs)
+        prefix = f"{args[0]}." if args and args[0] else ""
+        for name, about in own.items():
+            self.add_argument(f"--{prefix}{name}", **about)
+        return [*added, *(prefix + name for name in own)]
+
+
 def make_parser(stage: str) -> LightningArgumentParser:
     """Return the parser of a stage; it raises ``ArgumentError`` for a mistake."""
-    parser = LightningArgumentParser(
+    parser = _Parser(
         prog=f"{program()} {stage}",
         description=f"All settings of {stage}; those of a class: --model.help MLP.",
         dump_header=[f"lightning.pytorch=={version('lightning')}"],
