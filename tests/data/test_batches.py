@@ -175,7 +175,7 @@ def test_indices_tell_which_rows_a_share_has():
     for n, size, world in [(7, 3, 1), (7, 7, 1), *SHARED]:
         for rank in range(world):
             batches = Batches(counted(n), size, rank=rank, world_size=world)
-            assert [batches.indices(number).tolist() for number in range(len(batches))] == visited(batches)
+            assert [batches.order.indices(number).tolist() for number in range(len(batches))] == visited(batches)
 
 
 def test_fewer_examples_than_processes_cannot_be_shared():

@@ -14,9 +14,9 @@ REFERENCES = {}  # what an unbroken run with these flags leaves, in this process
 def unbroken(tmp_path, fashion_root):
     """Return a function that trains without a fault, and returns one that lists what another folder has otherwise."""
 
-    def run(flags):
+    def run(flags, **how):
         if tuple(flags) not in REFERENCES:
-            ended = firstlight(tmp_path / "unbroken", *flags)
+            ended = firstlight(tmp_path / "unbroken", *flags, **how)
             assert ended.status == 0, ended.text
             assert "arning" not in ended.text
             REFERENCES[tuple(flags)] = left_behind(tmp_path / "unbroken")

@@ -5,6 +5,7 @@ import typing
 from firstlight.data.batches import *
 from firstlight.data.fashion_mnist import *
 from firstlight.data.in_memory import *
+from firstlight.data.loaders import *
 from firstlight.data.synthetic import *
 
 if not typing.TYPE_CHECKING:  # type checkers read the lines above

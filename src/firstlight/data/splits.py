@@ -6,7 +6,7 @@ from torch import Tensor
 from firstlight.data.seeds import generator
 from firstlight.errors import DataError
 
-__all__ = ["Split", "check_split", "hold_out"]
+__all__ = ["Split", "check_split", "fold_rows", "hold_out", "split_name"]
 
 Split = tuple[Tensor, Tensor]
 """Inputs ``x`` and targets ``y``; row ``i`` of one belongs to row ``i`` of the other."""
@@ -29,18 +29,18 @@ def check_split(data: object, split: object) -> None:
     found = " and ".join(
         f"{len(part)} rows" if isinstance(part, Tensor) and len(parts) == 2 else type(part).__name__ for part in parts
     )
-    named = {name: vars(data)[name] for name in ("train", "val", "test") if name in vars(data)}
+    raise DataError(f"{split_name(data, split)} is {found}: expected two tensors, inputs and targets, of as many rows")
+
+
+def split_name(data: object, split: object) -> str:
+    """Return the name of a data module's split, for messages: ``Sine.train``."""
+    named = {name: value for name, value in vars(data).items() if name in ("train", "val", "test")}
     name = next((name for name, value in named.items() if value is split), "split")
-    raise DataError(
-        f"{type(data).__name__}.{name} is {found}: expected two tensors, inputs and targets, of as many rows"
-    )
+    return f"{type(data).__name__}.{name}"
 
 
 def hold_out(fold: int, num_folds: int, *splits: Split, seed: int) -> tuple[Split, Split]:
     """Divide the examples of some splits into random folds; return all folds but one, and that one.
-
-    The examples of a fold are a function of the seed, their number and the number of folds; the sizes of folds differ
-    by one at most.
 
     Args:
         fold: Number of the fold to hold out, from 0.
@@ -52,8 +52,21 @@ def hold_out(fold: int, num_folds: int, *splits: Split, seed: int) -> tuple[Spli
         DataError: If there are fewer examples than folds.
     """
     x, y = (torch.cat(parts) for parts in zip(*splits, strict=True))
-    if len(x) < num_folds:
-        raise DataError(f"{len(x)} examples cannot make {num_folds} folds")
-    folds = list(torch.randperm(len(x), generator=generator(seed, num_folds)).tensor_split(num_folds))
-    held_out, kept = folds.pop(fold).sort().values, torch.cat(folds).sort().values
+    kept, held_out = fold_rows(fold, num_folds, len(x), seed)
     return (x[kept], y[kept]), (x[held_out], y[held_out])
+
+
+def fold_rows(fold: int, num_folds: int, num_examples: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return the examples of all random folds but one, and those of that one.
+
+    They are a function of the seed, the number of examples and the number of folds; the sizes of folds differ by one
+    at most.
+
+    Raises:
+        DataError: If there are fewer examples than folds.
+    """
+    if num_examples < num_folds:
+        raise DataError(f"{num_examples} examples cannot make {num_folds} folds")
+    folds = list(torch.randperm(num_examples, generator=generator(seed, num_folds)).tensor_split(num_folds))
+    held_out, kept = folds.pop(fold).sort().values, torch.cat(folds).sort().values
+    return kept, held_out

@@ -11,7 +11,8 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from firstlight.data.batches import Batches
-from firstlight.data.in_memory import InMemory
+from firstlight.data.data_module import DataModule
+from firstlight.data.loaders import Loader
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.files import write_atomically
 from firstlight.errors import UsageError
@@ -50,8 +51,8 @@ class Predictions(Callback):
             raise UsageError(f"{type(pl_module).__name__}.predict_step must return a dict of columns to be written")
         columns = {name: column.detach().cpu() for name, column in outputs.items()}
         loader = trainer.predict_dataloaders
-        if isinstance(loader, Batches):
-            columns = {"index": loader.indices(batch_idx), **columns}
+        if isinstance(loader, Batches | Loader):
+            columns = {"index": loader.order.indices(batch_idx), **columns}
         for name, column in columns.items():
             self.table.setdefault(name, []).append(column)
 
@@ -63,7 +64,7 @@ class Predictions(Callback):
             return
         table = {name: torch.cat([part[name] for part in tables]) for name in table}
         data = internals.datamodule_of(trainer)
-        classes = data.classes if isinstance(data, InMemory) else ()
+        classes = data.classes if isinstance(data, DataModule) else ()
         columns = dict(_columns(table, classes))
         order = table["index"].argsort().tolist() if "index" in table else range(len(next(iter(columns.values()))))
         text = io.StringIO(newline="")

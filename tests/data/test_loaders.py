@@ -1,0 +1,115 @@
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+from own_data import Drawn, Points
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from firstlight import MLP
+from firstlight.data.loaders import Loaded, Loader
+from firstlight.data.order import Order
+from firstlight.errors import DataError
+
+
+def ready(data, stage="fit"):
+    data.setup(stage)
+    return data
+
+
+def epoch(loader, number=0, start=0):
+    loader.load_state_dict({"epoch": number, "batch": start})
+    return list(loader)
+
+
+def same(one, other):
+    return len(one) == len(other) and all(
+        torch.equal(a, b) for left, right in zip(one, other, strict=True) for a, b in zip(left, right, strict=True)
+    )
+
+
+def test_workers_and_position_change_no_batch():
+    whole = epoch(ready(Drawn()).train_dataloader(), 2)
+    assert len(whole) == 7
+    for workers, start in ((0, 5), (1, 0), (2, 3)):
+        loader = ready(Drawn(num_workers=workers)).train_dataloader()
+        assert same(epoch(loader, 2, start), whole[start:])
+        assert same(epoch(loader, 2), whole)  # the same workers go on
+    assert not same(epoch(ready(Drawn()).train_dataloader(), 3), whole)
+
+
+def test_every_example_comes_once_and_processes_share_every_batch():
+    data = ready(Points())
+    inputs = torch.stack([x for x, _ in (data.train[i] for i in range(50))])
+    for world_size in (1, 2, 3):
+        orders = [Order(50, 8, shuffle=True, rank=rank, world_size=world_size) for rank in range(world_size)]
+        shares = [list(Loader(DataLoader(data.train), order)) for order in orders]
+        assert len({len(share) for share in shares}) == 1
+        found = torch.cat([x for share in shares for x, _ in share])
+        assert torch.equal(found.sort(0).values, inputs.sort(0).values)
+
+
+def test_augmentation_is_for_training_only():
+    plain, drawn = ready(Points()), ready(Drawn())
+    assert not same(epoch(plain.train_dataloader()), epoch(drawn.train_dataloader()))
+    assert same(epoch(plain.val_dataloader()), epoch(drawn.val_dataloader()))
+
+
+def test_folds_share_training_and_validation_examples_out_as_they_are():
+    folds = [ready(Drawn(fold=fold)) for fold in range(5)]
+    held_out = torch.cat([x for data in folds for x, _ in data.val_dataloader()])
+    data = ready(Points())
+    everything = torch.cat([x for loader in (data.train_dataloader(), data.val_dataloader()) for x, _ in loader])
+    assert torch.equal(held_out.sort(0).values, everything.sort(0).values)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter([])
+
+
+class Nothing(Dataset):
+    def __len__(self):
+        return 0
+
+    def __getitem__(self, index):
+        raise IndexError
+
+
+@pytest.mark.parametrize(("split", "what"), [(Stream(), "Stream"), (Nothing(), "empty"), (None, "NoneType")])
+def test_split_that_is_no_data_set_with_a_length_is_refused_by_its_name(split, what):
+    class Data(Loaded):
+        def setup(self, stage):
+            self.val = split
+
+    expected = f"Data.val is {what}: expected a data set with a length and examples by index"
+    with pytest.raises(DataError, match=expected):
+        ready(Data()).val_dataloader()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_error_in_the_data_is_raised_as_it_is(workers):
+    class Bad(Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            raise DataError(f"row {index} is bad")
+
+    with pytest.raises(DataError, match=r"^row 0 is bad$"):
+        list(Loader(DataLoader(Bad(), num_workers=workers), Order(3, 1)))
+
+
+def test_plain_trainer_resumes_in_mid_epoch_to_the_same_bits(quick_trainer, tmp_path):
+    class Kept(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 10:
+                trainer.save_checkpoint(tmp_path / "10.ckpt")
+
+    def fit(**arguments):
+        torch.manual_seed(0)
+        model = MLP(num_features=4, hidden_dims=[8], num_classes=2)
+        quick_trainer(max_epochs=3, callbacks=Kept()).fit(model, Drawn(), **arguments)
+        return model.state_dict()
+
+    whole = fit()
+    resumed = fit(ckpt_path=tmp_path / "10.ckpt", weights_only=True)
+    assert all(torch.equal(weights, whole[name]) for name, weights in resumed.items())
