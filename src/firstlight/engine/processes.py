@@ -9,8 +9,12 @@ import re
 import signal
 import subprocess
 
+from firstlight.errors import UsageError
+
 __all__ = [
     "STOP_SIGNALS",
+    "check_environment",
+    "check_processes",
     "devices_and_nodes",
     "is_first_process",
     "requeue_slurm_job",
@@ -21,6 +25,61 @@ __all__ = [
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that end a run with a checkpoint."""
+
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+SIZES = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_NNODES")
+NUMBERS = (*RANKS, *SIZES, "SLURM_LOCALID", "SLURM_NODEID", "MASTER_PORT", "SLURM_RESTART_COUNT")
+"""Variables that Lightning reads as numbers, some of them when it is imported."""
+OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+
+
+def check_environment() -> None:
+    """Check that the variables about processes can be read.
+
+    Raises:
+        UsageError: If one is not a number, or torchrun's are not complete.
+    """
+    for name in NUMBERS:
+        value = os.environ.get(name, "1")
+        if not value.isdecimal() or (name in SIZES and int(value) == 0):
+            raise UsageError(f"{name} is {value!r} in the environment: expected a whole number; unset it")
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        for name in OF_TORCHRUN:
+            if name not in os.environ:
+                raise UsageError(f"TORCHELASTIC_RUN_ID is set in the environment, but {name} is not: unset it")
+
+
+def check_processes(world_size: int, rank: int) -> None:
+    """Check that the variables about processes say the same as the Trainer: one may be left over from another program.
+
+    Args:
+        world_size: Processes of the run.
+        rank: Rank of this one.
+
+    Raises:
+        UsageError: If the run would write beside its folder, or wait for processes that nobody started.
+    """
+    env, in_slurm, in_torchrun = os.environ, _in_slurm(), "TORCHELASTIC_RUN_ID" in os.environ
+    expected = {"RANK": rank, "WORLD_SIZE": world_size}
+    if in_slurm:
+        expected["SLURM_PROCID"] = rank
+    if world_size == 1:
+        expected |= dict.fromkeys(RANKS, 0)
+    count = "one process" if world_size == 1 else f"{world_size} processes"
+    for name, number in expected.items():
+        if int(env.get(name, number)) != number:
+            raise UsageError(
+                f"{name} is {env[name]} in the environment, but this run has {count}: unset it (or start with torchrun)"
+            )
+    if world_size == 1 or in_torchrun:
+        return
+    if in_slurm:
+        if "SLURM_STEP_ID" not in env:
+            raise UsageError(f"SLURM_NTASKS is {env['SLURM_NTASKS']}, but srun did not start this: start with srun")
+    elif "LOCAL_RANK" not in env and "RANK" in env:  # Lightning starts the others, which would all have this rank
+        raise UsageError(f"RANK is {env['RANK']} in the environment, but this run starts its {count} itself: unset it")
+    elif "LOCAL_RANK" in env and "MASTER_PORT" not in env:  # Lightning waits for processes that somebody else starts
+        raise UsageError(f"LOCAL_RANK is set in the environment, but not MASTER_PORT, where {count} meet: unset it")
 
 
 def is_first_process() -> bool:
@@ -35,7 +94,7 @@ def is_first_process() -> bool:
 
 def was_started_by_first_process() -> bool:
     """Return whether the process with local rank 0 started this one, as Lightning does."""
-    return "RANK" not in os.environ and int(os.environ.get("LOCAL_RANK", "0")) > 0
+    return "RANK" not in os.environ and "MASTER_PORT" in os.environ and os.environ.get("LOCAL_RANK", "0") != "0"
 
 
 def devices_and_nodes() -> dict[str, int]:
@@ -54,7 +113,7 @@ def slurm_job_id() -> str | None:
     """Return the id of this process's SLURM job, if it has one."""
     if not _in_slurm():
         return None
-    if "SLURM_ARRAY_JOB_ID" in os.environ:
+    if {"SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"} <= os.environ.keys():
         return f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
     return os.environ.get("SLURM_JOB_ID")
 

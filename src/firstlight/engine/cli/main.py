@@ -14,7 +14,7 @@ from typing import NoReturn
 from firstlight.engine.cli.commands import STAGES
 from firstlight.engine.cli.help import help_asked, overview, short_help
 from firstlight.engine.documents import printable
-from firstlight.engine.processes import was_started_by_first_process
+from firstlight.engine.processes import check_environment, was_started_by_first_process
 from firstlight.engine.program import PACKAGES, program
 from firstlight.errors import FirstlightError, UsageError, suggestion
 
@@ -85,6 +85,7 @@ def _dispatch(command: str, words: list[str]) -> None:
     elif command in STAGES and help_asked(words) == "short":
         print(short_help(command), end="")
     else:
+        check_environment()
         module, _, function = FUNCTIONS[command].partition(":")
         with _no_garbage_collection():
             run = getattr(import_module(module), function)

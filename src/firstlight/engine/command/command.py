@@ -170,6 +170,7 @@ class Command:
             raise UsageError("trainer: " + str(error).strip().partition("\n")[0]) from error
         if internals.starts_forks(trainer):
             raise UsageError("trainer.strategy starts the processes of a run as copies of this one: use ddp")
+        processes.check_processes(trainer.world_size, trainer.global_rank)
         cores = max(os.cpu_count() or 1, 2)
         if trainer.num_devices > cores and isinstance(trainer.accelerator, CPUAccelerator):
             raise UsageError(f"trainer.devices is {trainer.num_devices}: this machine has {cores} processor cores")
