@@ -49,11 +49,13 @@ class InMemory(DataModule, ABC):
         dtype, device = self._dtype_and_device()
         if self._is_resident(sum(part.nbytes for part in split), device):
             split = split[0].to(device), split[1].to(device)
+        is_async = device.type == "cuda"  # the host need not wait: what uses the copy comes after it on the GPU
         x_dtype, y_dtype = (dtype if part.is_floating_point() else part.dtype for part in split)
 
         def prepare(batch: Batch) -> Batch:
             x, y = batch
-            return self.convert((x.to(device, x_dtype), y.to(device, y_dtype)), dtype)
+            moved = x.to(device, x_dtype, non_blocking=is_async), y.to(device, y_dtype, non_blocking=is_async)
+            return self.convert(moved, dtype)
 
         return Batches(
             split,

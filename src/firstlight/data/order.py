@@ -81,7 +81,8 @@ class Order:
         else:
             order = torch.arange(self.num_examples)
         starts = torch.arange(1, self.batches_per_pass) * self.batch_size
-        order = order[: self.num_used].to(self.device)
+        on_gpu = self.device is not None and self.device.type == "cuda"
+        order = order[: self.num_used].to(self.device, non_blocking=on_gpu)
         return [batch[self.rank :: self.world_size] for batch in order.tensor_split(starts)]
 
     def indices(self, number: int) -> Tensor:
