@@ -5,7 +5,7 @@ CONFIG ?= autograd_cubic
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup fit test slow faults check bench tables golden notebooks tensorboard clean
+.PHONY: help setup fit test slow faults check bench gpu tables golden notebooks tensorboard clean
 
 help:
 	@echo "make setup         set up .venv from requirements.lock (6 GB on Linux)"
@@ -15,6 +15,7 @@ help:
 	@echo "make faults        kill, stop and damage real runs in every way we know"
 	@echo "make check         lint, check format and types"
 	@echo "make bench         measure speed, and write the README's table of speed"
+	@echo "make gpu           measure speed, and check a resume, on one GPU"
 	@echo "make tables        write the README's table of models from the configs"
 	@echo "make golden        record the golden losses and the command line's flags again"
 	@echo "make notebooks     run the notebooks and store their outputs"
@@ -51,6 +52,9 @@ check: setup
 bench: setup
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.growth
+
+gpu: setup
+	$(BIN)/python -m benchmarks.gpu
 
 tables: setup
 	$(BIN)/python -m docs.tables

@@ -14,18 +14,21 @@ RESULTS = Path(__file__).parent / "results"
 RESULTS.mkdir(exist_ok=True)
 
 
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "FIRSTLIGHT_PACKAGES": "benchmarks",
+    "PYTHONPATH": os.pathsep.join(filter(None, [f"{REPOSITORY}/src", f"{REPOSITORY}", os.environ.get("PYTHONPATH")])),
+}
+"""What a process that is measured finds in its environment."""
+
+
 def python(*args: str, **env: str) -> str:
     """Run Python in an empty folder and return what it prints."""
-    threads = {
-        "OMP_NUM_THREADS": "1",
-        "FIRSTLIGHT_PACKAGES": "benchmarks.clock,benchmarks.data",
-        "PYTHONPATH": f"{REPOSITORY}/src:{REPOSITORY}",
-    }
     with tempfile.TemporaryDirectory() as folder:
         started = {"FIRSTLIGHT_BENCH_STARTED": str(time.time())}
         result = subprocess.run(
             [sys.executable, *args],
-            env={**os.environ, **threads, **started, **env},
+            env={**os.environ, **ENVIRONMENT, **started, **env},
             cwd=folder,
             capture_output=True,
             text=True,

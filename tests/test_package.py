@@ -10,9 +10,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from lightning.pytorch import LightningDataModule, LightningModule
+from benchmarks import gpu, gpu_callbacks
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 import firstlight
+from firstlight.engine.callbacks.updates import BATCH_HOOKS
+from firstlight.engine.command.command import prepared
 
 ROOT = Path(__file__).parents[1]
 
@@ -102,3 +106,25 @@ def test_everything_that_is_imported_is_declared():
     files = [file for file in (ROOT / "src" / "firstlight").rglob("*.py") if "project-template" not in file.parts]
     found = set.union(*map(imported, files))
     assert found - {re.split(r"[\[>]", name)[0] for name in declared} - {"firstlight"} == set()
+
+
+def test_gpu_check_says_that_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("sys.argv", ["gpu"])
+    with pytest.raises(SystemExit, match=r"^there is no GPU here: [^\n]+$"):  # a text: exit status 1
+        gpu.main()
+
+
+def test_gpu_check_asks_for_runs_that_can_be_parsed(monkeypatch):
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "benchmarks")
+    chosen = gpu.callbacks(GPUClock={"path": "clock.json"}, Compile={}, KillAfter={"steps": 1})
+    more = [word for flags, _ in gpu.CHANGES.values() for word in flags]
+    with prepared("fit", [*gpu.words(256, *more), chosen]) as command:
+        assert len(command.config.trainer.callbacks) == 3
+
+
+@pytest.mark.parametrize("name", gpu_callbacks.__all__)
+def test_callback_of_the_gpu_check_leaves_several_updates_on(name):
+    assert not any(
+        is_overridden(hook, getattr(gpu_callbacks, name)(""), Callback) for hook in (*BATCH_HOOKS, "on_exception")
+    )
