@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from firstlight import LinearRegression, load
+from firstlight.engine.runs.checkpoint_checks import accepted_arguments
 from firstlight.errors import CheckpointError
 
 
@@ -22,6 +23,20 @@ def save(**changes):
 def test_checkpoint_without_a_fault_is_loaded():
     save()
     assert isinstance(load("model.ckpt").model, LinearRegression)
+
+
+class Fixed(LinearRegression):
+    def __init__(self, bias: bool = True):
+        super().__init__(num_features=1)  # the base class saves it
+        self.save_hyperparameters()
+
+
+def test_hyperparameter_that_a_class_passes_to_its_base_class_is_left_out():
+    arguments = dict(Fixed().hparams)
+    assert set(arguments) == {"bias", "num_features", "lr"}
+    assert accepted_arguments(Fixed, arguments, "model.ckpt") == {"bias": True}
+    with pytest.raises(CheckpointError, match="the hyperparameter 'depth', which Fixed does not take"):
+        accepted_arguments(Fixed, {**arguments, "depth": 1}, "model.ckpt")
 
 
 @pytest.mark.parametrize(

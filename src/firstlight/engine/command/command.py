@@ -4,9 +4,11 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
+import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.accelerators import CPUAccelerator
@@ -44,7 +46,9 @@ from firstlight.engine.quiet import silence_lightning
 from firstlight.engine.runs import folders
 from firstlight.engine.runs.checkpoint_checks import refuse_untrained, refuse_weights_alone
 from firstlight.engine.runs.checkpoint_files import AtomicCheckpointIO, CheckpointFile
+from firstlight.engine.runs.hyperparameters import plain_hyperparameters
 from firstlight.engine.runs.loading import load_run_checkpoint
+from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS
 from firstlight.errors import UsageError
 
 __all__ = ["Command", "prepared"]
@@ -125,8 +129,12 @@ class Command:
         self.model: LightningModule = self.built.model
         self.data = self.built.data
         self.checkpoints: Checkpoints = self.built.checkpoint
-        for part in ("model", "data"):
+        self._plain: dict[str, Callable[[Any], dict[str, Any]]] = {}
+        for part, (_, key) in CHECKPOINT_KEYS.items():
             self._record_resolved(part)
+            if built := self.built[part]:
+                self._plain[key] = partial(plain_hyperparameters, type(built), written=partial(self._written, part))
+                self._plain[key](built.hparams)  # what cannot be saved is refused now
         set_optimizer(self.model, self.built.optimizer, self.built.lr_scheduler)
 
     def _record_resolved(self, part: str) -> None:
@@ -136,6 +144,11 @@ class Command:
         for name in hparams:
             if name in arguments and arguments[name] is None:
                 arguments[name] = hparams[name]
+
+    def _written(self, part: str) -> dict[str, Any]:
+        """Return the arguments of the model or the data module, as the run's ``config.yaml`` has them."""
+        text = self.parser.dump(self.config, skip_unset=False)
+        return (yaml.safe_load(text)[part] or {}).get("init_args") or {}
 
     def build(self, **changes: Any) -> None:
         """Build all that is needed to run.
@@ -160,7 +173,7 @@ class Command:
         settings = {**self.built.trainer, **processes.devices_and_nodes(), **changes}
         settings["strategy"] = _as_commands(settings["strategy"])
         settings["callbacks"] = self._callbacks(_as_list(settings["callbacks"]))
-        settings["plugins"] = [*_as_list(settings["plugins"]), AtomicCheckpointIO(self._unread)]
+        settings["plugins"] = [*_as_list(settings["plugins"]), AtomicCheckpointIO(self._unread, self._plain)]
         if settings["logger"] in (None, True):
             settings["logger"] = self._logger() if self.is_fit else False
         try:

@@ -155,9 +155,9 @@ def _construct(kind: type, *args: Any, **kwargs: Any) -> Any:
 def _plain_numbers(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain_numbers(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain_numbers(item) for item in value]
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain_numbers, value))
     for kind in (int, float):
-        if isinstance(value, kind) and not isinstance(value, bool):
+        if isinstance(value, kind) and any(base.__module__ == PositiveInt.__module__ for base in type(value).__mro__):
             return kind(value)
     return value

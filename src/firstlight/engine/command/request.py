@@ -111,7 +111,8 @@ class Request:
             kind = kind or saved_kind
             hparams = {key: value for key, value in saved.get("hyper_parameters", {}).items() if key[:1] != "_"}
             if kind and hparams and not self.run:
-                layers.insert(0, "--config=" + json.dumps({"model": {"class_path": kind, "init_args": hparams}}))
+                model = {"class_path": kind, "init_args": hparams}
+                layers.insert(0, "--config=" + json.dumps({"model": model}, default=str))
         return [*layers, *self.flags]
 
 

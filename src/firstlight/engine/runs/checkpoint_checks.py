@@ -11,7 +11,7 @@ from firstlight.engine.documents import printable
 from firstlight.engine.runs.checkpoint_files import CheckpointFile
 from firstlight.errors import CheckpointError
 
-__all__ = ["refuse_other_shapes", "refuse_unknown_arguments", "refuse_untrained", "refuse_weights_alone"]
+__all__ = ["accepted_arguments", "refuse_other_shapes", "refuse_untrained", "refuse_weights_alone"]
 
 TRAINING_STATE = ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks")
 
@@ -39,21 +39,23 @@ def refuse_weights_alone(checkpoint: CheckpointFile) -> None:
         raise CheckpointError(f"checkpoint {checkpoint.path} {what}")
 
 
-def refuse_unknown_arguments(part_class: type, arguments: Mapping[str, Any], path: Path) -> None:
-    """Refuse hyperparameters that a class does not take: without them it may compute another function.
+def accepted_arguments(part_class: type, arguments: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the hyperparameters that a class takes; those that it passes to a base class itself are left out.
 
     Raises:
-        CheckpointError: If there are any.
+        CheckpointError: If there are others: without them it may compute another function.
     """
     parameters = inspect.signature(part_class).parameters
     if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
+        return dict(arguments)
+    inherited = {name for base in part_class.__mro__ for name in inspect.signature(base).parameters}
     for name in arguments:
-        if name not in parameters:
+        if name not in inherited:
             shown = printable(str(name))
             raise CheckpointError(
                 f"checkpoint {path} has the hyperparameter {shown!r}, which {part_class.__name__} does not take"
             )
+    return {name: value for name, value in arguments.items() if name in parameters}
 
 
 def refuse_other_shapes(model_class: type, arguments: Mapping[str, Any], checkpoint: CheckpointFile) -> None:

@@ -6,7 +6,7 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,16 +142,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Args:
         loaded: Checkpoints that were loaded already, by path; the Trainer gets each of them once.
+        plain: Functions that return hyperparameters as they are saved, by the key of a checkpoint.
     """
 
-    def __init__(self, loaded: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, loaded: dict[str, dict[str, Any]] | None = None, plain: Mapping[str, Callable[[Any], Any]] | None = None
+    ) -> None:
         super().__init__()
-        self._loaded = loaded or {}
+        self._loaded, self._plain = loaded or {}, plain or {}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint atomically."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(checkpoint, path)
+        plain = {key: make(checkpoint[key]) for key, make in self._plain.items() if key in checkpoint}
+        save_checkpoint({**checkpoint, **plain}, path)
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Load a checkpoint, once its checksums are verified."""

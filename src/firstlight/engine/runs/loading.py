@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from firstlight.engine.packages import import_class
-from firstlight.engine.runs.checkpoint_checks import refuse_other_shapes, refuse_unknown_arguments, refuse_untrained
+from firstlight.engine.runs.checkpoint_checks import accepted_arguments, refuse_other_shapes, refuse_untrained
 from firstlight.engine.runs.checkpoint_files import CheckpointFile, load_checkpoint, newest_valid_checkpoint
 from firstlight.engine.runs.folders import (
     BEST_CHECKPOINT,
@@ -20,6 +20,7 @@ from firstlight.engine.runs.folders import (
     relative_to_cwd,
     run_of_checkpoint,
 )
+from firstlight.engine.runs.hyperparameters import from_plain
 from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS, read_safetensors
 from firstlight.errors import CheckpointError
 
@@ -128,11 +129,15 @@ def _best_by_model_checkpoint(newest: CheckpointFile) -> CheckpointFile:
 
 
 def _class_and_arguments(part: str, content: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return class and arguments of the model or the data from the checkpoint, else from the run's config, if known."""
+    """Return class and arguments of the model or the data, if known.
+
+    The checkpoint goes before the run's config, which has the arguments that are no hyperparameters too.
+    """
     class_key, arguments_key = CHECKPOINT_KEYS[part]
     section = written.get(part) or {}
-    name = content.get(class_key, section.get("class_path"))
-    arguments = content.get(arguments_key, section.get("init_args"))
+    saved = content.get(arguments_key)
+    name = content.get(class_key) or (saved or {}).get("_class_path") or section.get("class_path")
+    arguments = {**(section.get("init_args") or {}), **(saved or {})} if section or saved is not None else None
     # a model with wrong arguments does not fit its weights, but data with wrong arguments would go unnoticed
     if name is None or (part == "data" and arguments is None and not section):
         return None
@@ -143,14 +148,15 @@ def _build(part: str, base: type[Part], config: Mapping[str, Any], checkpoint: C
     """Build the model or the data module, with its state from the checkpoint."""
     class_path, arguments = config[part]["class_path"], config[part]["init_args"]
     part_class = import_class(class_path, base, f"{part} of checkpoint {checkpoint.path}")
-    refuse_unknown_arguments(part_class, arguments, checkpoint.path)
+    accepted = accepted_arguments(part_class, arguments, checkpoint.path)
+    objects = from_plain(part_class, accepted, f"checkpoint {checkpoint.path}")
     if part == "model":
-        refuse_other_shapes(part_class, arguments, checkpoint)
+        refuse_other_shapes(part_class, objects, checkpoint)
     buffer = io.BytesIO()
     torch.save({**checkpoint.content, CHECKPOINT_KEYS[part][1]: arguments}, buffer)
     buffer.seek(0)
     try:
-        return part_class.load_from_checkpoint(buffer, map_location="cpu", weights_only=True)
+        return part_class.load_from_checkpoint(buffer, map_location="cpu", weights_only=True, **objects)
     except (RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()[:30])
         raise CheckpointError(f"checkpoint {checkpoint.path} does not fit {class_path}: {reason}") from error
