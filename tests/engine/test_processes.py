@@ -1,5 +1,9 @@
 """Rank and number of processes follow from environment variables."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from firstlight.engine import processes
@@ -149,3 +153,12 @@ def test_slurm_job_and_its_restarts_are_known(environment, job, was_requeued, en
 def test_job_without_a_number_is_not_requeued(number, environ):
     environ({**SRUN, "SLURM_JOB_ID": number})
     assert not processes.requeue_slurm_job()
+
+
+def test_process_is_alive_until_it_has_ended():
+    assert processes.is_alive(os.getpid())
+    assert processes.is_alive(1)  # of another user, mostly
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert not processes.is_alive(child.pid)
+    assert not processes.is_alive(-1)

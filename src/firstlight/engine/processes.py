@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 
 from firstlight.errors import UsageError
 
@@ -16,6 +17,7 @@ __all__ = [
     "check_environment",
     "check_processes",
     "devices_and_nodes",
+    "is_alive",
     "is_first_process",
     "requeue_slurm_job",
     "slurm_job_id",
@@ -107,6 +109,21 @@ def devices_and_nodes() -> dict[str, int]:
         nodes = int(env.get("SLURM_NNODES", "1"))
         return {"devices": int(env["SLURM_NTASKS"]) // nodes, "num_nodes": nodes}
     return {}
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is a process of that number on this machine; on Windows, where that would end it, True."""
+    if sys.platform == "win32":
+        return True
+    if not 0 < pid < 2**31:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def slurm_job_id() -> str | None:

@@ -2,11 +2,10 @@ import json
 import os
 from pathlib import Path
 
-import filelock
 import pytest
 
 from firstlight.engine.runs import folders
-from firstlight.engine.runs.folders import Run, claim_run_folder, find_run, is_run_locked, list_runs, lock_run
+from firstlight.engine.runs.folders import Run, claim_run_folder, find_run, list_runs
 from firstlight.errors import CheckpointError, UsageError
 
 
@@ -113,27 +112,6 @@ def test_checkpoint_knows_its_run():
 def test_path_is_relative_only_below_the_working_directory(tmp_path):
     assert str(Run(tmp_path / "lightning_logs/mlp/version_0")) == "lightning_logs/mlp/version_0"
     assert folders.relative_to_cwd(tmp_path.parent) == tmp_path.parent
-
-
-def test_run_is_locked_for_others_until_the_end_of_the_block():
-    run = make("mlp", seconds=1)
-    with lock_run(run):
-        assert is_run_locked(run)
-        with pytest.raises(UsageError, match="mlp/version_0 is being trained by another process"), lock_run(run):
-            pass
-    assert not is_run_locked(run)
-    with lock_run(None):
-        pass
-
-
-def test_run_on_a_disk_without_locks_counts_as_not_locked(monkeypatch):
-    def no_locks(*_, **__):
-        raise OSError(38, "Function not implemented")
-
-    monkeypatch.setattr(filelock, "lock_descriptor", no_locks)
-    run = make("mlp", seconds=1)
-    with lock_run(run):
-        assert not is_run_locked(run)
 
 
 @pytest.mark.parametrize(

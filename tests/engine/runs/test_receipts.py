@@ -8,7 +8,8 @@ import pytest
 
 from firstlight import __version__
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.folders import claim_run_folder, lock_run
+from firstlight.engine.runs.folders import claim_run_folder
+from firstlight.engine.runs.locks import lock_run
 
 
 @pytest.fixture
@@ -48,8 +49,23 @@ def test_receipt_of_a_resumed_run_keeps_its_start_and_adds_a_command(run):
 def test_running_run_without_a_lock_was_killed(run):
     receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
     assert receipts.status(run, run.read_receipt()) == "killed"
-    receipts.update(run, host="elsewhere")  # whose locks are not seen here
+    receipts.update(run, host="elsewhere", boot=None)  # whose locks are not seen here
     assert receipts.status(run, run.read_receipt()) == "running"
+
+
+def test_killed_run_of_a_machine_that_has_another_name_now_was_killed(run, monkeypatch):
+    monkeypatch.setattr(receipts, "_boot_id", lambda: "this")
+    receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
+    receipts.update(run, host="before")
+    assert receipts.status(run, run.read_receipt()) == "killed"
+
+
+@pytest.mark.parametrize(("pid", "status"), [(os.getpid(), "running"), (2**31, "killed"), ("x", "killed")])
+def test_run_on_a_disk_without_locks_runs_as_long_as_its_process(pid, status, run, monkeypatch):
+    monkeypatch.setattr(receipts, "is_run_locked", lambda _: None)
+    receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
+    receipts.update(run, pid=pid)
+    assert receipts.status(run, run.read_receipt()) == status
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\xff"])

@@ -13,8 +13,9 @@ from firstlight.engine.callbacks import Ended, Stopped
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.files import write_atomically
 from firstlight.engine.program import program
-from firstlight.engine.runs import folders, receipts
+from firstlight.engine.runs import receipts
 from firstlight.engine.runs.folders import Run, relative_to_cwd
+from firstlight.engine.runs.locks import lock_run
 from firstlight.errors import FirstlightError
 
 __all__ = ["fit", "predict", "run", "run_stage", "test", "validate"]
@@ -77,7 +78,7 @@ def _fit(command: Command) -> None:
     """Train, keep the run's receipt, and say what came out and what to do next."""
     folder = command.run if command.trainer.is_global_zero else None
     try:
-        with folders.lock_run(folder):
+        with lock_run(folder):
             _train(command, folder)
     except Stopped as stopped:
         stopped.is_requeued = bool(folder) and stopped.signal == signal.SIGUSR1 and processes.requeue_slurm_job()

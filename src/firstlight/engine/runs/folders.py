@@ -1,4 +1,4 @@
-"""A run is one folder, ``lightning_logs/<name>/version_N``: make it, lock it, find it, read its config.
+"""A run is one folder, ``lightning_logs/<name>/version_N``: make it, find it, read its config.
 
 Nothing here needs torch.
 """
@@ -10,7 +10,6 @@ import re
 import shutil
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,7 @@ __all__ = [
     "claim_run_folder",
     "discard_unused_folder",
     "find_run",
-    "is_run_locked",
     "list_runs",
-    "lock_run",
     "relative_to_cwd",
     "run_of_checkpoint",
 ]
@@ -38,7 +35,16 @@ __all__ = [
 LOGS = "lightning_logs"
 BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
-RECEIPT = {"commands": list, "versions": dict, "scores": dict, "best": dict, "status": str, "start": str, "host": str}
+RECEIPT = {
+    "commands": list,
+    "versions": dict,
+    "scores": dict,
+    "best": dict,
+    "status": str,
+    "start": str,
+    "host": str,
+    "pid": int,
+}
 """Types of the fields of a receipt that are read again."""
 
 
@@ -132,44 +138,6 @@ def discard_unused_folder(run: Run) -> None:
         shutil.rmtree(run.folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             run.folder.parent.rmdir()  # if no other run has this name
-
-
-@contextlib.contextmanager
-def lock_run(run: Run | None) -> Iterator[None]:
-    """Lock a run's folder, so that no other process trains in it; do nothing if there is no run.
-
-    Raises:
-        UsageError: If another process is training there.
-    """
-    if run is None:
-        yield
-        return
-    with _try_lock(run) as is_locked:
-        if not is_locked:
-            raise UsageError(f"{run.name} is being trained by another process; wait for its end, or stop it first")
-        yield
-
-
-def is_run_locked(run: Run) -> bool:
-    """Return whether a process on this machine is training in a run's folder."""
-    with _try_lock(run) as is_locked:
-        return not is_locked
-
-
-@contextlib.contextmanager
-def _try_lock(run: Run) -> Iterator[bool]:
-    """Lock a run's folder, unless another process has; the lock ends with the process, even if it is killed."""
-    from filelock import lock_descriptor  # noqa: PLC0415  # slow to import, and few commands need it
-
-    folder = os.open(run.folder, os.O_RDONLY)
-    try:
-        try:
-            is_locked = lock_descriptor(folder, blocking=False)
-        except OSError:
-            is_locked = True  # the file system has no locks
-        yield is_locked
-    finally:
-        os.close(folder)
 
 
 def list_runs(root: Path, name: str | None = None) -> list[Run]:

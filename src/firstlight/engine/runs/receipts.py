@@ -13,7 +13,8 @@ from typing import Any, Literal, get_args
 from firstlight.engine import processes
 from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.code_version import commit_of_cwd
-from firstlight.engine.runs.folders import Run, is_run_locked, list_runs
+from firstlight.engine.runs.folders import Run, list_runs
+from firstlight.engine.runs.locks import is_run_locked
 
 __all__ = ["Ending", "Status", "find_run_of_job", "status", "update"]
 
@@ -47,6 +48,7 @@ def start(run: Run, command: list[str], seed: int, device: str) -> None:
         seed=seed,
         device=device,
         host=socket.gethostname(),
+        boot=_boot_id(),
         pid=os.getpid(),
         job=processes.slurm_job_id(),
         start=receipt.get("start") or _now(),
@@ -101,9 +103,25 @@ def status(run: Run, receipt: Mapping[str, Any]) -> Status:
     found: Status = receipt.get("status", "unknown")
     if found not in (*get_args(Ending), "running"):
         return "unknown"
-    if found == "running" and receipt.get("host") == socket.gethostname() and not is_run_locked(run):
-        return "killed"
-    return found
+    if found != "running" or not _is_of_this_machine(receipt):
+        return found
+    is_locked = is_run_locked(run)
+    is_alive = processes.is_alive(receipt.get("pid", 0)) if is_locked is None else is_locked
+    return "running" if is_alive else "killed"
+
+
+def _is_of_this_machine(receipt: Mapping[str, Any]) -> bool:
+    """Return whether this machine sees the locks of a run: its name may have changed, as a container's does."""
+    boot = _boot_id()
+    return receipt.get("host") == socket.gethostname() or (boot is not None and receipt.get("boot") == boot)
+
+
+def _boot_id() -> str | None:
+    """Return what tells this boot of this machine from all others, on Linux."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
 
 
 def _version(package: str) -> str | None:

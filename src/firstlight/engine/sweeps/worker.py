@@ -14,7 +14,8 @@ from optuna.trial import Trial
 
 from firstlight.engine.processes import STOP_SIGNALS
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.folders import LOGS, Run, is_run_locked
+from firstlight.engine.runs.folders import LOGS, Run
+from firstlight.engine.runs.locks import is_run_locked
 from firstlight.engine.runs.receipts import Ending
 from firstlight.engine.sweeps import children
 from firstlight.engine.sweeps.plan import to_flags, trial_count
@@ -108,7 +109,7 @@ class Worker:
                 return status, receipt.get("best", {}).get("score")
             if status == "stopped" and run.last.is_file():
                 flags = ["--resume", str(run.folder)]
-            elif not is_run_locked(run):
+            elif status != "running" or is_run_locked(run) is False:
                 shutil.rmtree(run.folder)  # it was killed, and the same flags give the same run again
         self._child = children.Child("fit", flags, log=self.log)
         if self.stopped_by:
