@@ -79,3 +79,28 @@ def test_config_goes_through_every_command_and_is_scored_with_its_best_weights(n
     answers = [model.predict_step(batch, 0)[header[-1]] for batch in batches]
     written = torch.tensor([float(row[-1]) for row in rows])
     torch.testing.assert_close(written, torch.cat(answers).detach().flatten().float())
+
+
+@pytest.mark.parametrize("below", ["{}", "{{fit: {}}}", "{{fit: {}, test: {{}}}}"])
+def test_config_may_be_typed_and_be_below_the_command_as_lightning_writes_it(below, did, complaint):
+    text = below.format("{trainer: {max_epochs: 7}}")
+    Path("mine.yaml").write_text(text)
+    for name in ("mine.yaml", text):
+        printed = did("fit", "--config", "autograd_cubic", "--config", name, "--print_config")
+        assert yaml.safe_load(printed)["trainer"]["max_epochs"] == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("test: {trainer: {}}", "mine.yaml sets test, but nothing for fit"),
+        ("fit: {}\ntrainer: {}", "mine.yaml: trainer stands beside fit: put it below"),
+        ("fit:", "mine.yaml sets nothing below fit"),
+        ("fit:\n  trainer:\n    max_epoch: 1", "trainer.max_epoch (mine.yaml, line 3): trainer has no setting"),
+    ],
+)
+def test_config_that_is_below_a_command_is_refused_with_its_place(text, expected, complaint):
+    Path("mine.yaml").write_text(text)
+    status, message = complaint("fit", "--config", "autograd_cubic", "--config", "mine.yaml")
+    assert status == 2
+    assert message.startswith(expected)

@@ -42,7 +42,7 @@ TYPED = {
     "--lr_scheduler=StepLRR": "lr_scheduler: there is no class 'StepLRR'; did you mean 'StepLR'?",
     "--lr_scheduler=StepLR": "lr_scheduler needs a value for step_size",
     "--ckpt_path=nope.ckpt": "--ckpt_path: there is no checkpoint nope.ckpt",
-    "--ckpt_path=last": "--ckpt_path: there is no checkpoint last",
+    "--ckpt_path=last": "no run 'autograd_cubic' in lightning_logs; there are no runs yet",
     "--ckpt_path=http://127.0.0.1:1/x.ckpt": "--ckpt_path: there is no checkpoint http://127.0.0.1:1/x.ckpt",
 }
 

@@ -1,7 +1,8 @@
 """Find a config by its name, from any directory, and read it."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import shlex
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,16 @@ from firstlight.engine.command.settings import Setting, written_settings
 from firstlight.engine.documents import load_yaml, read_text
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["Config", "config_folders", "config_names", "find_config", "find_sweep", "read_config"]
+__all__ = ["Config", "config_folders", "config_names", "find_config", "find_sweep", "read_config", "read_settings"]
 
 PACKAGE = Path(__file__).resolve().parents[2]
 SWEEPS = "sweeps"
 """The folder among the configs whose files are no configs: they say what to search."""
+STAGES = ("fit", "validate", "test", "predict")
+SECTIONS = ("trainer", "checkpoint", "class_path", "init_args", "dict_kwargs")
+"""Keys that name or hold settings and are none themselves: with nothing below them, they set nothing."""
+TYPED = Path("--config")
+"""Where settings are from that were typed as YAML or JSON in the place of a file's name."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +29,25 @@ class Config:
     Args:
         path: The file.
         text: What it holds.
-        content: The same, as Python values.
+        content: The settings in it, as Python values.
+        section: The key that they are below, if they are not at the top.
     """
 
     path: Path
     text: str
     content: dict[str, Any]
+    section: str = ""
 
     @property
     def is_preset(self) -> bool:
         """Whether it goes on top of another config."""
-        return self.path.parent.name == "presets"
+        return self.path.parent.name == "presets" or self.path == TYPED
 
     @property
     def settings(self) -> list[Setting]:
         """All settings, each with its line."""
-        return list(written_settings(self.text, str(self.path)))
+        settings = written_settings(self.text, str(self.path))
+        return [replace(setting, key=setting.key.removeprefix(f"{self.section}.")) for setting in settings]
 
 
 def read_config(path: Path) -> Config:
@@ -49,6 +58,46 @@ def read_config(path: Path) -> Config:
     """
     text = read_text(path)
     return Config(path, text, load_yaml(text, path))
+
+
+def read_settings(name: str, stage: str, flags: Collection[str]) -> Config:
+    """Read what ``--config name`` gives a stage: all of a config, or its section for the stage, as Lightning writes it.
+
+    Args:
+        name: A path, the name of a config, or its text.
+        stage: ``fit``, ``validate``, ``test`` or ``predict``.
+        flags: Names of flags, which a config must not set.
+
+    Raises:
+        UsageError: If there is no such config, it cannot be read, or it sets what is a flag.
+    """
+    is_text = name.lstrip().startswith("{") or "\n" in name
+    config = Config(TYPED, name, load_yaml(name, TYPED)) if is_text else read_config(find_config(name))
+    if sections := [key for key in config.content if key in STAGES]:
+        if stage not in sections:
+            raise UsageError(f"{config.path} sets {', '.join(sections)}, but nothing for {stage}")
+        if others := [key for key in config.content if key not in STAGES]:
+            raise UsageError(f"{config.path}: {others[0]} stands beside {stage}: put it below")
+        content = config.content[stage]
+        if not isinstance(content, dict):
+            raise UsageError(f"{config.path} sets nothing below {stage}")
+        config = replace(config, content=content, section=stage)
+    config = replace(config, content=_without_empty_sections(config.content))
+    for flag in flags:
+        if config.content.get(flag) is not None:
+            place = next(setting.place for setting in config.settings if setting.key == flag)
+            typed = shlex.join([f"--{flag}", str(config.content[flag])])
+            raise UsageError(f"{flag} ({place}): this is a flag, not a setting of a config: {typed}")
+    return config
+
+
+def _without_empty_sections(content: Any) -> Any:
+    if isinstance(content, list):
+        return [_without_empty_sections(item) for item in content]
+    if not isinstance(content, dict):
+        return content
+    kept = {key: item for key, item in content.items() if item is not None or key not in SECTIONS}
+    return {key: _without_empty_sections(item) for key, item in kept.items()}
 
 
 def config_folders() -> list[Path]:

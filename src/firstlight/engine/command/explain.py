@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser
 
-from firstlight.engine.command.classes import choices, find_class
+from firstlight.engine.command.classes import BASES, choices, find_class
 from firstlight.engine.command.settings import Setting, short_key
 from firstlight.errors import suggestion
 
@@ -47,7 +47,12 @@ class Mistake:
     def explain(self) -> str:
         """Return what is wrong, in at most three lines."""
         wrong = self._wrong_key() or self._wrong_class() or self._wrong_value()
-        return wrong or "\n".join(line.strip() for line in self.message.strip().splitlines()[:3])
+        if wrong:
+            return wrong
+        reasons = re.findall(r"^\s*- (.+[^:])$", self.message, re.MULTILINE)
+        if self.key and reasons:
+            return f"{self._placed(self.key)}: {reasons[0]}"
+        return "\n".join(line.strip() for line in self.message.strip().splitlines()[:3])
 
     def _wrong_key(self) -> str | None:
         """Say that a key is unknown or missing."""
@@ -68,6 +73,10 @@ class Mistake:
         if found := self._find(r"Multiple subclasses with name (\w+).*avoid ambiguity: (.+)\."):
             return f"{self._placed(self.key)}: more than one class is called {found[1]!r}: name it as one of {found[2]}"
         if found := self._find(r"Importing '([\w.]+)' is not allowed"):
+            if found[1].rpartition(".")[2] == getattr(
+                BASES.get(self.key), "__name__", ""
+            ):  # only its arguments are set
+                return f"{self._placed(self.key)}: no class is named: set --{self.key} CLASS before its arguments"
             return (
                 f"{self._placed(self.key)}: {found[1]!r} is not imported: configs may name classes of firstlight, "
                 f"lightning.pytorch, torch.optim and torch.nn\n"
@@ -103,7 +112,11 @@ class Mistake:
 
     def _wrong_value(self) -> str | None:
         """Say that a value is of the wrong type, or not one of the choices."""
-        setting = self._setting(self.key)
+        got = self._find(r"Got value: (.*)")
+        wrong = [
+            setting for setting in self.settings if setting.key == self.key and got and str(setting.value) == got[1]
+        ]
+        setting = wrong[-1] if wrong else self._setting(self.key)
         literals = re.findall(r"'([^']+)'", " ".join(re.findall(r"typing\.Literal\[(.+?)\]", self.message)))
         types = re.findall(r"Not of type (\w+)|Expected a <class '(?:[\w.]+\.)?(\w+)'>", self.message)
         expected = [KINDS[name] for pair in types for name in pair if name in KINDS]
@@ -112,10 +125,11 @@ class Mistake:
         if not (self.key and expected):
             return None
         value = setting.value if setting else "?"
+        shown = "null" if value is None else repr(value)
         near = difflib.get_close_matches(str(value), literals, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         place = f" ({setting.place})" if setting and setting.place else ""
-        return f"{self.key} is {value!r}{place}: expected {' or '.join(dict.fromkeys(expected))}{hint}"
+        return f"{self.key} is {shown}{place}: expected {' or '.join(dict.fromkeys(expected))}{hint}"
 
     def _class_of(self, key: str) -> type | None:
         """Return the class that a key was last given, if it is one that is known."""

@@ -17,7 +17,7 @@ from firstlight.engine.command.failures import own_line
 from firstlight.engine.command.optimizers import lengths
 from firstlight.engine.command.request import OWN_FLAGS, Request
 from firstlight.engine.command.settings import Setting
-from firstlight.engine.program import program
+from firstlight.engine.program import expand_home, program
 from firstlight.errors import FirstlightError, UsageError
 
 __all__ = ["instantiate", "make_parser", "parse"]
@@ -101,8 +101,11 @@ def parse(
     """
     try:
         config = parser.parse_args(request.arguments(saved))
-    except ArgumentError as error:
+        parser.validate(config, skip_unset=False)  # parse_args does not look at what a file says is null
+    except (ArgumentError, TypeError) as error:
         raise UsageError(Mistake(str(error), parser, [*request.settings, *more]).explain()) from error
+    for key, value in config.items():
+        config[key] = expand_home(value)
     for flag in OWN_FLAGS:
         config[flag] = None  # they concern this command, not the run
     if config.seed_everything is True:

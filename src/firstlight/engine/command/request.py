@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from firstlight.engine import processes
-from firstlight.engine.command.configs import Config, find_config, read_config
+from firstlight.engine.command.configs import Config, read_settings
 from firstlight.engine.command.settings import Setting, flatten, short_key, typed_settings
-from firstlight.engine.program import CommandParser
+from firstlight.engine.program import CommandParser, expand_home
 from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import CheckpointError, UsageError
@@ -28,7 +30,11 @@ OWN_FLAGS = {
     "ckpt_path": "Checkpoint to start from: a file, best or last of the run, or none.",
 }
 """Flags that concern one command and are no settings of a run."""
-LATEST = "latest"
+NO_SETTINGS = (*OWN_FLAGS, "config")
+CLASSES = ("model", "data", "optimizer", "lr_scheduler")
+"""Settings that are a class with its arguments; null takes back what a config before says."""
+LATEST = "\0latest"
+"""What ``--resume`` alone means; no word of a command line holds such a character, so no run has this name."""
 OF_RUN = (None, "best", "last")
 """Values of ``--ckpt_path`` that mean a checkpoint of the run."""
 
@@ -65,14 +71,17 @@ class Request:
             UsageError: If a config, run or checkpoint does not exist, or flags contradict each other.
         """
         own, flags = _own_flags(stage, words)
-        named = [read_config(find_config(name)) for name in own.config]
+        named = [read_settings(name, stage, NO_SETTINGS) for name in own.config]
         names = [config.path.stem for config in named if not config.is_preset]
         name = own.name or (names[0] if names else None)
-        root = Path(_last_value("trainer.default_root_dir", named, flags) or ".")
+        root = Path(expand_home(_last_value("trainer.default_root_dir", named, flags)) or ".")
         run = checkpoint = None
         if not any(map(_prints_only, flags)):
             run = _find_run(stage, own, root, name)
-            checkpoint = _find_checkpoint(stage, own.ckpt_path, run)
+            source = run
+            if stage == "fit" and not run and own.ckpt_path in ("best", "last"):  # a new run, from another's weights
+                source = folders.find_run(root, names[0] if names else None)
+            checkpoint = _find_checkpoint(stage, own.ckpt_path, source)
         configs = _choose_configs(stage, own, named, run, checkpoint)
         return cls(stage, list(words), name or "default", root, run, checkpoint, configs, flags)
 
@@ -103,7 +112,12 @@ class Request:
         Raises:
             CheckpointError: If the checkpoint is another model's.
         """
-        layers = [f"--config={config.text}" for config in self.configs]
+        layers: list[dict[str, Any]] = []
+        for config in self.configs:
+            unset = [key for key in CLASSES if key in config.content and config.content[key] is None]
+            layers = [{key: value for key, value in layer.items() if key not in unset} for layer in layers]
+            layers.append({key: value for key, value in config.content.items() if key not in unset})
+        texts = [yaml.safe_dump(layer, sort_keys=False) for layer in layers]
         if saved:
             kind, saved_kind = _last_value("model", self.configs, self.flags), saved.get("model_class")
             if kind and saved_kind and kind.rpartition(".")[2] != saved_kind.rpartition(".")[2]:
@@ -112,8 +126,9 @@ class Request:
             hparams = {key: value for key, value in saved.get("hyper_parameters", {}).items() if key[:1] != "_"}
             if kind and hparams and not self.run:
                 model = {"class_path": kind, "init_args": hparams}
-                layers.insert(0, "--config=" + json.dumps({"model": model}, default=str))
-        return [*layers, *self.flags]
+                texts.insert(0, json.dumps({"model": model}, default=str))
+        # jsonargparse takes a text that is nothing but "trainer:" for the name of a file
+        return [*(f"--config=# settings\n{text}" for text in texts), *self.flags]
 
 
 def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -128,6 +143,9 @@ def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, li
     for flag in OWN_FLAGS.keys() - {"resume"}:
         parser.add_argument(f"--{flag}")
     own, flags = parser.parse_known_args(words)
+    for flag, value in vars(own).items():
+        if value == "" or (flag == "config" and "" in value):
+            raise UsageError(f"--{flag} is empty: name one, or leave it out")
     if own.resume and own.resume.startswith("-"):  # to argparse, a flag with a space in its value is no flag
         own.resume, flags = LATEST, [own.resume, *flags]
     if own.name and (own.name != Path(own.name).name or own.name == ".."):
@@ -145,7 +163,9 @@ def _last_value(key: str, configs: Sequence[Config], flags: Sequence[str]) -> st
     """Return the value of a setting as flags, or else configs, have it."""
     values = [(short_key(name), value) for config in configs for name, value in flatten(config.content)]
     values += [(setting.key, setting.value) for setting in typed_settings(flags)]
-    return next((str(value) for name, value in reversed(values) if name == key and value), None)
+    return next(
+        (str(value) for name, value in reversed(values) if name == key and value not in (None, "", "null")), None
+    )
 
 
 def _find_run(stage: str, own: argparse.Namespace, root: Path, name: str | None) -> Run | None:
@@ -187,7 +207,7 @@ def _choose_configs(
     found_by_name = own.resume == LATEST if stage == "fit" else own.run is None and own.ckpt_path in OF_RUN
     if models and found_by_name:  # that config only said which run is meant, whose own config says the same
         named = [config for config in named if config is not models[0]]
-    return [read_config(origin.config), *named]
+    return [read_settings(str(origin.config), stage, NO_SETTINGS), *named]
 
 
 def _prints_only(flag: str) -> bool:

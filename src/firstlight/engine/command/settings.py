@@ -78,4 +78,6 @@ def _of_node(node: yaml.Node, key: str, file: str) -> Iterator[Setting]:
 
 
 def _value(node: yaml.Node) -> Any:
+    if node.tag == "tag:yaml.org,2002:null":
+        return None
     return node.value if isinstance(node, yaml.ScalarNode) else yaml.safe_load(yaml.serialize(node))
