@@ -4,11 +4,12 @@ import random
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRandomSampler
 
 from firstlight import Loaded
 
-__all__ = ["Drawn", "Points"]
+__all__ = ["Drawn", "Plain", "Points", "States", "Streamed", "Weighted"]
 
 
 class Rows(Dataset):
@@ -43,3 +44,67 @@ class Drawn(Points):
     def augment(self, example):
         x, y = example
         return x + torch.rand(()).item() + random.random() + np.random.random(), y
+
+
+class Noisy(Rows):
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + torch.rand(()), y
+
+
+class Plain(LightningDataModule):
+    """Plain Lightning: nothing here knows of firstlight."""
+
+    def __init__(self, num_workers: int = 0):
+        super().__init__()
+        self.save_hyperparameters()
+
+    def train_dataloader(self):
+        return DataLoader(Noisy(50, 0), batch_size=8, shuffle=True, num_workers=self.hparams.num_workers)
+
+    def val_dataloader(self):
+        return DataLoader(Rows(20, 1), batch_size=8)
+
+
+class Weighted(Plain):
+    def train_dataloader(self):
+        sampler = WeightedRandomSampler(torch.arange(1.0, 51), 50)
+        return {"first": DataLoader(Noisy(50, 0), 8, sampler=sampler), "second": DataLoader(Rows(50, 1), 8)}
+
+
+class Stream(IterableDataset):
+    """Rows one after the other, with noise."""
+
+    def __init__(self):
+        self.rows, self.next = Noisy(50, 0), 0
+
+    def __iter__(self):
+        for index in range(50):
+            yield self.rows[index]
+
+
+class StreamWithState(Stream):
+    """It goes on from its state, and each epoch starts elsewhere."""
+
+    def __iter__(self):
+        while True:
+            self.next += 1
+            yield self.rows[self.next * 7 % 50]
+            if self.next % 50 == 0:
+                return
+
+    def state_dict(self):
+        return {"next": self.next}
+
+    def load_state_dict(self, state):
+        self.next = state["next"]
+
+
+class Streamed(Plain):
+    def train_dataloader(self):
+        return DataLoader(Stream(), batch_size=8)
+
+
+class States(Plain):
+    def train_dataloader(self):
+        return DataLoader(StreamWithState(), batch_size=8)

@@ -14,6 +14,11 @@ FIT = [
     ("data", "before", "after", "step"),
     [
         ("Drawn", 0, 1, 9),
+        ("Plain", 0, 0, 14),
+        ("States", 0, 0, 9),
+        ("States", 0, 0, 14),
+        pytest.param("Streamed", 0, 0, 14, marks=pytest.mark.slow),
+        pytest.param("Plain", 1, 2, 8, marks=pytest.mark.slow),
         pytest.param("Drawn", 1, 3, 14, marks=pytest.mark.slow),
         pytest.param("Drawn", 3, 0, 7, marks=pytest.mark.slow),
         pytest.param("Points", 1, 0, 6, marks=pytest.mark.slow),

@@ -7,10 +7,12 @@ from typing import Any, Literal
 import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, default_collate
 
 from firstlight.data.data_module import DataModule
 from firstlight.data.order import Order, ResumableLoader
+from firstlight.data.samplers import SampledOrder
 from firstlight.data.seeded import Rows, Seeded
 from firstlight.data.splits import fold_rows, split_name
 from firstlight.errors import DataError, FirstlightError
@@ -135,10 +137,10 @@ class Loader(ResumableLoader):
         seed: Seed of the random numbers that examples draw, such as those of an augmentation.
     """
 
-    def __init__(self, loader: DataLoader[Any], order: Order, seed: int = 0) -> None:
+    def __init__(self, loader: DataLoader[Any], order: Order | SampledOrder, seed: int = 0) -> None:
         super().__init__()
         self.dataset, self.order = loader.dataset, order
-        self.rows = _Rows(order)
+        self.rows = _Rows(order, loader.dataset)
         self.loader: DataLoader[Any] = DataLoader(
             Seeded(loader.dataset, loader.collate_fn, seed),
             batch_sampler=self.rows,  # type: ignore[arg-type]  # it says the epoch too
@@ -172,15 +174,17 @@ class Loader(ResumableLoader):
 class _Rows:
     """A batch sampler that gives the ``Rows`` of an epoch."""
 
-    def __init__(self, order: Order) -> None:
-        self.order, self.epoch, self.start = order, 0, 0
+    def __init__(self, order: Order | SampledOrder, dataset: Any) -> None:
+        self.order, self.dataset = order, dataset
+        self.epoch = self.start = 0
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Rows]:
         for rows in self.order.batches(self.epoch, self.start):
-            yield Rows(self.epoch, (torch.arange(self.order.num_examples) if rows is None else rows).tolist())
+            indices = range(len(self.dataset)) if rows is None else rows
+            yield Rows(self.epoch, indices.tolist() if isinstance(indices, Tensor) else list(indices))
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -18,7 +18,7 @@ class Rows(NamedTuple):
     """The examples of a batch, and the epoch that they are in."""
 
     epoch: int
-    indices: list[int]
+    indices: list[Any]
 
 
 class Seeded(Dataset[Any]):
@@ -49,7 +49,7 @@ class Seeded(Dataset[Any]):
             except FirstlightError as error:
                 return error
 
-    def _fetch(self, indices: list[int]) -> list[Any]:
+    def _fetch(self, indices: list[Any]) -> list[Any]:
         if callable(fetch := getattr(self.dataset, "__getitems__", None)):
             return list(fetch(indices))
         return [self.dataset[index] for index in indices]
@@ -58,10 +58,15 @@ class Seeded(Dataset[Any]):
         epoch_seed = key_seed(self.seed, rows.epoch)
         examples: list[Any] = []
         for index in rows.indices:
-            seed_generators(nth_seed(epoch_seed, index))
+            seed_generators(nth_seed(epoch_seed, _number(index)))
             examples += self._fetch([index])
-        seed_generators(nth_seed(epoch_seed, ~rows.indices[0]))  # a batch's own, for what collate draws
+        seed_generators(nth_seed(epoch_seed, ~_number(rows.indices[0])))  # a batch's own, for what collate draws
         return self.collate(examples)
+
+
+def _number(index: Any) -> int:
+    """Return a number for an index of any kind, as a sampler of one's own may give it."""
+    return index if isinstance(index, int) else int.from_bytes(repr(index).encode())
 
 
 def _draw() -> tuple[float, float, float]:

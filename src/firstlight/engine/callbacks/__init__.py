@@ -2,6 +2,7 @@
 
 from firstlight.engine.callbacks.averages import BegunAverages
 from firstlight.engine.callbacks.checkpoints import Checkpoints
+from firstlight.engine.callbacks.loaders import ResumableLoaders
 from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimizer
 from firstlight.engine.callbacks.predictions import Predictions
 from firstlight.engine.callbacks.progress import EpochLines, progress_bar
@@ -27,6 +28,7 @@ __all__ = [
     "Predictions",
     "Pruned",
     "Pruning",
+    "ResumableLoaders",
     "ResumedCallbacks",
     "RunScores",
     "SeveralUpdates",

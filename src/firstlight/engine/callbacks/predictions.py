@@ -10,9 +10,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from firstlight.data.batches import Batches
 from firstlight.data.data_module import DataModule
-from firstlight.data.loaders import Loader
+from firstlight.data.order import Order
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.files import write_atomically
 from firstlight.errors import UsageError
@@ -50,9 +49,9 @@ class Predictions(Callback):
         if not isinstance(outputs, dict):
             raise UsageError(f"{type(pl_module).__name__}.predict_step must return a dict of columns to be written")
         columns = {name: column.detach().cpu() for name, column in outputs.items()}
-        loader = trainer.predict_dataloaders
-        if isinstance(loader, Batches | Loader):
-            columns = {"index": loader.order.indices(batch_idx), **columns}
+        order = getattr(trainer.predict_dataloaders, "order", None)
+        if isinstance(order, Order):
+            columns = {"index": order.indices(batch_idx), **columns}
         for name, column in columns.items():
             self.table.setdefault(name, []).append(column)
 

@@ -21,6 +21,7 @@ from firstlight.engine.callbacks import (
     Checkpoints,
     PlateauSchedules,
     Predictions,
+    ResumableLoaders,
     ResumedCallbacks,
     RunScores,
     SeveralUpdates,
@@ -199,7 +200,8 @@ class Command:
         if settings.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in given):
             mine.append(progress_bar())
         if self.is_fit:
-            mine += [StepSeeds(settings.seed_everything), SeveralUpdates(settings.updates_per_batch)]
+            mine += [StepSeeds(settings.seed_everything), ResumableLoaders(settings.seed_everything)]
+            mine += [SeveralUpdates(settings.updates_per_batch)]
             before += [LambdaCallback(on_fit_start=lambda trainer, _: keep_found(trainer, self.config, settings))]
             before += [BegunAverages(), TypedOptimizer()]  # others replace what these need to see
             mine += [StepLoss(self.checkpoints), RunScores(), TrainingScores(), PlateauSchedules(), self.resumed]

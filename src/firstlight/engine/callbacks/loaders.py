@@ -1,0 +1,96 @@
+"""Plain loaders of a user's own, made resumable."""
+
+from functools import partial
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch.utils.data import DataLoader, IterableDataset
+
+from firstlight.data.loaders import Loader
+from firstlight.data.order import ResumableLoader
+from firstlight.data.samplers import SampledOrder
+from firstlight.data.streams import StreamLoader
+from firstlight.engine.callbacks import lightning_internals as internals
+
+__all__ = ["ResumableLoaders"]
+
+
+class ResumableLoaders(Callback):
+    """Let a plain ``DataLoader`` for training go on where a run was stopped, in the order of an unbroken run.
+
+    Its samplers draw from random numbers that are a function of (seed, epoch), what its examples draw is a function of
+    (seed, epoch, index), and its position is kept in the checkpoint. Where that cannot be, :attr:`reasons` says why,
+    and so does a line as training starts.
+
+    Args:
+        seed: Seed of the run.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.reasons: list[str] = []
+        self.streams: list[StreamLoader] = []
+        self._positions: list[dict[str, Any]] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Put resumable loaders in the place of the training loaders, when they are made."""
+        data = internals.datamodule_of(trainer)
+        source = data if data and is_overridden("train_dataloader", data) else pl_module
+        self.seed, self._source = trainer.strategy.broadcast(self.seed), source
+        self.reasons, self.streams = [], []
+        source.train_dataloader = partial(self._make, trainer, source.train_dataloader)  # type: ignore[method-assign]
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the source of the loaders as it was."""
+        vars(self._source).pop("train_dataloader", None)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what stands in the way of a resume to the same bits."""
+        for reason in self.reasons if trainer.is_global_zero else []:
+            print(f"a resume may not end in the same bits: {reason}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the positions of streams: Lightning restores them in the middle of an epoch, but not at its end."""
+        return {"streams": [stream.state_dict() for stream in self.streams]} if self.streams else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the positions until there are loaders."""
+        self._positions = list(state_dict["streams"])
+
+    def _make(self, trainer: Trainer, make: Any) -> Any:
+        loaders = make()
+        if trainer.overfit_batches:  # type: ignore[attr-defined]
+            return loaders  # Lightning takes the first few batches in their order
+        if not isinstance(loaders, DataLoader | ResumableLoader | dict | list | tuple):
+            self._note_foreign(loaders)
+        return apply_to_collection(loaders, DataLoader, partial(self._resumable, trainer))
+
+    def _resumable(self, trainer: Trainer, loader: DataLoader[Any]) -> object:
+        if type(loader) is not DataLoader:
+            self._note_foreign(loader)
+            return loader
+        name = type(loader.dataset).__name__
+        if isinstance(loader.dataset, IterableDataset):
+            stream = StreamLoader(loader, self.seed, lambda: internals.batch_counter(trainer).current.ready)
+            if not stream.has_state:
+                which = "is read by workers" if hasattr(loader.dataset, "state_dict") else "has no state_dict"
+                self.reasons.append(f"{name} {which}, so it is read again up to where the run was")
+            if self._positions:
+                stream.load_state_dict(self._positions.pop(0))
+            self.streams.append(stream)
+            return stream
+        if loader.batch_sampler is None:
+            self.reasons.append(f"the loader of {name} makes no batches")
+            return loader
+        order = SampledOrder(loader.batch_sampler, self.seed, trainer.global_rank, trainer.world_size)
+        if not order.is_repeatable():
+            names = " and ".join(type(sampler).__name__ for sampler in order.samplers if sampler)
+            self.reasons.append(f"{names} of {name} draws from random numbers of its own")
+        return Loader(loader, order, self.seed)
+
+    def _note_foreign(self, loaders: object) -> None:
+        if not isinstance(loaders, ResumableLoader) and not hasattr(loaders, "state_dict"):
+            self.reasons.append(f"{type(loaders).__name__} is no plain DataLoader, and has no state_dict")

@@ -1,0 +1,104 @@
+import own_data
+import pytest
+import torch
+from lightning.pytorch import LightningModule
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler
+
+from firstlight import MLP
+from firstlight.data.loaders import Loader
+from firstlight.engine.callbacks import ResumableLoaders
+
+
+class Restless(RandomSampler):
+    """A sampler that counts how often it was asked."""
+
+    times = 0
+
+    def __iter__(self):
+        self.times += 1
+        return iter([self.times % 50] * 8)
+
+
+class Better(DataLoader):
+    """Somebody else's loader."""
+
+
+class Other(own_data.Plain):
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def train_dataloader(self):
+        return self.make()
+
+
+ROWS = own_data.Rows(50, 0)
+REASONS = {
+    "Stream has no state_dict, so it is read again": lambda: DataLoader(own_data.Stream(), 8),
+    "StreamWithState is read by workers, so it is read again": lambda: DataLoader(
+        own_data.StreamWithState(), 8, num_workers=1
+    ),
+    "BatchSampler and Restless of Rows draws from random numbers of its own": lambda: DataLoader(
+        ROWS, batch_sampler=BatchSampler(Restless(ROWS), 8, drop_last=False)
+    ),
+    "the loader of Rows makes no batches": lambda: DataLoader(ROWS, batch_size=None),
+    "Better is no plain DataLoader, and has no state_dict": lambda: Better(ROWS, 8),
+    "list_iterator is no plain DataLoader": lambda: iter([]),
+}
+
+
+def made(make, trainer):
+    callback, data = ResumableLoaders(0), Other(make)
+    trainer.datamodule = data
+    callback.setup(trainer, MLP(), "fit")
+    loaders = data.train_dataloader()
+    callback.teardown(trainer, MLP(), "fit")
+    assert "train_dataloader" not in vars(data)
+    return callback, loaders
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_what_stands_in_the_way_of_the_same_bits_is_said(reason, quick_trainer, capsys):
+    trainer = quick_trainer()
+    callback, _ = made(REASONS[reason], trainer)
+    callback.on_train_start(trainer, MLP())
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"a resume may not end in the same bits: {reason}")
+
+
+@pytest.mark.parametrize("data", ["Plain", "Weighted", "States", "Drawn"])
+def test_nothing_is_said_of_loaders_that_resume_to_the_same_bits(data, quick_trainer):
+    source = getattr(own_data, data)()
+    source.setup("fit")
+    callback, _ = made(source.train_dataloader, quick_trainer())
+    assert callback.reasons == []
+
+
+def test_loaders_in_a_collection_are_all_made_resumable(quick_trainer):
+    _, loaders = made(own_data.Weighted().train_dataloader, quick_trainer())
+    assert {name: type(loader) for name, loader in loaders.items()} == {"first": Loader, "second": Loader}
+
+
+def test_loaders_of_a_model_of_ones_own_are_made_resumable_too(quick_trainer):
+    class Whole(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(4, 1)
+
+        def training_step(self, batch):
+            return self.layer(batch[0]).square().mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+        def train_dataloader(self):
+            return DataLoader(ROWS, 8, shuffle=True)
+
+    trainer = quick_trainer(max_epochs=1, callbacks=ResumableLoaders(0))
+    trainer.fit(Whole())
+    assert isinstance(trainer.train_dataloader, Loader)
+
+
+def test_first_batches_are_lightning_s_where_a_model_is_to_overfit(quick_trainer):
+    _, loader = made(own_data.Plain().train_dataloader, quick_trainer(overfit_batches=2))
+    assert isinstance(loader, DataLoader)
