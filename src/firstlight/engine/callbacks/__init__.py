@@ -15,6 +15,7 @@ from firstlight.engine.callbacks.tensorboard.dashboard import Dashboard, tensorb
 from firstlight.engine.callbacks.tensorboard.details import Details
 from firstlight.engine.callbacks.tensorboard.pictures import Pictures
 from firstlight.engine.callbacks.updates import SeveralUpdates
+from firstlight.engine.callbacks.workers import LoaderWorkers
 
 __all__ = [
     "BegunAverages",
@@ -23,6 +24,7 @@ __all__ = [
     "Details",
     "Ended",
     "EpochLines",
+    "LoaderWorkers",
     "Pictures",
     "PlateauSchedules",
     "Predictions",

@@ -19,6 +19,7 @@ from firstlight.engine import processes
 from firstlight.engine.callbacks import (
     BegunAverages,
     Checkpoints,
+    LoaderWorkers,
     PlateauSchedules,
     Predictions,
     ResumableLoaders,
@@ -196,7 +197,7 @@ class Command:
         settings = self.built
         self.checkpoints.signals = self.signals
         before: list[Callback] = []
-        mine: list[Callback] = [self.signals, SharedScores()]
+        mine: list[Callback] = [self.signals, LoaderWorkers(), SharedScores()]
         if settings.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in given):
             mine.append(progress_bar())
         if self.is_fit:
