@@ -2,8 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from own_data import Points
+from torch.utils.data import TensorDataset
 
-from firstlight import MLP, FashionMNIST, ManualCubic, Neuron, PlantedNeuron, Sine, SoftmaxRegression
+from firstlight import MLP, FashionMNIST, Loaded, ManualCubic, Neuron, PlantedNeuron, Sine, SoftmaxRegression
 from firstlight.gallery import PICTURES, Moment, evaluating, suitable
 
 
@@ -15,15 +17,56 @@ def images(fashion_root):
     return data
 
 
+class Stored(Loaded):
+    """The same images, as a data set that is read example by example."""
+
+    classes = FashionMNIST.classes
+
+    def __init__(self, data):
+        super().__init__(batch_size=7)
+        self.data = data
+
+    def setup(self, stage):
+        x, y = self.data.val
+        self.train = self.val = TensorDataset(x.float() / 255, y)
+
+
+class Named(Points):
+    """Batches that are dicts."""
+
+    def collate(self, examples):
+        x, y = super().collate(examples)
+        return {"inputs": x, "targets": y}
+
+
+def test_pictures_of_a_data_set_are_those_of_its_tensors(images, quick_trainer):
+    model, trainer, data = MLP(hidden_dims=[4]), quick_trainer(fast_dev_run=True), Stored(images)
+    trainer.fit(model, data)
+    moments = [Moment(trainer, model, each, "epoch 1", {}) for each in (images, data)]
+    images.trainer = trainer
+    for one, other in zip(*(moment.guesses for moment in moments), strict=True):
+        torch.testing.assert_close(one, other)
+    drawn = [
+        [axes.get_title() for axes in picture.draw(moment).axes]
+        for moment in moments
+        for picture in suitable(model, moment.data)
+    ]
+    assert drawn[: len(drawn) // 2] == drawn[len(drawn) // 2 :]
+
+
 def test_each_model_gets_the_pictures_that_explain_it(images):
     def tags(model, data):
+        if hasattr(data, "setup"):
+            data.setup("fit")
         return [picture.tag for picture in suitable(model, data)]
 
     assert tags(ManualCubic(), Sine()) == ["fit", "coefficients"]
     assert tags(Neuron(), PlantedNeuron()) == ["planted weights"]
     assert tags(SoftmaxRegression(), images) == ["weights", "confusion matrix", "mistakes"]
     assert tags(MLP(), images) == ["first layer", "confusion matrix", "mistakes"]
-    assert tags(MLP(), object()) == []
+    assert tags(MLP(), Stored(images)) == tags(MLP(), images)
+    assert tags(MLP(), Points()) == ["confusion matrix"]
+    assert tags(MLP(), Named()) == tags(MLP(), object()) == []
     assert len({picture.tag for picture in PICTURES}) == len(PICTURES)
 
 
@@ -47,9 +90,10 @@ def test_guesses_are_the_most_probable_classes(images, quick_trainer):
         lightning_module=model, global_rank=0, world_size=1, limit_val_batches=1.0, overfit_batches=0.0
     )
     moment = Moment(quick_trainer(), model, images, "epoch 1", {})
-    probability, guess = moment.guesses
+    probability, guess, truth = moment.guesses
     expected = model.eval()(images.val[0].float() / 255).softmax(dim=1)
     torch.testing.assert_close(probability, expected.max(dim=1).values.detach())
     assert torch.equal(guess, expected.argmax(dim=1))
+    assert torch.equal(truth, images.val[1])
     assert moment.title("mistakes") == "MLP: mistakes\nepoch 1"
     assert moment.class_names() == list(FashionMNIST.classes)

@@ -14,7 +14,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from firstlight import plots
-from firstlight.data.in_memory import InMemory
+from firstlight.data.batches import Batch
+from firstlight.data.data_module import DataModule
 from firstlight.data.splits import Split
 from firstlight.data.synthetic import Planted, Sine
 from firstlight.models import (
@@ -71,20 +72,30 @@ class Moment:
     when: str
     notes: Mapping[str, Mapping[int, Tensor]]
 
-    def inputs(self, x: Tensor, y: Tensor) -> Iterator[Tensor]:
-        """Return the inputs of all examples in batches, as the model takes them, however many processes there are."""
-        return (inputs for inputs, _ in self.data.batches((x, y), shared=False))
+    def batches(self, split: Any) -> Iterator[Batch]:
+        """Return all examples in batches, as the model takes them, however many processes there are."""
+        device = self.model.device
+        return ((x.to(device), y.to(device)) for x, y in self.data.batches(split, shared=False))
 
-    def outputs(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the model's outputs for examples, as in validation."""
+    def outputs(self, split: Any) -> tuple[Tensor, Tensor]:
+        """Return the model's outputs for examples, as in validation, and the targets."""
         with evaluating(self.trainer, self.model):
-            return torch.cat([self.model(inputs).float().cpu() for inputs in self.inputs(x, y)])
+            pairs = [(self.model(x).float().cpu(), y.cpu()) for x, y in self.batches(split)]
+        outputs, targets = zip(*pairs, strict=True)
+        return torch.cat(outputs), torch.cat(targets)
 
     @cached_property
-    def guesses(self) -> tuple[Tensor, Tensor]:
-        """Probability and number of the most probable class of each validation example."""
-        probability, guess = self.outputs(*self.data.val).softmax(dim=1).max(dim=1)
-        return probability, guess
+    def guesses(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Probability and number of the most probable class of each validation example, and its target."""
+        outputs, targets = self.outputs(self.data.val)
+        probability, guess = outputs.softmax(dim=1).max(dim=1)
+        return probability, guess, targets.long()
+
+    @cached_property
+    def example(self) -> Tensor:
+        """The input of the first validation example, as a batch of one."""
+        x: Tensor = _first(self.data)
+        return x
 
     def title(self, content: str) -> str:
         """Return the title of a picture: model, content and moment."""
@@ -125,10 +136,17 @@ def suitable(model: LightningModule, data: object) -> list[Picture]:
         picture
         for picture in PICTURES
         if isinstance(model, picture.model)
-        and isinstance(data, InMemory)
+        and isinstance(data, DataModule)
         and isinstance(data, picture.data)
-        and (not picture.images or (data.val[0].ndim == 4 and data.val[0].shape[1] in (1, 3)))
+        and isinstance(x := _first(data), Tensor)
+        and (not picture.images or (x.ndim == 4 and x.shape[1] in (1, 3)))
     ]
+
+
+def _first(data: DataModule) -> Any:
+    """Return the input of the first validation example as a batch of one; None if examples are no pairs."""
+    batch = data.examples(data.val, torch.tensor([0]))
+    return batch[0] if isinstance(batch, tuple | list) and len(batch) == 2 else None
 
 
 def _curve(data: Sine, max_points: int = MAX_POINTS) -> Split:
@@ -140,7 +158,7 @@ def _curve(data: Sine, max_points: int = MAX_POINTS) -> Split:
 
 
 def _predict_curve(moment: Moment) -> Tensor:
-    return moment.outputs(*_curve(moment.data))[:, 0]
+    return moment.outputs(_curve(moment.data))[0][:, 0]
 
 
 def _draw_fit(moment: Moment) -> "Figure":
@@ -177,7 +195,7 @@ def _draw_first_layer(moment: Moment) -> "Figure":
 
 
 def _draw_confusion(moment: Moment) -> "Figure":
-    num_classes, truth, (_, guess) = moment.model.num_classes, moment.data.val[1].cpu().long(), moment.guesses
+    num_classes, (_, guess, truth) = moment.model.num_classes, moment.guesses
     counts = torch.bincount(num_classes * truth + guess, minlength=num_classes**2).view(num_classes, num_classes)
     right = (truth == guess).sum()
     title = moment.title(f"{right:,} of {len(truth):,} validation examples are correct")
@@ -185,32 +203,32 @@ def _draw_confusion(moment: Moment) -> "Figure":
 
 
 def _draw_mistakes(moment: Moment) -> "Figure | None":
-    x, y = moment.data.val
-    probability, guess = moment.guesses
-    wrong = (guess != y.cpu()).nonzero()[:, 0]
+    probability, guess, truth = moment.guesses
+    wrong = (guess != truth).nonzero()[:, 0]
     worst = wrong[probability[wrong].argsort(descending=True, stable=True)][:MAX_MISTAKES]
     if not len(worst):
         return None
-    names, images = moment.class_names(), x[worst.to(x.device)].float().cpu()
-    low, high = (0, 255) if x.dtype == torch.uint8 else (images.min(), images.max())
+    names, (stored, _) = moment.class_names(), moment.data.examples(moment.data.val, worst)
+    images = stored.float().cpu()
+    low, high = (0, 255) if stored.dtype == torch.uint8 else (images.min(), images.max())
     images = ((images - low) / (high - low)).permute(0, 2, 3, 1).squeeze(3)
-    captions = [(names[y[row]], f"{names[guess[row]]}? {probability[row]:.2f}") for row in worst.tolist()]
+    captions = [(names[truth[row]], f"{names[guess[row]]}? {probability[row]:.2f}") for row in worst.tolist()]
     title = moment.title(f"the {len(worst)} most confident of {len(wrong):,} mistakes (truth; guess, probability)")
     return plots.mistakes(images, captions, title)
 
 
 def _as_images(moment: Moment, weights: Tensor) -> Tensor:
     """Return weights of shape ``(units, features)`` as an image per unit, summed over colour channels."""
-    return weights.detach().float().cpu().reshape(-1, *moment.data.val[0].shape[1:]).sum(dim=1)
+    return weights.detach().float().cpu().reshape(-1, *moment.example.shape[1:]).sum(dim=1)
 
 
 PICTURES = [
     Picture("fit", Regression, Sine, _draw_fit, note=_predict_curve),
     Picture("coefficients", (AutogradCubic, ManualCubic), Sine, _draw_coefficients, follow=lambda m: m.coefficients),
     Picture("planted weights", (Neuron, LinearRegression), Planted, _draw_planted),
-    Picture("weights", SoftmaxRegression, InMemory, _draw_weights, images=True),
-    Picture("first layer", (MLP, NeuralNetwork), InMemory, _draw_first_layer, images=True),
-    Picture("confusion matrix", Classification, InMemory, _draw_confusion),
-    Picture("mistakes", Classification, InMemory, _draw_mistakes, images=True),
+    Picture("weights", SoftmaxRegression, DataModule, _draw_weights, images=True),
+    Picture("first layer", (MLP, NeuralNetwork), DataModule, _draw_first_layer, images=True),
+    Picture("confusion matrix", Classification, DataModule, _draw_confusion),
+    Picture("mistakes", Classification, DataModule, _draw_mistakes, images=True),
 ]
 """All pictures."""

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 
 from firstlight.data.order import ResumableLoader
 
@@ -86,6 +87,14 @@ class DataModule(LightningDataModule, ABC):
         Raises:
             DataError: If the split is not what it should be.
         """
+
+    @abstractmethod
+    def examples(self, split: Any, indices: Tensor) -> Any:
+        """Return a batch of chosen examples of a split, as they are stored."""
+
+    @abstractmethod
+    def split_size(self, split: Any) -> int:
+        """Return the number of examples in a split."""
 
     def train_dataloader(self) -> ResumableLoader:
         """Return the training split, in a new order every pass."""

@@ -4,6 +4,7 @@ from abc import ABC
 from typing import Literal, cast
 
 import torch
+from torch import Tensor
 
 from firstlight.data.batches import Batch, Batches
 from firstlight.data.data_module import DataModule
@@ -36,6 +37,15 @@ class InMemory(DataModule, ABC):
     def convert(self, batch: Batch, dtype: torch.dtype) -> Batch:
         """Turn a batch as it is stored into what the model takes, in its precision; by default it is that already."""
         return batch
+
+    def examples(self, split: Split, indices: Tensor) -> Batch:
+        """Return a batch of chosen examples of a split, as they are stored."""
+        x, y = split
+        return x[indices.to(x.device)], y[indices.to(y.device)]
+
+    def split_size(self, split: Split) -> int:
+        """Return the number of examples in a split."""
+        return len(split[0])
 
     def batches(
         self, split: Split, *, shuffle: bool = False, repeats: int = 1, times: int = 1, shared: bool = True

@@ -77,6 +77,14 @@ class Loaded(DataModule, ABC):
             kept, held_out = fold_rows(self.fold, self.num_folds, len(both), self.seed)
             self.train, self.val = Subset(both, kept.tolist()), Subset(both, held_out.tolist())
 
+    def examples(self, split: Any, indices: Tensor) -> Any:
+        """Return a batch of chosen examples of a split, not augmented."""
+        return self.collate([split[index] for index in indices.tolist()])
+
+    def split_size(self, split: Any) -> int:
+        """Return the number of examples in a split."""
+        return len(split)
+
     def batches(
         self, split: Dataset[Any], *, shuffle: bool = False, repeats: int = 1, times: int = 1, shared: bool = True
     ) -> "Loader":

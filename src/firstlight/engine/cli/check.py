@@ -15,7 +15,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from firstlight.data import InMemory
+from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.optimizer import refuse_short_schedules
 from firstlight.engine.cli.help import command_parser
@@ -136,7 +136,7 @@ def _check_monitors(trainer: Trainer) -> None:
 def _check_sizes(command: Command, planned: Trainer) -> None:
     """Compare batches with the data, and schedules with the whole run."""
     data, model = command.data, command.model
-    if isinstance(data, InMemory) and (data.batch_size or 0) > len(data.train[0]):
-        raise UsageError(f"data.batch_size is {data.batch_size}, more than the {len(data.train[0])} to train on")
+    if isinstance(data, DataModule) and (data.batch_size or 0) > (count := data.split_size(data.train)):
+        raise UsageError(f"data.batch_size is {data.batch_size}, more than the {count} to train on")
     internals.plan(planned, model, data)
     refuse_short_schedules(planned)

@@ -7,7 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from firstlight.data.in_memory import InMemory
+from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.tensorboard.pictures import tensorboard_loggers
 from firstlight.gallery import Moment, evaluating
@@ -21,10 +21,10 @@ class Details(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Trace one validation example through the model, and log the graph."""
         data = internals.datamodule_of(trainer)
-        if not isinstance(data, InMemory):
+        if not isinstance(data, DataModule):
             return
         for logger in tensorboard_loggers(trainer):
-            inputs = next(Moment(trainer, pl_module, data, "start", {}).inputs(data.val[0][:1], data.val[1][:1]))
+            inputs = next(Moment(trainer, pl_module, data, "start", {}).batches(data.val))[0][:1]
             with isolate_rng(include_cuda=inputs.is_cuda):
                 try:
                     with evaluating(trainer, pl_module), warnings.catch_warnings():
