@@ -1,5 +1,6 @@
 """The parser: what it makes of configs and flags, and what it refuses."""
 
+import pytest
 import yaml
 
 from firstlight.engine.command.parser import instantiate, make_parser, parse
@@ -50,3 +51,10 @@ def test_callback_that_refuses_its_arguments_is_named_with_the_reason(complaint)
     status, message = complaint("fit", *SMALL, *words)
     assert status == 2
     assert message.startswith("StochasticWeightAveraging: The `swa_lrs` should a positive float")
+
+
+@pytest.mark.filterwarnings("ignore:You are trying to `self.log")
+def test_barebones_turns_off_what_the_trainer_then_refuses(did, complaint):
+    did("fit", *SMALL, "--trainer.barebones=true")  # the config sets log_every_n_steps
+    status, message = complaint("fit", *SMALL, "--trainer.barebones=true", "--trainer.log_every_n_steps=5")
+    assert (status, "log_every_n_steps=5" in message) == (2, True)

@@ -67,3 +67,30 @@ def test_default_of_another_type_than_its_parameter_goes_into_the_config_as_a_pl
     (path,) = Path("lightning_logs").glob("*/*/config.yaml")
     assert yaml.safe_load(path.read_text())["trainer"]["callbacks"][0]["init_args"]["interval"] == "step"
     did("fit", "--resume", "--trainer.max_epochs=2")
+
+
+PRUNED = ("--trainer.callbacks=ModelPruning", "--trainer.callbacks.pruning_fn=l1_unstructured")
+
+
+def test_word_where_a_callable_could_stand_is_read_again_as_it_was(did):
+    did("fit", "-c", "linear_regression", "-c", "presets/limit", *PRUNED, "--trainer.callbacks.amount=0.5")
+    did("test")
+
+
+UNNAMED = """
+from collections.abc import Callable
+from lightning.pytorch import Callback
+
+class Own(Callback):
+    def __init__(self, rate: Callable = lambda epoch: 1.0) -> None: ...
+"""
+
+
+def test_default_that_no_file_can_name_is_refused_before_training(complaint, tmp_path, monkeypatch):
+    Path("unnamed.py").write_text(UNNAMED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "unnamed")
+    status, message = complaint("fit", "-c", "autograd_cubic", "-c", "presets/limit", "--trainer.callbacks=unnamed.Own")
+    assert status == 2
+    assert message.startswith("rate: <function Own.<lambda> at 0x")
+    assert message.endswith("no config can hold this default; set it to something with an import path")

@@ -1,6 +1,8 @@
 """When ``best.ckpt`` and ``last.ckpt`` are written: the best validation score, and truly the last step."""
 
 import math
+import os
+from errno import ENOENT
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from firstlight.engine.callbacks.stopping import Stopped, StopSignals
 from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.checkpoint_files import load_checkpoint, save_checkpoint
 from firstlight.engine.runs.folders import BEST_CHECKPOINT, LAST_CHECKPOINT
-from firstlight.errors import FirstlightError, UsageError
+from firstlight.errors import UsageError
 from firstlight.tasks import Task
 
 __all__ = ["TRAINED_WEIGHTS", "Checkpoints"]
@@ -210,7 +212,7 @@ class Checkpoints(Checkpoint):
     def _save(self, trainer: Trainer, path: Path) -> None:
         check_weights(trainer.lightning_module, trainer.global_step, self.last)
         if trainer.is_global_zero and not path.parent.is_dir():
-            raise FirstlightError(f"{path.parent} is gone: the run's folder was moved or removed while it was training")
+            raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(path.parent))  # a strategy would make another one
         trainer.save_checkpoint(path)
 
 

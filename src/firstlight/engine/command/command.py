@@ -39,7 +39,7 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.failures import explain_failure, first_failure
 from firstlight.engine.command.finders import keep_found
 from firstlight.engine.command.optimizers import set_optimizer
-from firstlight.engine.command.parser import instantiate, make_parser, parse
+from firstlight.engine.command.parser import dump, instantiate, make_parser, parse
 from firstlight.engine.command.request import Request
 from firstlight.engine.command.session import allow_imports
 from firstlight.engine.command.settings import Setting
@@ -231,7 +231,7 @@ class Command:
     def _save_config(self, trainer: Trainer, _: LightningModule) -> None:
         """Write the run's config, as training starts: a resume that is refused leaves it as it was."""
         if self.run and trainer.is_global_zero:
-            write_atomically(self.run.config, self.parser.dump(self.config, skip_unset=False).encode())
+            write_atomically(self.run.config, dump(self.parser, self.config).encode())
 
 
 def _as_commands(strategy: Any) -> Any:

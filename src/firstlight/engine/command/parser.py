@@ -16,11 +16,12 @@ from firstlight.engine.command.explain import Mistake
 from firstlight.engine.command.failures import own_line
 from firstlight.engine.command.optimizers import lengths
 from firstlight.engine.command.request import OWN_FLAGS, Request
+from firstlight.engine.command.session import UNSERIALIZED
 from firstlight.engine.command.settings import Setting
 from firstlight.engine.program import expand_home, program
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["instantiate", "make_parser", "parse"]
+__all__ = ["dump", "instantiate", "make_parser", "parse"]
 
 
 class _Parser(LightningArgumentParser):
@@ -35,6 +36,10 @@ class _Parser(LightningArgumentParser):
         for name, about in own.items():
             self.add_argument(f"--{prefix}{name}", **about)
         return [*added, *(prefix + name for name in own)]
+
+
+BAREBONES = {"enable_checkpointing": False, "enable_progress_bar": False, "log_every_n_steps": 0, "logger": False}
+"""What ``trainer.barebones`` turns off, unless it is typed too, which the Trainer refuses."""
 
 
 def make_parser(stage: str) -> LightningArgumentParser:
@@ -108,11 +113,28 @@ def parse(
         config[key] = expand_home(value)
     for flag in OWN_FLAGS:
         config[flag] = None  # they concern this command, not the run
+    if config.trainer.barebones:
+        for name in [name for name in BAREBONES if f"trainer.{name}" not in request.typed]:
+            config.trainer[name] = BAREBONES[name]
     if config.seed_everything is True:
         config.seed_everything = secrets.randbelow(2**32)
     if config.optimizer and "model.lr" in request.typed:
         raise UsageError("model.lr has no effect beside an optimizer of its own learning rate: set --optimizer.lr")
     return config
+
+
+def dump(parser: LightningArgumentParser, config: Namespace) -> str:
+    """Return a configuration as the text of a config.
+
+    Raises:
+        UsageError: If it could not be read again.
+    """
+    text: str = parser.dump(config, skip_unset=False)
+    for line in text.splitlines():
+        if UNSERIALIZED in line:
+            what = line.strip().replace(UNSERIALIZED, "")
+            raise UsageError(f"{what}: no config can hold this default; set it to something with an import path")
+    return text
 
 
 def instantiate(parser: LightningArgumentParser, config: Namespace) -> Namespace:

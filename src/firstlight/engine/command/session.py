@@ -1,5 +1,6 @@
 """Which packages a config may import from, and how its values are written."""
 
+import warnings
 from datetime import timedelta
 from enum import Enum
 from importlib import import_module
@@ -13,8 +14,10 @@ from jsonargparse.typing import register_type
 from firstlight.engine import packages
 from firstlight.errors import UsageError
 
-__all__ = ["allow_imports", "import_packages"]
+__all__ = ["UNSERIALIZED", "allow_imports", "import_packages"]
 
+UNSERIALIZED = "Unable to serialize instance "
+"""What jsonargparse writes before a value that may be a callable, and has no import path."""
 ALLOWED = ("firstlight", "lightning.pytorch", "torch.optim", "torch.nn")
 
 
@@ -29,6 +32,7 @@ def allow_imports() -> None:
     # else a run's config.yaml holds no device that can be read again
     register_type(torch.device, deserializer_exceptions=(RuntimeError, TypeError))
     jsonargparse.set_dumper("yaml", _dump)
+    warnings.filterwarnings("ignore", f"\\s*{UNSERIALIZED}")
     added = import_packages()
     jsonargparse.set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*ALLOWED, *added])
 
@@ -59,6 +63,13 @@ class _Dumper(yaml.SafeDumper):
 
 _Dumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 _Dumper.add_multi_representer(timedelta, lambda dumper, duration: dumper.represent_data(str(duration)))
+_Dumper.add_representer(str, lambda dumper, text: dumper.represent_str(_as_it_was(text)))
+
+
+def _as_it_was(text: str) -> str:
+    """Return a string as it was before jsonargparse took it for a callable, as which it has no import path."""
+    original = text.removeprefix(UNSERIALIZED)
+    return text if original.startswith("<") else original
 
 
 def _dump(data: Any) -> str:

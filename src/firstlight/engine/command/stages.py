@@ -83,6 +83,10 @@ def _fit(command: Command) -> None:
     except Stopped as stopped:
         stopped.is_requeued = bool(folder) and stopped.signal == signal.SIGUSR1 and processes.requeue_slurm_job()
         raise
+    except FileNotFoundError as error:
+        if folder and not folder.folder.is_dir():
+            raise FirstlightError(f"{folder} is gone: it was moved or removed while the run was training") from error
+        raise
     if command.trainer.is_global_zero:
         _print_end(command)
 
