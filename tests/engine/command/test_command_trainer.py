@@ -9,9 +9,8 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau, StepLR
 
 from firstlight import ManualCubic, SineEnsemble
-from firstlight.data.seeds import key_seed
+from firstlight.data.seeds import GOLDEN, key_seed
 from firstlight.engine.callbacks import SeveralUpdates, StepSeeds
-from firstlight.engine.callbacks.steps import GOLDEN
 
 
 @pytest.fixture
