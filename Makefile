@@ -1,4 +1,4 @@
-# Needs Python 3.11 or newer and a POSIX system; every target sets up .venv first if it is missing or older than the lock.
+# Needs Python 3.11 or newer and a POSIX shell; every target sets up .venv first if it is missing or older than the lock.
 
 PYTHON ?= python3
 CONFIG ?= autograd_cubic
@@ -13,7 +13,7 @@ help:
 	@echo "make test          run the tests"
 	@echo "make slow          run the slow tests: notebooks, exports, generated projects, more kills"
 	@echo "make faults        kill, stop and damage real runs in every way we know"
-	@echo "make check         lint, check format and types"
+	@echo "make check         lint, check format and the types for Linux, macOS and Windows"
 	@echo "make bench         measure speed, and write the README's table of speed"
 	@echo "make gpu           measure speed, and check a resume, on one GPU"
 	@echo "make tables        write the README's table of models from the configs"
@@ -47,7 +47,7 @@ faults: setup
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	for platform in linux darwin win32; do $(BIN)/mypy --platform $$platform || exit 1; done
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -1,6 +1,6 @@
 """Seed the random numbers of each step, and log and check its loss."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -28,10 +28,13 @@ class StepSeeds(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._epoch_seed = 0
+        self._seed_device: Callable[[int], None] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Use the first process's seed; without a set seed, each process has drawn its own."""
         self.seed = trainer.strategy.broadcast(self.seed)
+        device = trainer.strategy.root_device.type  # torch.cuda, torch.mps and torch.xpu have a generator of their own
+        self._seed_device = getattr(getattr(torch, device), "manual_seed", None)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute the seed of the epoch."""
@@ -46,8 +49,8 @@ class StepSeeds(Callback):
     def seed_step(self, batch_idx: int, *, torch_only: bool = False) -> None:
         """Seed all generators, or only PyTorch's: the others take longer than a small model's update."""
         seed = nth_seed(self._epoch_seed, batch_idx)
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.manual_seed(seed)
+        if self._seed_device:
+            self._seed_device(seed)
         if torch_only:
             torch.default_generator.manual_seed(seed)
         else:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -81,7 +80,7 @@ def _fit(command: Command) -> None:
         with lock_run(folder):
             _train(command, folder)
     except Stopped as stopped:
-        stopped.is_requeued = bool(folder) and stopped.signal == signal.SIGUSR1 and processes.requeue_slurm_job()
+        stopped.is_requeued = bool(folder) and stopped.signal.name == "SIGUSR1" and processes.requeue_slurm_job()
         raise
     except FileNotFoundError as error:
         if folder and not folder.folder.is_dir():

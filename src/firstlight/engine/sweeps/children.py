@@ -1,6 +1,6 @@
 """Run a task in its own process, so that a crash cannot take the sweep down.
 
-The processes are forks of a server that has already imported torch. This module itself does not import it.
+Where there is ``fork``, they are forks of a server that has already imported torch. This module does not import it.
 """
 
 import contextlib
@@ -21,7 +21,12 @@ from firstlight.errors import FirstlightError, UsageError
 __all__ = ["Child", "call", "warm_up"]
 
 TASKS = "firstlight.engine.sweeps.fits"
-CONTEXT = multiprocessing.get_context("forkserver")
+if sys.platform == "win32":
+    CONTEXT = multiprocessing.get_context("spawn")
+    KILLED = 1
+else:
+    CONTEXT = multiprocessing.get_context("forkserver")
+    KILLED = -signal.SIGKILL
 IDLE = 2.0
 """Seconds that a parent waits for a message of a child before it does something else."""
 EXIT_TIME = 10.0
@@ -30,6 +35,8 @@ EXIT_TIME = 10.0
 
 def warm_up() -> None:
     """Start the server of processes, and let it import what they need while this process does something else."""
+    if sys.platform == "win32":
+        return  # there, each process imports by itself
     CONTEXT.set_forkserver_preload([TASKS])
     idle = CONTEXT.Process(target=os.getpid)  # the server starts with its first process
     threading.Thread(target=idle.start, daemon=True).start()  # which waits for the imports
@@ -81,7 +88,7 @@ class Child:
         self._process.join()
         status = self._process.exitcode or 0
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        raise FirstlightError(how + (", as when memory runs out" if status == -signal.SIGKILL else ""))
+        raise FirstlightError(how + (", as when memory runs out" if status == KILLED else ""))
 
     def tell(self, number: int) -> None:
         """Send the process a signal."""
@@ -92,10 +99,10 @@ class Child:
     def kill(self) -> None:
         """Kill the process and those that it started, if it has not ended."""
         if self._process.pid and self._process.exitcode is None:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except ProcessLookupError:  # it has no group of its own yet
-                self.tell(signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has no group of its own yet
+                if sys.platform != "win32":
+                    os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.kill()
 
     def _messages(self, idle: Callable[[], None]) -> Iterator[Any]:
         """Yield what the task sends, until its process has ended; processes of its own may live on."""
@@ -123,7 +130,8 @@ def call(task: str, *arguments: Any, log: Path = Path(os.devnull)) -> Any:
 
 def _begin(parent: connection.Connection, task: str, arguments: tuple[Any, ...], log: Path) -> None:
     """Run the task, and send its result or its error to the parent."""
-    os.setsid()  # Ctrl-C is for the parent, which passes it on
+    if sys.platform != "win32":
+        os.setsid()  # Ctrl-C is for the parent, which passes it on
     threading.Thread(target=_end_with_parent, daemon=True).start()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(file, 1)
