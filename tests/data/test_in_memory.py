@@ -135,3 +135,41 @@ def test_help_explains_every_argument_also_those_of_the_base_class(data_class):
     assert "How many passes over the training" in texts["data.repeats"]
     assert {"data.seed", "data.fold", "data.num_folds"} < set(texts)
     assert all(texts.values())
+
+
+def fingerprint(**splits):
+    data = Counted()
+    vars(data).update(splits)
+    return data.fingerprint()
+
+
+def test_fingerprint_tells_values_order_shapes_and_types_apart():
+    x, y = torch.arange(6.0)[:, None], torch.arange(6)
+    others = [
+        (x + 1, y),
+        (x, y.flip(0)),
+        (x.flip(0), y.flip(0)),
+        (x[:5], y[:5]),
+        (x.view(3, 2), y),
+        (x.bool(), y),
+        (x.bfloat16(), y),
+        (x.bfloat16().view(torch.int16), y),
+    ]
+    found = [fingerprint(train=split)["train"] for split in [(x, y), *others]]
+    assert len(set(found)) == len(found)
+
+
+def test_fingerprint_does_not_depend_on_how_tensors_lie_in_memory():
+    x, y = torch.randn(6, 4), torch.arange(6)
+    strided = torch.stack([x, -x], dim=-1)[..., 0], torch.stack([y, -y])[0]
+    assert not strided[0].is_contiguous()
+    assert fingerprint(train=(x, y)) == fingerprint(train=strided)
+    assert fingerprint(train=(x.clone().requires_grad_(), y.clone())) == fingerprint(train=(x, y))
+
+
+def test_fingerprint_is_of_the_splits_that_there_are():
+    data = Sine(num_points=8)
+    assert data.fingerprint() == {}
+    data.setup("fit")
+    assert {"train", "val"} <= data.fingerprint().keys()
+    assert fingerprint(train=None, val=(torch.tensor(1), torch.ones(0))).keys() == {"train", "val"}

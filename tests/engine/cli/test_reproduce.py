@@ -21,3 +21,27 @@ def test_run_without_scores_is_not_called_reproduced(did, complaint):
         2,
         "lightning_logs/autograd_cubic/version_0 has no scores in its receipt: there is nothing to compare with",
     )
+
+
+def edited(**fields):
+    receipt = Path("lightning_logs/autograd_cubic/version_0/run.json")
+    receipt.write_text(json.dumps(json.loads(receipt.read_text()) | fields))
+
+
+def test_other_conditions_are_named_before_the_run(did, firstlight, complaint):
+    did("fit", *SMALL)
+    edited(threads=4, data={"train": "x", "val": "y"})
+    answer = firstlight("reproduce", "autograd_cubic/version_0")
+    assert answer.err.splitlines() == [
+        "warning: run again under other conditions: threads 4 -> 1; the bits may differ",
+        "warning: run again on other data: train and val changed",
+    ]
+    entry = json.loads(Path("lightning_logs/autograd_cubic/version_1/run.json").read_text())["history"][0]
+    assert entry["reproduces"] == "autograd_cubic/version_0"
+    assert complaint("reproduce", "autograd_cubic/version_0", "--strict")[0] == 2
+    edited(threads=1)
+    assert complaint("reproduce", "autograd_cubic/version_0", "--strict") == (
+        2,
+        "run again on other data: train and val changed (--strict)",
+    )
+    assert len(list(Path("lightning_logs/autograd_cubic").iterdir())) == 2  # a refused one leaves no folder

@@ -1,5 +1,8 @@
 """``firstlight runs``: the list of runs, and the comparison of two."""
 
+import json
+from pathlib import Path
+
 SMALL = ("--config", "autograd_cubic", "--data.num_points=30", "--data.repeats=2", "--trainer.max_epochs=1")
 
 
@@ -15,3 +18,14 @@ def test_runs_are_listed_and_compared(did):
     keys = [line.split()[0] for line in different.splitlines()]
     assert keys == ["key", "best.score", "model.lr", "scores.loss/train", "scores.loss/val"]
     assert did("runs", "diff", "autograd_cubic", "autograd_cubic") == "the same settings and the same scores\n"
+
+
+def test_diff_names_the_conditions_that_both_receipts_hold(did):
+    for threads, data in ((4, {"train": "a"}), (1, {"train": "b"})):
+        did("fit", *SMALL)
+        path = sorted(Path("lightning_logs/autograd_cubic").glob("*/run.json"))[-1]
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"threads": threads, "data": data, "device": None}))
+    different = did("runs", "diff", "autograd_cubic/version_0", "autograd_cubic/version_1")
+    assert [line.split() for line in different.splitlines()[1:]] == [["threads", "4", "1"], ["data.train", "a", "b"]]
+    path.write_text(json.dumps({"scores": json.loads(path.read_text())["scores"]}))  # as old receipts are
+    assert "threads" not in did("runs", "diff", "autograd_cubic/version_0", "autograd_cubic/version_1")

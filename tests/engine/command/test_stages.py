@@ -1,5 +1,6 @@
 """What a run prints, and what it leaves in its folder."""
 
+import json
 import re
 from pathlib import Path
 
@@ -64,3 +65,17 @@ def test_resumed_run_prints_a_line_for_every_epoch_it_ends(did):
         ["epoch", "2", "step", "8"],
         ["epoch", "3", "step", "12"],
     ]
+
+
+def test_resume_under_other_conditions_is_named_and_strict_refuses_it(did, firstlight, complaint):
+    did("fit", "--config", "autograd_cubic", "--data.num_points=30", "--trainer.max_epochs=1")
+    path = Path("lightning_logs/autograd_cubic/version_0/run.json")
+    receipt = json.loads(path.read_text())
+    receipt["versions"]["torch"] = "1.13.0"
+    path.write_text(json.dumps(receipt))
+    more = ("fit", "--resume", "--trainer.max_epochs=2")
+    now = receipt["history"][0]["versions"]["torch"]
+    text = f"resumed under other conditions: torch 1.13.0 -> {now}"
+    assert complaint(*more, "--strict") == (2, f"{text} (--strict)")
+    assert firstlight(*more).err == f"warning: {text}; the bits may differ\n"
+    assert json.loads(path.read_text())["versions"]["torch"] == "1.13.0"

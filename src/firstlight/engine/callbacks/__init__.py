@@ -2,6 +2,7 @@
 
 from firstlight.engine.callbacks.averages import BegunAverages
 from firstlight.engine.callbacks.checkpoints import Checkpoints
+from firstlight.engine.callbacks.data_fingerprint import DataFingerprint
 from firstlight.engine.callbacks.loaders import ResumableLoaders
 from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimizer
 from firstlight.engine.callbacks.predictions import Predictions
@@ -21,6 +22,7 @@ __all__ = [
     "BegunAverages",
     "Checkpoints",
     "Dashboard",
+    "DataFingerprint",
     "Details",
     "Ended",
     "EpochLines",

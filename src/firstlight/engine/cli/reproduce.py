@@ -4,6 +4,7 @@ from firstlight.engine.cli.help import command_parser
 from firstlight.engine.command.stages import run
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
+from firstlight.engine.runs.conditions import differences
 from firstlight.engine.runs.folders import add_root_flag, find_run
 from firstlight.errors import FirstlightError, UsageError
 
@@ -20,9 +21,10 @@ def reproduce(words: list[str]) -> None:
     parser = command_parser("reproduce")
     parser.add_argument("run", help="NAME (the latest), NAME/version_N, or a folder")
     add_root_flag(parser)
+    parser.add_argument("--strict", action="store_true", help="refuse to run under other conditions")
     options = parser.parse_args(words)
     old = find_run(options.root, options.run)
-    before = {"scores": {}, "versions": {}} | old.read_receipt()
+    before = {"scores": {}} | old.read_receipt()
     if before.get("status") != "finished":
         how = f"{program()} fit --resume {old.name}"
         raise UsageError(f"{old} did not finish ({receipts.status(old, before)}); to resume it: {how}")
@@ -30,13 +32,13 @@ def reproduce(words: list[str]) -> None:
         raise UsageError(f"{old} has no scores in its receipt: there is nothing to compare with")
     root = old.folder.parents[2]
     flags = ["--config", str(old.config), "--name", old.folder.parent.name, "--trainer.default_root_dir", str(root)]
-    new = run("fit", flags)
+    new = run("fit", [*flags, *["--strict"] * options.strict], old)
     after = new.read_receipt() if new else {}
     keys = sorted({*before["scores"], *after.get("scores", {})})
     scores = [(key, before["scores"].get(key), after.get("scores", {}).get(key)) for key in keys]
     different = [f"{key}: {was!r}, now {now!r}" for key, was, now in scores if was != now]
     if different:
-        changed = [k for k, was in before["versions"].items() if after["versions"].get(k) != was]
-        hint = f"\nother versions than then: {', '.join(changed)}" if changed else ""
+        changed = differences(before, after)
+        hint = f"\nother conditions than then: {', '.join(changed)}" if changed else ""
         raise FirstlightError(f"{old.name} was not reproduced: {'; '.join(different)}{hint}")
     print(f"reproduced: the {len(scores)} scores of {old.name} are bit-identical")

@@ -8,6 +8,7 @@ from firstlight.engine.cli.table import print_table
 from firstlight.engine.command.settings import flatten
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
+from firstlight.engine.runs.conditions import named_conditions
 from firstlight.engine.runs.folders import LOGS, Run, add_root_flag, find_run, list_runs
 from firstlight.errors import UsageError
 
@@ -63,6 +64,12 @@ def _print_difference(first: Run, second: Run, *, as_json: bool) -> None:
     keys = sorted({*sides[0], *sides[1]})
     rows = [{"key": key, first.name: sides[0].get(key), second.name: sides[1].get(key)} for key in keys]
     rows = [row for row in rows if row[first.name] != row[second.name]]
+    conditions = [named_conditions(run.read_receipt()) for run in (first, second)]
+    rows += [
+        {"key": key, first.name: was, second.name: conditions[1][key]}
+        for key, was in conditions[0].items()
+        if conditions[1].get(key, was) != was
+    ]
     if as_json:
         print(json.dumps(rows, indent=2))
     elif rows:

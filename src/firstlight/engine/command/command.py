@@ -19,6 +19,7 @@ from firstlight.engine import processes
 from firstlight.engine.callbacks import (
     BegunAverages,
     Checkpoints,
+    DataFingerprint,
     LoaderWorkers,
     PlateauSchedules,
     Predictions,
@@ -112,6 +113,7 @@ class Command:
         self.run = None if self.config.trainer.fast_dev_run else request.run
         is_same = request.run is not None and not any(key.startswith("trainer.callbacks") for key in request.changed)
         self.resumed = ResumedCallbacks(is_resume=request.checkpoint is not None, keep_stop=is_same)
+        self.fingerprint = DataFingerprint(is_resume=request.is_resume, allow_changed=request.allow_changed_data)
 
     @property
     def argv(self) -> list[str]:
@@ -197,7 +199,7 @@ class Command:
         settings = self.built
         self.checkpoints.signals = self.signals
         before: list[Callback] = []
-        mine: list[Callback] = [self.signals, LoaderWorkers(), SharedScores()]
+        mine: list[Callback] = [self.signals, LoaderWorkers(), SharedScores(), self.fingerprint]
         if settings.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in given):
             mine.append(progress_bar())
         if self.is_fit:

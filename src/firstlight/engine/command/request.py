@@ -28,8 +28,12 @@ OWN_FLAGS = {
     "resume": "fit: resume a run in its folder (NAME, NAME/version_N or a folder; by default the latest).",
     "run": "validate, test, predict: the run whose best checkpoint to take (by default the latest that matches).",
     "ckpt_path": "Checkpoint to start from: a file, best or last of the run, or none.",
+    "allow_changed_data": "fit --resume: resume a run on other data than it was trained on.",
+    "strict": "fit --resume: refuse to resume under other conditions (threads, versions, device, code).",
 }
 """Flags that concern one command and are no settings of a run."""
+SWITCHES = ("allow_changed_data", "strict")
+"""Those that stand alone, and belong to ``fit``."""
 NO_SETTINGS = (*OWN_FLAGS, "config")
 CLASSES = ("model", "data", "optimizer", "lr_scheduler")
 """Settings that are a class with its arguments; null takes back what a config before says."""
@@ -52,6 +56,8 @@ class Request:
         checkpoint: The file to start from; None starts from untrained weights.
         configs: The configs, the strongest last.
         flags: The settings that were typed, in order.
+        allow_changed_data: Whether a run may be resumed on other data.
+        strict: Whether other conditions than those of the run are an error.
     """
 
     stage: str
@@ -62,6 +68,8 @@ class Request:
     checkpoint: Path | None
     configs: list[Config]
     flags: list[str]
+    allow_changed_data: bool = False
+    strict: bool = False
 
     @classmethod
     def read(cls, stage: str, words: Sequence[str]) -> "Request":
@@ -83,12 +91,18 @@ class Request:
                 source = folders.find_run(root, names[0] if names else None)
             checkpoint = _find_checkpoint(stage, own.ckpt_path, source)
         configs = _choose_configs(stage, own, named, run, checkpoint)
-        return cls(stage, list(words), name or "default", root, run, checkpoint, configs, flags)
+        switches = {flag: getattr(own, flag) == "true" for flag in SWITCHES}
+        return cls(stage, list(words), name or "default", root, run, checkpoint, configs, flags, **switches)
 
     @property
     def settings(self) -> list[Setting]:
         """All settings with their places, the strongest last."""
         return [*(setting for config in self.configs for setting in config.settings), *typed_settings(self.flags)]
+
+    @property
+    def is_resume(self) -> bool:
+        """Whether a run is resumed in its folder."""
+        return self.stage == "fit" and self.run is not None
 
     @property
     def typed(self) -> set[str]:
@@ -140,7 +154,9 @@ def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, li
     parser = CommandParser(stage, add_help=False)
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--resume", nargs="?", const=LATEST)
-    for flag in OWN_FLAGS.keys() - {"resume"}:
+    for flag in SWITCHES:
+        parser.add_argument(f"--{flag}", nargs="?", const="true", choices=["true", "false"])
+    for flag in OWN_FLAGS.keys() - {"resume", *SWITCHES}:
         parser.add_argument(f"--{flag}")
     own, flags = parser.parse_known_args(words)
     for flag, value in vars(own).items():
@@ -154,6 +170,9 @@ def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, li
         raise UsageError("--run belongs to validate, test and predict; to resume a run: fit --resume RUN")
     if stage != "fit" and own.resume:
         raise UsageError(f"--resume belongs to fit; to choose a run: {stage} --run RUN")
+    for flag in SWITCHES if stage != "fit" else ():
+        if getattr(own, flag):
+            raise UsageError(f"--{flag} belongs to fit --resume")
     if own.resume and own.name:
         raise UsageError("--name is for a new run; with --resume a run keeps its folder and its name")
     return own, flags

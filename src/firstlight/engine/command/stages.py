@@ -13,6 +13,7 @@ from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.files import write_atomically
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
+from firstlight.engine.runs.conditions import compare_conditions, current_conditions
 from firstlight.engine.runs.folders import Run, relative_to_cwd
 from firstlight.engine.runs.locks import lock_run
 from firstlight.errors import FirstlightError
@@ -20,12 +21,13 @@ from firstlight.errors import FirstlightError
 __all__ = ["fit", "predict", "run", "run_stage", "test", "validate"]
 
 
-def run(stage: str, words: Sequence[str]) -> Run | None:
+def run(stage: str, words: Sequence[str], reproduced: Run | None = None) -> Run | None:
     """Do what a command line asks for, and return the run that it made or used.
 
     Args:
         stage: ``fit``, ``validate``, ``test`` or ``predict``.
         words: What was typed after it.
+        reproduced: The run that is run again, if one is.
 
     Raises:
         FirstlightError: If a user can mend what failed.
@@ -34,22 +36,38 @@ def run(stage: str, words: Sequence[str]) -> Run | None:
     with prepared(stage, words) as command:
         command.claim_folder()
         command.build()
-        run_stage(command)
+        run_stage(command, reproduced)
         return command.run
 
 
 fit, validate, test, predict = (partial(run, stage) for stage in ("fit", "validate", "test", "predict"))
 
 
-def run_stage(command: Command) -> None:
-    """Run a command that was built."""
+def run_stage(command: Command, reproduced: Run | None = None) -> None:
+    """Run a command that was built.
+
+    Args:
+        command: The command.
+        reproduced: The run that is run again, if one is.
+    """
     sys.argv = command.argv  # Lightning starts the other processes of a run with the words that it finds here
-    if command.trainer.is_global_zero:
+    is_first, strict = command.trainer.is_global_zero, command.request.strict
+    conditions = current_conditions(command.trainer.accelerator.name(), command.trainer.world_size)
+    if reproduced:
+        before = reproduced.read_receipt()
+        command.fingerprint.reproduced, command.fingerprint.strict = before.get("data"), strict
+        compare_conditions("run again", before, conditions, strict=strict)
+        conditions["reproduces"] = reproduced.name
+    elif command.request.is_resume and command.run and is_first:
+        compare_conditions("resumed", command.run.read_receipt(), conditions, strict=strict)
+    if is_first:
         _print_start(command)
     if command.is_fit:
-        _fit(command)
+        _fit(command, conditions)
     else:
         _evaluate(command)
+        if command.run and is_first:
+            receipts.add_command(command.run, command.argv, **conditions, data=command.fingerprint.found)
 
 
 def _print_start(command: Command) -> None:
@@ -73,12 +91,12 @@ def _inputs(command: Command) -> dict[str, Any]:
     return {"model": command.model, "datamodule": command.data, "ckpt_path": str(path) if path else None}
 
 
-def _fit(command: Command) -> None:
+def _fit(command: Command, conditions: dict[str, Any]) -> None:
     """Train, keep the run's receipt, and say what came out and what to do next."""
     folder = command.run if command.trainer.is_global_zero else None
     try:
         with lock_run(folder):
-            _train(command, folder)
+            _train(command, folder, conditions)
     except Stopped as stopped:
         stopped.is_requeued = bool(folder) and stopped.signal.name == "SIGUSR1" and processes.requeue_slurm_job()
         raise
@@ -90,12 +108,13 @@ def _fit(command: Command) -> None:
         _print_end(command)
 
 
-def _train(command: Command, folder: Run | None) -> None:
+def _train(command: Command, folder: Run | None, conditions: dict[str, Any]) -> None:
     trainer = command.trainer
     before = folder.read_receipt() if folder else {}
     status: receipts.Ending = "failed"
     if folder:
-        receipts.start(folder, command.argv, command.config.seed_everything, trainer.accelerator.name())
+        command.fingerprint.run = folder
+        receipts.start(folder, command.argv, command.config.seed_everything, **conditions)
     try:
         trainer.fit(**_inputs(command))
         status = "finished"

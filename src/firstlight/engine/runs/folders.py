@@ -37,6 +37,7 @@ BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
 RECEIPT = {
     "commands": list,
+    "history": list,
     "versions": dict,
     "scores": dict,
     "best": dict,

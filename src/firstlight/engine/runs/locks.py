@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import UsageError
 
-__all__ = ["is_run_locked", "lock_run"]
+__all__ = ["is_run_locked", "lock_if_free", "lock_run"]
 
 
 @contextlib.contextmanager
@@ -25,6 +25,13 @@ def lock_run(run: Run | None) -> Iterator[None]:
         if is_locked is False:
             raise UsageError(f"{run.name} is being trained by another process; wait for its end, or stop it first")
         yield
+
+
+@contextlib.contextmanager
+def lock_if_free(run: Run) -> Iterator[bool]:
+    """Lock a run's folder for a moment; yield whether no other process trains there, as far as the disk can tell."""
+    with _try_lock(run, seconds=0.02) as is_locked:
+        yield is_locked is not False
 
 
 def is_run_locked(run: Run) -> bool | None:

@@ -2,26 +2,25 @@
 
 import json
 import os
-import platform
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from firstlight.engine import processes
 from firstlight.engine.files import write_atomically
-from firstlight.engine.runs.code_version import commit_of_cwd
 from firstlight.engine.runs.folders import Run, list_runs
-from firstlight.engine.runs.locks import is_run_locked
+from firstlight.engine.runs.locks import is_run_locked, lock_if_free
 
-__all__ = ["Ending", "Status", "find_run_of_job", "status", "update"]
+__all__ = ["Ending", "Status", "add_command", "add_data", "find_run_of_job", "status", "update"]
 
 Ending = Literal["finished", "stopped", "pruned", "failed"]
 """How a run ends: at its last epoch, by a signal, by the sweep it belongs to, or by an error."""
 Status = Ending | Literal["running", "killed", "unknown"]
 """Killed: the receipt says running, but no process trains the run. Unknown: there is no receipt."""
+MAX_COMMANDS = 100
+"""How many of a run's last commands are kept with their conditions: a receipt must stay small enough to be read."""
 
 
 def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
@@ -32,8 +31,15 @@ def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
     return next((run for run in runs if run.read_receipt().get("job") == job and run.last.is_file()), None)
 
 
-def start(run: Run, command: list[str], seed: int, device: str) -> None:
+def start(run: Run, command: list[str], seed: int, **conditions: Any) -> None:
     """Write the receipt of a run that starts or is resumed.
+
+    Args:
+        run: The run.
+        command: What was typed.
+        seed: Seed of the run.
+        conditions: Versions, threads and the like. The receipt keeps those of the first fit, and ``history`` has those
+            of each command.
 
     Raises:
         OSError: If it cannot be written.
@@ -42,11 +48,9 @@ def start(run: Run, command: list[str], seed: int, device: str) -> None:
     update(
         run,
         commands=[*receipt.get("commands", []), command],
-        versions={name: _version(name) for name in ("firstlight", "torch", "lightning")}
-        | {"python": platform.python_version()},
-        git=commit_of_cwd(),
+        **({} if "start" in receipt else conditions),
+        history=_with_command(receipt, command, conditions),
         seed=seed,
-        device=device,
         host=socket.gethostname(),
         boot=_boot_id(),
         pid=os.getpid(),
@@ -55,6 +59,29 @@ def start(run: Run, command: list[str], seed: int, device: str) -> None:
         end=None,
         status="running",
     )
+
+
+def add_data(run: Run, fingerprint: dict[str, str] | None) -> None:
+    """Add the fingerprint of its data to the command that has just started; None if the data has none.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    receipt = run.read_receipt()
+    *before, last = receipt.get("history", [{}])
+    first = {} if before or len(receipt.get("commands", [])) > 1 else {"data": fingerprint}
+    update(run, **first, history=[*before, {**last, "data": fingerprint}])
+
+
+def add_command(run: Run, command: list[str], **conditions: Any) -> None:
+    """Add a command that used a run to its receipt, unless a process trains it: that one writes the receipt.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    with lock_if_free(run) as is_free:
+        if is_free:
+            update(run, history=_with_command(run.read_receipt(), command, conditions))
 
 
 def end(run: Run, status: Ending, scores: Mapping[str, float], **fields: Any) -> None:
@@ -124,11 +151,9 @@ def _boot_id() -> str | None:
         return None
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
+def _with_command(receipt: Mapping[str, Any], command: list[str], conditions: dict[str, Any]) -> list[Any]:
+    entry = {"command": command, "start": _now(), **conditions}
+    return [*receipt.get("history", []), entry][-MAX_COMMANDS:]
 
 
 def _now() -> str:

@@ -1,0 +1,81 @@
+"""The fingerprint of the data of a command: recorded, and compared when a run is resumed or run again."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+
+from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.runs import receipts
+from firstlight.engine.runs.folders import Run
+from firstlight.errors import UsageError
+
+__all__ = ["DataFingerprint"]
+
+KEY = "data_fingerprint"
+
+
+class DataFingerprint(Callback):
+    """Save the fingerprint of each split in checkpoints, and refuse to resume a run on other data.
+
+    The fingerprint is what the data module's ``fingerprint()`` returns, text by split. Where a data module has no such
+    method, none is recorded and nothing is compared.
+
+    Args:
+        is_resume: Whether a run is resumed.
+        allow_changed: Whether it may go on with other data.
+    """
+
+    def __init__(self, *, is_resume: bool, allow_changed: bool) -> None:
+        self.is_resume, self.allow_changed = is_resume, allow_changed
+        self.run: Run | None = None
+        """The run whose receipt takes the fingerprint."""
+        self.found: dict[str, str] | None = None
+        self.reproduced: Any = None
+        """Fingerprint of the run that is run again."""
+        self.strict = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Take the fingerprint: the data module has its splits by now.
+
+        Raises:
+            UsageError: If a run is run again on other data, and that is an error.
+        """
+        make = getattr(internals.datamodule_of(trainer), "fingerprint", None)
+        found = make() if callable(make) else None
+        self.found = {str(name): str(text) for name, text in found.items()} if isinstance(found, Mapping) else None
+        if self.run:
+            receipts.add_data(self.run, self.found)
+        if names := self._changed(self.reproduced):
+            text = f"run again on other data: {names} changed"
+            if self.strict:
+                raise UsageError(f"{text} (--strict)")
+            self._warn(trainer, text)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Save it."""
+        checkpoint[KEY] = self.found
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Compare it.
+
+        Raises:
+            UsageError: If the data is other data than that of the run.
+        """
+        if not self.is_resume or not (names := self._changed(checkpoint.get(KEY))):
+            return
+        text = f"resumed on other data than the run's: {names} changed"
+        if not self.allow_changed:
+            raise UsageError(f"{text}; to go on with it: --allow_changed_data")
+        self._warn(trainer, text)
+
+    def _changed(self, before: Any) -> str:
+        """Return the names of the splits that differ, of those whose fingerprints are known."""
+        known = before if isinstance(before, dict) else {}
+        return " and ".join(name for name, text in (self.found or {}).items() if known.get(name, text) != text)
+
+    def _warn(self, trainer: Trainer, text: str) -> None:
+        if trainer.is_global_zero:
+            print(f"warning: {text}", file=sys.stderr)

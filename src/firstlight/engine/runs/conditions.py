@@ -1,0 +1,93 @@
+"""What the bits of a result depend on beside its config: versions, threads, device, processor, code, data."""
+
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from firstlight.engine.documents import printable
+from firstlight.engine.runs.code_version import commit_of_cwd
+from firstlight.errors import UsageError
+
+__all__ = ["compare_conditions", "current_conditions", "differences", "named_conditions"]
+
+COMPARED = ("threads", "processes", "device", "processor")
+
+
+def current_conditions(device: str, processes: int) -> dict[str, Any]:
+    """Return the conditions of this command, all but its data.
+
+    Args:
+        device: Kind of device that computes, ``cpu`` or ``cuda``.
+        processes: Number of processes of the run.
+    """
+    import torch  # noqa: PLC0415  # slow to import, and who compares conditions need not have it
+
+    if device == "cuda":
+        processor = torch.cuda.get_device_name()
+    else:
+        processor = f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}"
+    return {
+        "versions": {name: _version(name) for name in ("firstlight", "torch", "lightning")}
+        | {"python": platform.python_version()},
+        "git": commit_of_cwd(),
+        "device": device,
+        "processor": processor,
+        "threads": torch.get_num_threads(),
+        "processes": processes,
+    }
+
+
+def named_conditions(receipt: Mapping[str, Any]) -> dict[str, str]:
+    """Return the conditions in a receipt by name, each as one word; those it does not hold are left out."""
+    parts = (value if isinstance(value := receipt.get(key), dict) else {} for key in ("versions", "git", "data"))
+    versions, git, data = parts
+    found = {key: receipt.get(key) for key in COMPARED} | versions | {f"data.{key}": data[key] for key in data}
+    if git.get("commit"):
+        found["code"] = f"{git['commit']}"[:8] + " with changes" * bool(git.get("dirty"))
+    return {key: printable(str(value)) for key, value in found.items() if value is not None}
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in words which conditions differ between two receipts, of those that both hold."""
+    was, is_now = named_conditions(before), named_conditions(now)
+    return [f"{printable(key)} {was[key]} -> {is_now[key]}" for key in was if is_now.get(key, was[key]) != was[key]]
+
+
+def compare_conditions(how: str, before: Mapping[str, Any], now: Mapping[str, Any], *, strict: bool) -> None:
+    """Say in a line which conditions differ from those of a run.
+
+    Args:
+        how: What is done with the run: ``resumed`` or ``run again``.
+        before: The run's receipt.
+        now: The conditions of this command.
+        strict: Whether a difference is an error.
+
+    Raises:
+        UsageError: If it is, and there is one.
+    """
+    if not (found := differences(before, now)):
+        return
+    text = f"{how} under other conditions: {', '.join(found)}"
+    if strict:
+        raise UsageError(f"{text} (--strict)")
+    print(f"warning: {text}; the bits may differ", file=sys.stderr)
+
+
+def _processor() -> str:
+    """Return the name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
