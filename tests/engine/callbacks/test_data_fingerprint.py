@@ -58,3 +58,8 @@ def test_evaluation_is_recorded_with_its_data(stage, did):
     assert entry["command"][1] == stage
     assert entry["threads"] == 1
     assert entry["data"]
+
+
+@pytest.mark.parametrize("flag", ["--strict", "--allow_changed_data"])
+def test_flags_of_a_resume_are_refused_elsewhere(flag, complaint):
+    assert complaint("test", flag) == (2, f"{flag} belongs to fit --resume")
