@@ -285,6 +285,19 @@ def test_planned_length_of_data_without_a_length(quick_trainer):
         assert tuple(internals.planned_length(trainer, interval) for interval in ("step", "epoch")) == length
 
 
+@pytest.mark.parametrize("limit", ["limit_train_batches", "limit_val_batches"])
+def test_load_data(limit, quick_trainer):
+    trainer, too_little = quick_trainer(max_epochs=1), quick_trainer(max_epochs=1, **{limit: 0.01})
+    for planned in (trainer, too_little):
+        data = four_batches()
+        data.setup("fit")
+        internals.plan(planned, Scheduled(), data)
+    internals.load_data(trainer)
+    assert (trainer.num_training_batches, trainer.num_val_batches) == (4, [1])
+    with pytest.raises(MisconfigurationException, match=limit):
+        internals.load_data(too_little)
+
+
 def test_reload_training_data(quick_trainer):
     trainer = quick_trainer(max_epochs=1)
     internals.plan(trainer, Scheduled(), OfNoTrainer())

@@ -29,7 +29,7 @@ MISTAKES = {
         "data.batch_size is 1001, more than the 1000 to train on"
     ),
     MODEL + "data: {class_path: Sine, init_args: {num_points: 1}}\ntrainer: {max_epochs: 1}": (
-        "Sine: num_points must be at least 2, the two ends of the curve; got 1"
+        "Sine (my.yaml, line 2): num_points must be at least 2, the two ends of the curve; got 1"
     ),
     "model: {class_path: SoftmaxRegression, init_args: {num_classes: 9}}\n"
     "data: {class_path: FashionMNIST, init_args: {root: ROOT, batch_size: 54}}\ntrainer: {max_epochs: 1}": (

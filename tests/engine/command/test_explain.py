@@ -20,7 +20,7 @@ TYPED = {
     "--data.num_points=many": "data.num_points is 'many': expected a whole number above 0",
     "--data.batch_size=0": "data.batch_size is '0': expected a whole number above 0",
     "--data.scale_target=perhaps": "data.scale_target is 'perhaps': expected true or false",
-    "--seed_everything=-1": "seed_everything is '-1': expected true or false or a whole number, 0 or more",
+    "--seed_everything=-1": "seed_everything is '-1': expected true or false or a whole number from 0 to 4294967295",
     "--checkpoint.every_n_steps=0": "checkpoint.every_n_steps is '0': expected a whole number above 0",
     "--checkpoint.mode=highest": "checkpoint.mode is 'highest': expected one of min, max",
     "--checkpoint.monitor=acuracy": "checkpoint.monitor is 'acuracy', but the model logs loss/val",
@@ -28,12 +28,13 @@ TYPED = {
     "--model=subprocess.Popen": f"model: 'subprocess.Popen' is not imported: {MODULES}\n"
     "add your own package with FIRSTLIGHT_PACKAGES=subprocess",
     "--trainer.accelerator=banana": None,  # Lightning's list of accelerators is in no order
-    "--trainer.strategy=fsdp": "trainer: The strategy `fsdp` requires a GPU accelerator, but received "
+    "--trainer.strategy=fsdp": "trainer.strategy is fsdp: The strategy `fsdp` requires a GPU accelerator, but received "
     "`accelerator='cpu'`. Please set `accelerator='cuda'`, `accelerator='gpu'`, or pass a `CUDAAccelerator()` instance "
     "to use FSDP.",
-    "--trainer.devices=0": "trainer: `Trainer(devices='0')` value is not a valid input using cpu accelerator.",
+    "--trainer.devices=0": "trainer.devices is 0: `Trainer(devices='0')` "
+    "value is not a valid input using cpu accelerator.",
     "--trainer.devices=999": f"trainer.devices is 999: this machine has {max(os.cpu_count(), 2)} processor cores",
-    "--trainer.max_epochs=-5": "trainer: `max_epochs` must be a non-negative integer or -1. You passed in -5.",
+    "--trainer.max_epochs=-5": "trainer.max_epochs is -5: `max_epochs` must be a non-negative integer or -1",
     "--trainer.limit_train_batches=0": "trainer.limit_train_batches is 0: there is nothing to train on",
     "--optimizer=Adamm": "optimizer: there is no class 'Adamm'; did you mean 'Adam'?",
     "--optimizer=Adam --optimizer.lrr=1": "optimizer.lrr: optimizer (Adam) has no setting 'lrr'; "

@@ -16,7 +16,7 @@ def parsed(*words):
 
 def test_models_are_built_from_plain_numbers():
     parser, config = parsed("-c", "mlp", "--model.hidden_dims=[8, 4]")
-    hparams = instantiate(parser, config).model.hparams
+    hparams = instantiate(parser, config, []).model.hparams
     assert hparams["hidden_dims"] == [8, 4]
     assert {type(number) for number in hparams["hidden_dims"]} == {int}
     assert type(hparams["lr"]) is float

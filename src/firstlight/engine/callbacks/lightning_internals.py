@@ -180,6 +180,12 @@ def plan(trainer: Trainer, model: LightningModule, data: LightningDataModule | N
     Strategy.setup_optimizers(trainer.strategy, trainer)
 
 
+def load_data(trainer: Trainer) -> None:
+    """Load the training and validation data of a planned run, where Lightning compares the limits with their sizes."""
+    trainer.fit_loop.epoch_loop.val_loop.setup_data()
+    trainer.fit_loop.setup_data()
+
+
 def reload_training_data(trainer: Trainer) -> None:
     """Have the training data loaded when the run begins, where a schedule that asked for its length had them loaded.
 

@@ -139,4 +139,5 @@ def _check_sizes(command: Command, planned: Trainer) -> None:
     if isinstance(data, DataModule) and (data.batch_size or 0) > (count := data.split_size(data.train)):
         raise UsageError(f"data.batch_size is {data.batch_size}, more than the {count} to train on")
     internals.plan(planned, model, data)
+    internals.load_data(planned)
     refuse_short_schedules(planned)

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import yaml
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, LambdaCallback, ProgressBar
@@ -41,6 +40,7 @@ from firstlight.engine.command.failures import explain_failure, first_failure
 from firstlight.engine.command.finders import keep_found
 from firstlight.engine.command.optimizers import set_optimizer
 from firstlight.engine.command.parser import dump, instantiate, make_parser, parse
+from firstlight.engine.command.refusals import out_of_memory, refused_by_library, refused_setting
 from firstlight.engine.command.request import Request
 from firstlight.engine.command.session import allow_imports
 from firstlight.engine.command.settings import Setting
@@ -55,6 +55,14 @@ from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS
 from firstlight.errors import UsageError
 
 __all__ = ["Command", "prepared"]
+
+LIMITS = {
+    "fit": ("limit_train_batches", "train on"),
+    "validate": ("limit_val_batches", "score"),
+    "test": ("limit_test_batches", "score"),
+    "predict": ("limit_predict_batches", "predict"),
+}
+"""The setting that leaves a stage nothing to do if it is zero."""
 
 
 @contextlib.contextmanager
@@ -81,7 +89,9 @@ def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> 
         if command and command.run and command.run != request.run:
             folders.discard_unused_folder(command.run)
         failure = first_failure(error)
-        if mended := explain_failure(failure, request.checkpoint):
+        settings = [*request.settings, *more]
+        mended = out_of_memory(failure, settings) or explain_failure(failure, request.checkpoint)
+        if mended := mended or refused_by_library(failure, settings):
             raise mended from failure
         if failure is not error:
             raise failure from None
@@ -108,6 +118,7 @@ class Command:
         self.start_epoch: int | None = saved.get("epoch") if saved else None
         self.start_step: int | None = saved.get("global_step") if saved else None
         self._unread = {str(request.checkpoint): saved} if saved else {}
+        self.settings = [*request.settings, *more]
         self.parser = make_parser(request.stage)
         self.config = parse(self.parser, request, saved, more)
         self.run = None if self.config.trainer.fast_dev_run else request.run
@@ -129,7 +140,7 @@ class Command:
         """Build the model, the data module and the callbacks of the config."""
         if self.config.seed_everything is not False:
             seed_everything(self.config.seed_everything, workers=True)
-        self.built = instantiate(self.parser, self.config)
+        self.built = instantiate(self.parser, self.config, self.settings)
         self.model: LightningModule = self.built.model
         self.data = self.built.data
         self.checkpoints: Checkpoints = self.built.checkpoint
@@ -182,17 +193,20 @@ class Command:
             settings["logger"] = self._logger() if self.is_fit else False
         try:
             trainer = Trainer(**settings)
-        except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-            # the Trainer's constructor does nothing but check what was asked for
-            raise UsageError("trainer: " + str(error).strip().partition("\n")[0]) from error
+        except Exception as error:  # the Trainer's constructor does nothing but check what was asked for
+            raise refused_setting(error, "trainer", self.settings) from error
         if internals.starts_forks(trainer):
             raise UsageError("trainer.strategy starts the processes of a run as copies of this one: use ddp")
         processes.check_processes(trainer.world_size, trainer.global_rank)
         cores = max(os.cpu_count() or 1, 2)
         if trainer.num_devices > cores and isinstance(trainer.accelerator, CPUAccelerator):
             raise UsageError(f"trainer.devices is {trainer.num_devices}: this machine has {cores} processor cores")
-        if settings["limit_train_batches"] == 0 and self.is_fit:
-            raise UsageError("trainer.limit_train_batches is 0: there is nothing to train on")
+        for name in ("check_val_every_n_epoch", "accumulate_grad_batches"):
+            if settings[name] == 0:  # the Trainer takes it, and divides by it later
+                raise refused_setting(ValueError(f"{name} has to be above 0"), "trainer", self.settings)
+        limit, purpose = LIMITS[self.request.stage]
+        if settings[limit] == 0:
+            raise UsageError(f"trainer.{limit} is 0: there is nothing to {purpose}")
         return trainer
 
     def _callbacks(self, given: list[Callback]) -> list[Callback]:

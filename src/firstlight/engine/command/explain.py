@@ -15,6 +15,7 @@ __all__ = ["Mistake"]
 
 KINDS = {
     "PositiveInt": "a whole number above 0",
+    "Seed": f"a whole number from 0 to {2**32 - 1}",
     "NonNegativeInt": "a whole number, 0 or more",
     "PositiveFloat": "a number above 0",
     "NonNegativeFloat": "a number, 0 or more",

@@ -1,6 +1,7 @@
 """What a complaint of torch or Lightning means to a user, where a user can mend it."""
 
 import re
+import sysconfig
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ from firstlight.errors import CheckpointError, DataError, FirstlightError, Usage
 
 __all__ = ["explain_failure", "first_failure", "not_logged", "other_length", "own_line"]
 
+STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 SPLITS = ("train", "val", "test")
 SIZES = "set sizes in --model or --data"
 LABELS = "class numbers need the type torch.long and the shape (batch,)"
@@ -69,11 +71,13 @@ def _refused_setting(message: str) -> UsageError | None:
 
 
 def own_line(error: BaseException) -> str:
-    """Return the last line of the user's own code that an error came through: below the working directory."""
+    """Return the last line of the user's own code that an error came through: neither installed nor Python's."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({relative_to_cwd(Path(error.filename))}, line {error.lineno})"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        installed = "site-packages" in path.parts or path.is_relative_to(PACKAGE)
-        if path.is_relative_to(Path.cwd()) and not installed:
+        installed = "site-packages" in path.parts or any(map(path.is_relative_to, (PACKAGE, STANDARD_LIBRARY)))
+        if path.is_absolute() and not installed:
             return f" ({relative_to_cwd(path)}, line {frame.lineno})"
     return ""
 

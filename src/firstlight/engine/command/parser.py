@@ -6,7 +6,8 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError, Namespace
-from jsonargparse.typing import NonNegativeInt, PositiveInt
+from jsonargparse.typing import PositiveInt, restricted_number_type
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 from torch.optim.lr_scheduler import LRScheduler
@@ -40,6 +41,7 @@ class _Parser(LightningArgumentParser):
 
 BAREBONES = {"enable_checkpointing": False, "enable_progress_bar": False, "log_every_n_steps": 0, "logger": False}
 """What ``trainer.barebones`` turns off, unless it is typed too, which the Trainer refuses."""
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # NumPy takes no larger one
 
 
 def make_parser(stage: str) -> LightningArgumentParser:
@@ -54,7 +56,7 @@ def make_parser(stage: str) -> LightningArgumentParser:
     parser.add_argument("-c", "--config", action="config", help="A config, by name or file.")
     parser.add_argument(
         "--seed_everything",
-        type=bool | NonNegativeInt,
+        type=bool | Seed,
         default=0,
         help="Seed of all random numbers but the data's own; true draws one.",
     )
@@ -137,8 +139,13 @@ def dump(parser: LightningArgumentParser, config: Namespace) -> str:
     return text
 
 
-def instantiate(parser: LightningArgumentParser, config: Namespace) -> Namespace:
+def instantiate(parser: LightningArgumentParser, config: Namespace, settings: Sequence[Setting]) -> Namespace:
     """Return a configuration with an object in the place of each class: model, data, callbacks.
+
+    Args:
+        parser: The parser of a stage.
+        config: What it parsed.
+        settings: All settings with their places, for messages.
 
     Raises:
         UsageError: If a class refuses its arguments.
@@ -147,7 +154,7 @@ def instantiate(parser: LightningArgumentParser, config: Namespace) -> Namespace
 
     def construct(kind: type, *args: Any, **kwargs: Any) -> Any:
         try:
-            return _construct(kind, *args, **kwargs)
+            return _construct(kind, settings, *args, **kwargs)
         except FirstlightError as error:
             refused.append(error)
             raise
@@ -161,7 +168,7 @@ def instantiate(parser: LightningArgumentParser, config: Namespace) -> Namespace
     return built
 
 
-def _construct(kind: type, *args: Any, **kwargs: Any) -> Any:
+def _construct(kind: type, settings: Sequence[Setting], *args: Any, **kwargs: Any) -> Any:
     """Build an object; models and data modules from plain numbers, as they are saved in checkpoints.
 
     A ``PositiveInt`` that jsonargparse parsed is a class of its own, which no checkpoint may hold.
@@ -173,8 +180,16 @@ def _construct(kind: type, *args: Any, **kwargs: Any) -> Any:
     except FirstlightError:
         raise
     except Exception as error:
-        first = str(error).partition("\n")[0]
-        raise UsageError(f"{kind.__name__}: {first}{own_line(error)}") from error
+        kind_of_error = (
+            ""
+            if isinstance(error, MisconfigurationException | TypeError | ValueError) and str(error)
+            else f"{type(error).__name__}: "
+        )
+        first, line = kind_of_error + str(error).partition("\n")[0], own_line(error)
+        named = (setting.place for setting in reversed(settings) if str(setting.value).endswith(kind.__name__))
+        place = next(filter(None, named), "")
+        hint = "\nFIRSTLIGHT_DEBUG=1 shows the traceback" if line else ""
+        raise UsageError(f"{kind.__name__}{f' ({place})' if place else ''}: {first}{line}{hint}") from error
 
 
 def _plain_numbers(value: Any) -> Any:

@@ -12,6 +12,8 @@ import yaml
 from jsonargparse.typing import register_type
 
 from firstlight.engine import packages
+from firstlight.engine.command.failures import own_line
+from firstlight.engine.program import PACKAGES
 from firstlight.errors import UsageError
 
 __all__ = ["UNSERIALIZED", "allow_imports", "import_packages"]
@@ -48,12 +50,18 @@ def import_packages() -> list[str]:
     added = sorted(packages.added_packages())
     import_module("firstlight.engine.sharding")  # it gives the Trainer a strategy by name
     for package in ("firstlight", *added):
+        if not all(map(str.isidentifier, package.split("."))):
+            raise UsageError(f"{PACKAGES} has {package!r}: expected names of packages, like my_research")
         for name in (package, f"{package}.models", f"{package}.data"):
             try:
                 import_module(name)
-            except (ImportError, SyntaxError) as error:
+            except Exception as error:  # a module of the user's own may raise anything
                 if not (isinstance(error, ModuleNotFoundError) and error.name == name != package):
-                    raise UsageError(f"{name} cannot be imported: {error}") from error
+                    line = own_line(error)
+                    hint = "\nFIRSTLIGHT_DEBUG=1 shows the traceback" if line else ""
+                    raise UsageError(
+                        f"{name} cannot be imported: {getattr(error, 'msg', error)}{line}{hint}"
+                    ) from error
     return added
 
 

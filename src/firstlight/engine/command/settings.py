@@ -50,7 +50,7 @@ def typed_settings(flags: Sequence[str]) -> Iterator[Setting]:
             name, equals, value = word[2:].partition("=")
             if not equals:
                 value = rest.pop(0) if rest and not rest[0].startswith("--") else ""
-            yield Setting(short_key(name), value)
+            yield Setting(short_key(name.removesuffix("+")), value)
 
 
 def written_settings(text: str, file: str) -> Iterator[Setting]:

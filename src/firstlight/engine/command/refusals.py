@@ -1,0 +1,126 @@
+"""What Lightning and torch refuse when a run begins or goes on, though it was only configured: which setting it is."""
+
+import re
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from firstlight.engine.command.failures import own_line
+from firstlight.engine.command.settings import Setting
+from firstlight.errors import UsageError
+
+__all__ = ["out_of_memory", "refused_by_library", "refused_setting"]
+
+TORCH, LIGHTNING = Path(torch.__file__).parent, Path(lightning.__file__).parent
+PARTS = {
+    TORCH / "optim" / "lr_scheduler.py": "lr_scheduler",
+    TORCH / "optim": "optimizer",
+    LIGHTNING / "pytorch" / "callbacks": "trainer.callbacks",
+    LIGHTNING / "pytorch" / "tuner": "trainer.callbacks",
+    LIGHTNING / "pytorch" / "loggers": "trainer.logger",
+    LIGHTNING / "pytorch" / "profilers": "trainer.profiler",
+    LIGHTNING: "trainer",
+}
+"""Code that judges settings only when it is used, and the part of a config that sets it."""
+ONLY_CHECKS = ("optimizer", "lr_scheduler", "trainer.callbacks", "trainer.profiler")
+"""Parts whose code has nothing to do with the user's own: whatever it raises, it was configured so."""
+OUT_OF_MEMORY = r"(?i)can't allocate memory|not enough memory|out of memory"
+LONGEST = 300
+
+
+def refused_by_library(error: BaseException, settings: Sequence[Setting]) -> UsageError | None:
+    """Return the error about a setting that a library judged late; None if it is no such error.
+
+    Args:
+        error: What was raised.
+        settings: All settings with their places, the strongest last.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    paths = [Path(frame.filename) for frame in frames]
+    while paths and paths[-1].is_relative_to(TORCH) and not paths[-1].is_relative_to(TORCH / "optim"):
+        paths.pop()  # a function of torch that somebody called
+    part = next((part for folder, part in PARTS.items() if paths and paths[-1].is_relative_to(folder)), None)
+    if part is None or not isinstance(error, Exception) or isinstance(error, OSError):
+        return None
+    is_check = len(paths) == len(frames) and (frames[-1].line or "").startswith("raise")
+    if not (
+        isinstance(error, MisconfigurationException)
+        or part in ONLY_CHECKS
+        or (not own_line(error) and (is_check or isinstance(error, ZeroDivisionError)))
+    ):
+        return None
+    return refused_setting(error, part, settings)
+
+
+def refused_setting(error: BaseException, part: str, settings: Sequence[Setting]) -> UsageError:
+    """Return an error that names the setting which a message is about, its place, and what the message says.
+
+    Args:
+        error: What was raised.
+        part: The part of a config that it is about, ``trainer`` or ``optimizer``.
+        settings: All settings with their places, the strongest last.
+    """
+    lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
+    reason = str(error).strip().partition("\n")[0] or f"{type(error).__name__}: {''.join(lines[-1:])}"
+    reason = re.split(r"(?<=[\w)\]!])[.] (?=[A-Z])", reason)[0][:LONGEST]
+    below = [setting for setting in settings if f"{setting.key}.".startswith(f"{part}.")]
+    model = [setting for setting in settings if setting.key.startswith("model.")] if part == "optimizer" else []
+    for candidates in (below, model):
+        if setting := _meant(candidates, error):
+            value = "null" if setting.value is None else setting.value
+            return UsageError(f"{setting.key} is {value}{_of(setting)}: {reason}")
+    classes = {setting.value: setting for setting in settings if setting.key == part and isinstance(setting.value, str)}
+    named = " ".join([part, *(f"{name}{_of(setting)}" for name, setting in classes.items() if len(classes) == 1)])
+    return UsageError(f"{named}: {reason}{own_line(error)}")
+
+
+def out_of_memory(error: BaseException, settings: Sequence[Setting]) -> UsageError | None:
+    """Return the error about sizes that do not fit into memory; None if it is another error.
+
+    Args:
+        error: What was raised.
+        settings: All settings with their places, the strongest last.
+    """
+    if not (
+        isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search(OUT_OF_MEMORY, str(error)))
+    ):
+        return None
+    asked = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", str(error))
+    first = f"out of memory{f': {asked[1]} were asked for at once' if asked else ''}{own_line(error)}"
+    sizes = {s.key: s for s in settings if re.match(r"(data|model)\.", s.key) and isinstance(_number(s.value), float)}
+    largest = max(sizes.values(), key=lambda size: float(size.value), default=None)
+    which = f"; the largest is {largest.key}, {largest.value}{_of(largest)}" if largest else ""
+    return UsageError(f"{first}\nset smaller sizes in --data or --model{which}")
+
+
+def _meant(settings: Sequence[Setting], error: BaseException) -> Setting | None:
+    """Return the setting whose name a message has, or else whose number; the strongest of them."""
+    message = str(error)
+    words = re.sub(r"[\W_]+", " ", message).lower()
+    strongest = {setting.key: setting for setting in settings}
+    names = {key: " ".join(key.rpartition(".")[2].lower().split("_")) for key in strongest}
+    named = [key for key, name in names.items() if len(name) > 1 and re.search(rf"\b{re.escape(name)}\b", words)]
+    numbers = (
+        [0.0] if isinstance(error, ZeroDivisionError) else map(float, re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", message))
+    )
+    found = {*numbers, *(["null"] if "NoneType" in message else [])}
+    numbered = [key for key, setting in strongest.items() if _number(setting.value) in found]
+    chosen = [key for key in named if key in numbered] or named or numbered
+    return strongest[chosen[-1]] if chosen else None
+
+
+def _number(value: object) -> float | str | None:
+    if value in (None, "null"):
+        return "null"
+    try:
+        return float(str(value))
+    except ValueError:
+        return None
+
+
+def _of(setting: Setting) -> str:
+    return f" ({setting.place})" if setting.place else ""

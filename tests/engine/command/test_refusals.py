@@ -1,0 +1,129 @@
+"""What a library refuses late is a mistake in a setting: a line with its key, its file and its line."""
+
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from firstlight.engine.command import refusals
+from firstlight.engine.command.settings import Setting
+
+BASE = ("--config", "linear_regression", "--pictures=none", "--trainer.max_epochs=1")
+OPTIMIZER = "optimizer:\n  class_path: {}\n  init_args: {{lr: 0.1}}"
+LATE = {
+    "trainer:\n  val_check_interval: 1000": "trainer.val_check_interval is 1000 (late.yaml, line 2): ",
+    "trainer:\n  limit_val_batches: 0.001": "trainer.limit_val_batches is 0.001 (late.yaml, line 2): ",
+    "trainer:\n  limit_train_batches: 0.001": "trainer.limit_train_batches is 0.001 (late.yaml, line 2): ",
+    "trainer:\n  check_val_every_n_epoch: 0": "trainer.check_val_every_n_epoch is 0 (late.yaml, line 2): ",
+    "trainer:\n  accumulate_grad_batches: 0": "trainer.accumulate_grad_batches is 0 (late.yaml, line 2): ",
+    "trainer:\n  strategy: nosuch": "trainer.strategy is nosuch (late.yaml, line 2): ",
+    "trainer:\n  precision: transformer-engine": "trainer: Requirement 'transformer_engine",
+    "optimizer:\n  class_path: Adam\n  init_args:\n    lr: -1": "optimizer.lr is -1 (late.yaml, line 4): ",
+    "optimizer:\n  class_path: SGD\n  init_args:\n    nesterov: true": "optimizer.nesterov is true (late.yaml, line 4)",
+    OPTIMIZER.format("Muon"): "optimizer Muon (late.yaml, line 2): Muon only supports 2D parameters",
+    OPTIMIZER.format("SparseAdam"): "optimizer SparseAdam (late.yaml, line 2): SparseAdam does not support dense",
+    "model:\n  init_args:\n    lr:": "model.lr is null (late.yaml, line 3): ",
+    "trainer:\n  callbacks:\n  - class_path: BackboneFinetuning": "trainer.callbacks BackboneFinetuning (late.yaml",
+    "trainer:\n  callbacks:\n  - class_path: ModelCheckpoint\n    init_args: {save_top_k: -3}": "ModelCheckpoint (late",
+}
+
+
+@pytest.mark.parametrize("text", LATE)
+def test_setting_that_a_library_refuses_late_is_named_with_its_line_also_by_check(text, complaint, firstlight):
+    Path("late.yaml").write_text(text)
+    status, message = complaint("fit", *BASE, "--config", "late.yaml")
+    assert status == 2
+    assert message.startswith(LATE[text])
+    Path("configs/presets").mkdir(parents=True)
+    Path("configs/presets/late.yaml").write_text(text)
+    checked = firstlight("check", "presets/late")
+    assert checked.status == 2
+    expected = message.replace("late.yaml", "configs/presets/late.yaml").replace("\n", "\n" + 9 * " ")
+    assert checked.out == f"error:   presets/late: {expected}\n"
+
+
+@pytest.mark.parametrize("stage", ["validate", "test", "predict"])
+def test_limit_of_zero_leaves_nothing_to_evaluate(stage, did, complaint):
+    did("fit", *BASE)
+    name = {"validate": "val"}.get(stage, stage)
+    status, message = complaint(stage, f"--trainer.limit_{name}_batches=0")
+    purpose = "predict" if stage == "predict" else "score"
+    assert (status, message) == (2, f"trainer.limit_{name}_batches is 0: there is nothing to {purpose}")
+    assert not list(Path().rglob(f"{stage}*.*s*"))
+
+
+def test_size_that_memory_cannot_hold_is_named(complaint):
+    Path("big.yaml").write_text("data:\n  class_path: Sine\n  init_args:\n    num_points: 10000000000000\n")
+    status, message = complaint("fit", "--config", "autograd_cubic", "--config", "big.yaml")
+    assert status == 2
+    assert message.startswith("out of memory: 80000000000000 bytes were asked for at once\n")
+    assert message.endswith("the largest is data.num_points, 10000000000000 (big.yaml, line 4)")
+
+
+@pytest.fixture
+def package(monkeypatch, request):
+    """Return a function that makes a package of the user's own, outside of the working directory."""
+
+    def make(text):
+        folder = Path("packages", request.node.name.partition("[")[0]).absolute()
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(textwrap.dedent(text))
+        monkeypatch.syspath_prepend(str(folder.parent))
+        monkeypatch.setenv("FIRSTLIGHT_PACKAGES", folder.name)
+        Path("here").mkdir()
+        monkeypatch.chdir("here")
+        return folder / "__init__.py"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line"),
+    [("x = 1\ny = nothing", "name 'nothing' is not defined", 2), ("x = 1\n\ndef f(:", "invalid syntax", 3)],
+)
+def test_package_that_cannot_be_imported_is_named_with_its_line(text, reason, line, package, complaint):
+    file = package(text)
+    status, message = complaint("fit", *BASE)
+    expected = f"{file.parent.name} cannot be imported: {reason} ({file}, line {line})"
+    assert (status, message) == (2, f"{expected}\nFIRSTLIGHT_DEBUG=1 shows the traceback")
+
+
+def test_exception_in_an_init_is_named_with_its_line(package, complaint):
+    file = package("""
+        from lightning.pytorch import LightningModule
+        class FailsInInit(LightningModule):
+            def __init__(self):
+                super().__init__()
+                {}["missing"]
+    """)
+    expected = f"FailsInInit: KeyError: 'missing' ({file}, line 6)\nFIRSTLIGHT_DEBUG=1 shows the traceback"
+    assert complaint("fit", *BASE, "--model", "FailsInInit", "--model.lr", "1")[0] == 2
+    Path("own.yaml").write_text("model: FailsInInit\ndata: Sine")
+    assert complaint("fit", "--config", "own.yaml") == (2, expected.replace(":", " (own.yaml, line 1):", 1))
+
+
+def test_error_in_a_users_own_code_is_not_taken_for_a_setting(package, firstlight):
+    package("""
+        from firstlight import LinearRegression
+        class FailsInStep(LinearRegression):
+            def training_step(self, batch, batch_idx):
+                raise ValueError("lr is 0.1")
+    """)
+    status, _, err = firstlight("fit", *BASE, "--model", "FailsInStep", "--model.lr=0.1")
+    assert status == 1
+    assert err.endswith("error: this is a bug, in firstlight or in a class that the config names\n")
+
+
+def test_setting_is_found_by_its_name_then_by_its_number_and_the_strongest_wins():
+    settings = [
+        Setting("optimizer.lr", "0.1"),
+        Setting("optimizer.eps", "-1"),
+        Setting("optimizer.lr", "-1", "a, line 3"),
+    ]
+    for message, expected in {
+        "bad lr: -1": "optimizer.lr is -1 (a, line 3): bad lr: -1",
+        "invalid epsilon: -1.0": "optimizer.eps is -1: invalid epsilon: -1.0",
+        "no idea": "optimizer: no idea",
+    }.items():
+        found = settings[:2] if "epsilon" in message else settings
+        assert str(refusals.refused_setting(ValueError(message), "optimizer", found)).startswith(expected)
