@@ -12,6 +12,8 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from firstlight.data.batches import Batch
+from firstlight.data.data_module import DataModule
+from firstlight.errors import UsageError
 
 __all__ = ["Classification", "Regression", "Task"]
 
@@ -139,6 +141,18 @@ class Classification(Task, ABC):
         self.num_classes = num_classes
         self.label_smoothing = label_smoothing
         super().__init__(lr)
+
+    def setup(self, stage: str) -> None:
+        """Compare the number of classes with that of the data, where these have names.
+
+        Raises:
+            UsageError: If they differ.
+        """
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        names = data.classes if isinstance(data, DataModule) else ()
+        if names and len(names) != self.num_classes:
+            few = f"{', '.join(names[:5])}{', ...' * (len(names) > 5)}"
+            raise UsageError(f"model.num_classes is {self.num_classes}, but the data have {len(names)} classes: {few}")
 
     def new_scores(self) -> MetricCollection:
         """Return loss and accuracy."""

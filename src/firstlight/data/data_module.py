@@ -1,6 +1,7 @@
 """What the data modules here share: three splits, folds, and loaders for all stages."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar
 
 from jsonargparse.typing import NonNegativeInt, PositiveInt
@@ -8,6 +9,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from firstlight.data.order import ResumableLoader
+from firstlight.errors import DataError, UsageError
 
 __all__ = ["DataModule"]
 
@@ -29,8 +31,10 @@ class DataModule(LightningDataModule, ABC):
         ValueError: If there is no such fold.
     """
 
-    classes: ClassVar[tuple[str, ...]] = ()
-    """Names of the classes, where targets are classes."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, where targets are classes; ``setup`` may set them."""
+    file_suffixes: ClassVar[tuple[str, ...]] = ()
+    """Ends of the names of the files in a folder that :meth:`read_file` is for."""
     evaluation_times: ClassVar[int] = 1
     """How many times as large batches are in evaluation, unless the Trainer limits their number."""
 
@@ -95,6 +99,36 @@ class DataModule(LightningDataModule, ABC):
     @abstractmethod
     def split_size(self, split: Any) -> int:
         """Return the number of examples in a split."""
+
+    def read_file(self, path: Path) -> tuple[Tensor, str]:
+        """Return the inputs of the examples in a file, as splits hold them, and what was done to make them so.
+
+        ``predict`` needs no more than this to score files: ``setup`` is not called.
+
+        Raises:
+            DataError: If the file cannot be read.
+        """
+        raise UsageError(f"{type(self).__name__} does not say how to read {path}: it has no read_file")
+
+    @abstractmethod
+    def without_targets(self, x: Tensor) -> Any:
+        """Return a split of inputs whose targets are not known: all zero."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of the data: the names of the classes."""
+        return {"classes": list(self.classes)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what a checkpoint kept.
+
+        Raises:
+            DataError: If the data have other classes now.
+        """
+        saved = tuple(state_dict["classes"])
+        if self.classes and saved != self.classes:
+            now, then = ", ".join(self.classes), ", ".join(saved)
+            raise DataError(f"the classes are {now}, but the checkpoint was trained on {then}")
+        self.classes = saved
 
     def train_dataloader(self) -> ResumableLoader:
         """Return the training split, in a new order every pass."""

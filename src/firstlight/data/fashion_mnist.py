@@ -8,10 +8,12 @@ from urllib.request import urlopen
 
 import torch
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
+from torch import Tensor
 from torchvision import datasets
 
 from firstlight.data.batches import Batch
 from firstlight.data.idx import read_idx
+from firstlight.data.images import IMAGE_SUFFIXES, read_image, to_floats
 from firstlight.data.in_memory import InMemory
 from firstlight.data.seeds import generator
 from firstlight.data.splits import Split
@@ -43,6 +45,7 @@ class FashionMNIST(InMemory):
             does so if they take at most half of a GPU's free memory.
     """
 
+    file_suffixes = IMAGE_SUFFIXES
     classes = tuple(datasets.FashionMNIST.classes)
 
     def __init__(
@@ -118,7 +121,12 @@ class FashionMNIST(InMemory):
     def convert(self, batch: Batch, dtype: torch.dtype) -> Batch:
         """Convert bytes from 0 to 255 to floats from 0 to 1, in the precision of the model."""
         x, y = batch
-        return x.to(dtype).div_(255), y
+        return to_floats(x, dtype), y
+
+    def read_file(self, path: Path) -> tuple[Tensor, str]:
+        """Return the image in a file, in grey and of shape ``(1, 1, 28, 28)``, and what was done to it."""
+        image, change = read_image(path, 28, grey=True)
+        return image[None], change
 
     def _read(self, images_name: str, labels_name: str) -> Split:
         images_file, labels_file = self.folder / images_name, self.folder / labels_name

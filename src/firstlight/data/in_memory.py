@@ -80,6 +80,10 @@ class InMemory(DataModule, ABC):
             **self.order(shuffle=shuffle, repeats=repeats, shared=shared),
         )
 
+    def without_targets(self, x: Tensor) -> Split:
+        """Return a split of inputs whose targets are not known: all zero."""
+        return x, torch.zeros(len(x), dtype=torch.long)
+
     def _dtype_and_device(self) -> tuple[torch.dtype, torch.device]:
         if self.trainer is None:
             return torch.get_default_dtype(), torch.get_default_device()

@@ -8,7 +8,7 @@ import torch
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, default_collate
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset, default_collate
 
 from firstlight.data.data_module import DataModule
 from firstlight.data.order import Order, ResumableLoader
@@ -116,6 +116,10 @@ class Loaded(DataModule, ABC):
             order,
             self.seed,
         )
+
+    def without_targets(self, x: Tensor) -> Dataset[Any]:
+        """Return a data set of inputs whose targets are not known: all zero."""
+        return TensorDataset(x, torch.zeros(len(x), dtype=torch.long))
 
 
 class _Augmented(Dataset[Any]):

@@ -1,12 +1,14 @@
 """The type of a split, its check, and splits into folds."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from firstlight.data.seeds import generator
 from firstlight.errors import DataError
 
-__all__ = ["Split", "check_split", "fold_rows", "hold_out", "split_name"]
+__all__ = ["Split", "check_split", "fold_rows", "hold_out", "random_shares", "split_name"]
 
 Split = tuple[Tensor, Tensor]
 """Inputs ``x`` and targets ``y``; row ``i`` of one belongs to row ``i`` of the other."""
@@ -70,3 +72,23 @@ def fold_rows(fold: int, num_folds: int, num_examples: int, seed: int) -> tuple[
     folds = list(torch.randperm(num_examples, generator=generator(seed, num_folds)).tensor_split(num_folds))
     held_out, kept = folds.pop(fold).sort().values, torch.cat(folds).sort().values
     return kept, held_out
+
+
+def random_shares(num_examples: int, fractions: Mapping[str, float], random: torch.Generator) -> dict[str, Tensor]:
+    """Draw a random share of the examples for each name; ``train`` gets those that are left, in order.
+
+    Args:
+        num_examples: Examples in all.
+        fractions: How large the shares are.
+        random: Where the random numbers come from.
+
+    Raises:
+        DataError: If a share, or what is left, is empty.
+    """
+    sizes = [round(fraction * num_examples) for fraction in fractions.values()]
+    left = num_examples - sum(sizes)
+    if left <= 0 or not all(sizes):
+        shares = " and ".join(f"{name}_fraction {fraction}" for name, fraction in fractions.items()) or "nothing"
+        raise DataError(f"{num_examples} examples cannot be split with {shares}")
+    parts = torch.randperm(num_examples, generator=random).split_with_sizes([*sizes, left])
+    return {name: rows.sort().values for name, rows in zip([*fractions, "train"], parts, strict=True)}

@@ -95,7 +95,7 @@ BROKEN = {
     ),
     "layers that do not fit": (
         [(MODELS, "nn.Linear(hidden_dim,", "nn.Linear(32,")],
-        "model and data do not fit each other: addmm: mat1 and mat2 shapes cannot be multiplied (80x64 and 32x2) "
+        "model and data do not fit each other: an example has 64 numbers where a layer takes 32 "
         "(.door/my_research/models.py, line 37)\nset sizes in --model or --data",
     ),
     "outputs and targets of other shapes": (

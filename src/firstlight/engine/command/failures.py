@@ -55,6 +55,8 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
     for complaint, advice in MISMATCHES.items():
         if complaint in message and isinstance(error, IndexError | RuntimeError | UserWarning | ValueError):
             first = message.partition("\n")[0].partition(". ")[0]
+            if widths := re.search(r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x", message):
+                first = f"an example has {widths[1]} numbers where a layer takes {widths[2]}"
             return UsageError(f"model and data do not fit each other: {first}{own_line(error)}\n{advice}")
     return _refused_setting(message)
 

@@ -152,7 +152,7 @@ def instantiate(parser: LightningArgumentParser, config: Namespace, settings: Se
     """
     refused: list[FirstlightError] = []
 
-    def construct(kind: type, *args: Any, **kwargs: Any) -> Any:
+    def construct(kind: type, /, *args: Any, **kwargs: Any) -> Any:
         try:
             return _construct(kind, settings, *args, **kwargs)
         except FirstlightError as error:
@@ -168,7 +168,7 @@ def instantiate(parser: LightningArgumentParser, config: Namespace, settings: Se
     return built
 
 
-def _construct(kind: type, settings: Sequence[Setting], *args: Any, **kwargs: Any) -> Any:
+def _construct(kind: type, settings: Sequence[Setting], /, *args: Any, **kwargs: Any) -> Any:
     """Build an object; models and data modules from plain numbers, as they are saved in checkpoints.
 
     A ``PositiveInt`` that jsonargparse parsed is a class of its own, which no checkpoint may hold.

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from firstlight.data.csv_files import is_number, read_csv
+from firstlight.errors import DataError
+
+
+def read(text, encoding="utf-8"):
+    Path("table.csv").write_text(text, encoding=encoding)
+    return read_csv(Path("table.csv"))
+
+
+def test_columns_are_read_by_name():
+    file = read('a, b ,"c, d"\n1,x,2.5\n\n-3,"y",1e3\n', "utf-8-sig")
+    assert file.header == ["a", "b", "c, d"]
+    assert file.numbers(["c, d", "a"]).tolist() == [[2.5, 1], [1000, -3]]
+    assert file.column("b") == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "table.csv has no rows below its header"),
+        ("a,b\n", "table.csv has no rows below its header"),
+        ("a,a\n1,2\n", "table.csv has two columns 'a'"),
+        ("a,b\n1,2\n\n3\n", "table.csv, line 4: 1 cells, but the header has 2"),
+        ("a,b\n1,2\n3,nan\n", "table.csv, line 3: b is 'nan', no finite number"),
+        ("a,b\n1,2\n3,inf\n", "table.csv, line 3: b is 'inf', no finite number"),
+        ("a,b\n1,2\n3,n/a\n", "table.csv, line 3: b is 'n/a', no finite number"),
+        ("a,b\n1,2\n3, \n", "table.csv, line 3: b is empty"),
+        ("a,bb\n1,2\n", "table.csv has no column 'b'; did you mean 'bb'?"),
+        ("a,price\n1,2\n", "table.csv has no column 'b'; columns: a, price"),
+        ('a,b\n1,"2\n', "table.csv cannot be read: unexpected end of data"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_its_line(text, message):
+    with pytest.raises(DataError) as error:
+        read(text).numbers(["a", "b"])
+    assert str(error.value) == message
+
+
+def test_file_that_is_missing_or_no_text_is_named():
+    with pytest.raises(DataError, match=r"^gone\.csv cannot be read: No such file or directory$"):
+        read_csv(Path("gone.csv"))
+    Path("table.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
+    with pytest.raises(DataError, match=r"^table\.csv cannot be read: 'utf-8' codec can't decode byte 0xff"):
+        read_csv(Path("table.csv"))
+
+
+def test_nan_is_a_number_that_is_refused_later():
+    assert [is_number(cell) for cell in ("1", "-2e3", "nan", "inf", "x", "")] == [True] * 4 + [False] * 2
