@@ -24,7 +24,7 @@ def test_models_are_built_from_plain_numbers():
 
 def test_arguments_of_a_class_may_have_any_names():  # Table has one called kind
     parser, config = parsed("-c", "own/table", "--data.kind=class")
-    assert instantiate(parser, config).data.kind == "class"
+    assert instantiate(parser, config, []).data.kind == "class"
 
 
 def test_what_concerns_one_command_is_not_kept_in_the_config_of_the_run():
