@@ -44,6 +44,29 @@ VARIANTS = {
     "in bfloat16": f"mlp {EVERY3} --config=presets/bf16",
 }
 
+TRUSTED = {
+    "EarlyStopping": "monitor=loss/val, patience=2",
+    "EMAWeightAveraging": "update_starting_at_step=4",
+    "GradientAccumulationScheduler": "scheduling={1: 2}",
+    "LearningRateMonitor": "",
+    "StochasticWeightAveraging": "swa_lrs=0.05, swa_epoch_start=1",
+    "WeightAveraging": "",
+}
+"""Callbacks that change how a run goes, with their arguments; tests/engine/callbacks has the others of Lightning."""
+SCHEDULES = {
+    "ConstantLR": "total_iters=2",
+    "CosineAnnealingLR": "T_max=4",
+    "CosineAnnealingWarmRestarts": "T_0=2",
+    "CyclicLR": "base_lr=0.01, max_lr=0.1, step_size_up=3",
+    "ExponentialLR": "gamma=0.9",
+    "LinearLR": "total_iters=2",
+    "MultiStepLR": "milestones=[1,2]",
+    "OneCycleLR": "max_lr=0.1, total_steps=20",
+    "PolynomialLR": "total_iters=4",
+    "ReduceLROnPlateau": "monitor=loss/val, patience=0",
+    "StepLR": "step_size=1",
+}
+
 
 class Place:
     """Where the runs take place: a folder each, below one that goes away in the end."""
@@ -126,6 +149,19 @@ def kills(place):
         yield "killed twice", place.resumed(flags, *twice)
         for where in ("validation", "epoch"):
             yield f"killed in {where}", place.resumed(flags, {"do": "SIGKILL", "where": where})
+
+
+def trust(place):
+    """A run with each callback that changes it, and with each schedule of torch, is killed twice and goes on."""
+    ways = [("trainer.callbacks", TRUSTED), ("lr_scheduler", SCHEDULES)]
+    for key, name, words in [(key, name, words) for key, table in ways for name, words in table.items()]:
+        own = ["--optimizer=SGD", "--optimizer.lr=0.05", "--optimizer.momentum=0.9"] if key == "lr_scheduler" else []
+        chosen = [f"--{key}={name}", *(f"--{key}.{word}" for word in words.split(", ") if word)]
+        flags = [*tiny("mlp", "../fashion"), "--checkpoint.every_n_steps=2", "--trainer.max_epochs=4", *own, *chosen]
+        last = place.unbroken(flags)["last"]["global_step"]
+        for first, second in ((1, 3), (last // 2, last - 1), (3, last - 2)):
+            kill = {"do": "SIGKILL"}
+            yield f"killed twice: {name}", place.resumed(flags, kill | {"step": first}, kill | {"step": second})
 
 
 def regroupings(place):
@@ -236,7 +272,7 @@ def disasters(place):
         yield "two at once", "" if good else "".join(end.text[-300:] for end in ends)
 
 
-GROUPS = (kills, regroupings, processes, signals, saving, damage, disasters)
+GROUPS = (kills, trust, regroupings, processes, signals, saving, damage, disasters)
 
 
 def main():

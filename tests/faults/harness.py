@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import MethodType
 
 import torch
 import yaml
@@ -78,11 +79,11 @@ class Fault(Callback):
         step = optimizer.step
 
         @functools.wraps(step)
-        def faulty(*args, **kwargs):
+        def faulty(_, *args, **kwargs):
             self.at(trainer, "step")
             return step(*args, **kwargs)
 
-        optimizer.step = faulty
+        optimizer.step = MethodType(faulty, optimizer)  # schedules that are made later look for a method
 
     def on_train_epoch_end(self, trainer, *_):
         self.at(trainer, "epoch")
