@@ -1,6 +1,7 @@
 """How a command line is understood: spellings, and what contradicts itself."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -130,3 +131,16 @@ def test_home_folder_is_meant_by_a_tilde_wherever_a_path_is_set(did, monkeypatch
     did("test", "--run=~/typed/lightning_logs/autograd_cubic/version_0")
     did("test", *SMALL, "--ckpt_path=~/typed/lightning_logs/autograd_cubic/version_0/checkpoints/best.ckpt")
     assert not Path("~").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["--name", "a b"], ["--name=-x"], ["--trainer.default_root_dir", "out dir"], ["--name", "it's"]]
+)
+def test_command_that_is_printed_can_be_pasted_as_it_stands(words, did):
+    out = did("fit", *SMALL, *words)
+    command = re.search(r"next: +firstlight (.*)", out)[1]
+    assert "weights: " in did(*shlex.split(command))
+
+
+def test_command_that_would_fail_is_not_printed(did):
+    assert "next:" not in did("fit", *SMALL, "--trainer.max_epochs=0")

@@ -124,3 +124,11 @@ def test_config_that_cannot_be_read_is_named(text, message):
         run.config.write_text(text)
     with pytest.raises(CheckpointError, match=rf"version_0/config\.yaml{message}"):
         run.read_config()
+
+
+def test_folder_that_a_shell_completes_is_found_and_a_renamed_one_is_told():
+    run = make("mlp", seconds=1)
+    assert find_run(Path("elsewhere"), "lightning_logs/mlp/").folder == run.folder.absolute()
+    run.folder.rename("lightning_logs/mlp/good")
+    with pytest.raises(UsageError, match="the folder of a run is called version_N"):
+        find_run(Path(), "lightning_logs/mlp/good")

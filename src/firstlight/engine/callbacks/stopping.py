@@ -41,7 +41,7 @@ class Stopped(Ended):
             return f"stopped by {self.signal.name}"
         if self.is_requeued:
             return f"stopped by {self.signal.name} after step {self.step}; its job is queued again and will go on"
-        how = f"{program()} fit --resume {self.run.name}"
+        how = f"{program()} fit {self.run.as_flag('--resume')}"
         return f"stopped by {self.signal.name} after step {self.step}; go on with: {how}"
 
 

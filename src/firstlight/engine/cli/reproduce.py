@@ -26,7 +26,7 @@ def reproduce(words: list[str]) -> None:
     old = find_run(options.root, options.run)
     before = {"scores": {}} | old.read_receipt()
     if before.get("status") != "finished":
-        how = f"{program()} fit --resume {old.name}"
+        how = f"{program()} fit {old.as_flag('--resume')}"
         raise UsageError(f"{old} did not finish ({receipts.status(old, before)}); to resume it: {how}")
     if not before["scores"]:
         raise UsageError(f"{old} has no scores in its receipt: there is nothing to compare with")

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstlight.engine.cli.help import help_asked
@@ -10,7 +11,7 @@ from firstlight.engine.command.configs import find_sweep
 from firstlight.engine.command.request import Request
 from firstlight.engine.packages import require
 from firstlight.engine.program import CommandParser, program
-from firstlight.engine.runs.folders import relative_to_cwd
+from firstlight.engine.runs.folders import LOGS, Run, relative_to_cwd
 from firstlight.errors import FirstlightError, UsageError
 
 if TYPE_CHECKING:
@@ -78,14 +79,14 @@ def sweep(args: list[str]) -> None:
     name = options.name or f"{request.name}_sweep"
     outcome = run_sweep(plan, flags, name, request.root, options.storage)
     if outcome.rows:
-        _print_results(outcome, name)
+        _print_results(outcome, name, request.root)
     if outcome.stopped_by:
         left = f"; run the same command again to continue with {trial_count(outcome.unfinished)}"
         print(f"stopped by {signal.Signals(outcome.stopped_by).name}{left * bool(outcome.unfinished)}", file=sys.stderr)
         sys.exit(128 + outcome.stopped_by)
 
 
-def _print_results(outcome: "Outcome", name: str) -> None:
+def _print_results(outcome: "Outcome", name: str, root: Path) -> None:
     """Print the table of trials, the files and the next command.
 
     Raises:
@@ -99,6 +100,7 @@ def _print_results(outcome: "Outcome", name: str) -> None:
     for what, path in outcome.files.items():
         print(f"{what + ':':13}{relative_to_cwd(path)}")
     if "best" in outcome.files:
-        print(f"{'next:':13}{program()} test --run {table[0]['runs'].partition(' ')[0]}")
+        best = Run(root / LOGS / table[0]["runs"].partition(f" {name}/")[0])
+        print(f"{'next:':13}{program()} test {best.as_flag('--run')}")
     elif all(row["status"] == "failed" for row in table):
         raise FirstlightError(f"all {len(table)} trials failed, the first with: {outcome.rows[0]['error']}")

@@ -40,7 +40,7 @@ from firstlight.engine.command.failures import explain_failure, first_failure
 from firstlight.engine.command.finders import keep_found
 from firstlight.engine.command.optimizers import set_optimizer
 from firstlight.engine.command.parser import dump, instantiate, make_parser, parse
-from firstlight.engine.command.refusals import out_of_memory, refused_by_library, refused_setting
+from firstlight.engine.command.refusals import refuse_zeros, refused_by_library, refused_setting
 from firstlight.engine.command.request import Request
 from firstlight.engine.command.session import allow_imports
 from firstlight.engine.command.settings import Setting
@@ -55,14 +55,6 @@ from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS
 from firstlight.errors import UsageError
 
 __all__ = ["Command", "prepared"]
-
-LIMITS = {
-    "fit": ("limit_train_batches", "train on"),
-    "validate": ("limit_val_batches", "score"),
-    "test": ("limit_test_batches", "score"),
-    "predict": ("limit_predict_batches", "predict"),
-}
-"""The setting that leaves a stage nothing to do if it is zero."""
 
 
 @contextlib.contextmanager
@@ -89,9 +81,8 @@ def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> 
         if command and command.run and command.run != request.run:
             folders.discard_unused_folder(command.run)
         failure = first_failure(error)
-        settings = [*request.settings, *more]
-        mended = out_of_memory(failure, settings) or explain_failure(failure, request.checkpoint)
-        if mended := mended or refused_by_library(failure, settings):
+        mended = explain_failure(failure, request.checkpoint)
+        if mended := mended or refused_by_library(failure, [*request.settings, *more]):
             raise mended from failure
         if failure is not error:
             raise failure from None
@@ -201,12 +192,7 @@ class Command:
         cores = max(os.cpu_count() or 1, 2)
         if trainer.num_devices > cores and isinstance(trainer.accelerator, CPUAccelerator):
             raise UsageError(f"trainer.devices is {trainer.num_devices}: this machine has {cores} processor cores")
-        for name in ("check_val_every_n_epoch", "accumulate_grad_batches"):
-            if settings[name] == 0:  # the Trainer takes it, and divides by it later
-                raise refused_setting(ValueError(f"{name} has to be above 0"), "trainer", self.settings)
-        limit, purpose = LIMITS[self.request.stage]
-        if settings[limit] == 0:
-            raise UsageError(f"trainer.{limit} is 0: there is nothing to {purpose}")
+        refuse_zeros(settings, self.request.stage, self.settings)
         return trainer
 
     def _callbacks(self, given: list[Callback]) -> list[Callback]:

@@ -2,8 +2,9 @@
 
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning
 import torch
@@ -13,7 +14,7 @@ from firstlight.engine.command.failures import own_line
 from firstlight.engine.command.settings import Setting
 from firstlight.errors import UsageError
 
-__all__ = ["out_of_memory", "refused_by_library", "refused_setting"]
+__all__ = ["refuse_zeros", "refused_by_library", "refused_setting"]
 
 TORCH, LIGHTNING = Path(torch.__file__).parent, Path(lightning.__file__).parent
 PARTS = {
@@ -30,6 +31,13 @@ ONLY_CHECKS = ("optimizer", "lr_scheduler", "trainer.callbacks", "trainer.profil
 """Parts whose code has nothing to do with the user's own: whatever it raises, it was configured so."""
 OUT_OF_MEMORY = r"(?i)can't allocate memory|not enough memory|out of memory"
 LONGEST = 300
+LIMITS = {
+    "fit": ("limit_train_batches", "train on"),
+    "validate": ("limit_val_batches", "score"),
+    "test": ("limit_test_batches", "score"),
+    "predict": ("limit_predict_batches", "predict"),
+}
+"""The setting that leaves a stage nothing to do if it is zero."""
 
 
 def refused_by_library(error: BaseException, settings: Sequence[Setting]) -> UsageError | None:
@@ -39,6 +47,8 @@ def refused_by_library(error: BaseException, settings: Sequence[Setting]) -> Usa
         error: What was raised.
         settings: All settings with their places, the strongest last.
     """
+    if mended := _out_of_memory(error, settings):
+        return mended
     frames = traceback.extract_tb(error.__traceback__)
     paths = [Path(frame.filename) for frame in frames]
     while paths and paths[-1].is_relative_to(TORCH) and not paths[-1].is_relative_to(TORCH / "optim"):
@@ -78,13 +88,8 @@ def refused_setting(error: BaseException, part: str, settings: Sequence[Setting]
     return UsageError(f"{named}: {reason}{own_line(error)}")
 
 
-def out_of_memory(error: BaseException, settings: Sequence[Setting]) -> UsageError | None:
-    """Return the error about sizes that do not fit into memory; None if it is another error.
-
-    Args:
-        error: What was raised.
-        settings: All settings with their places, the strongest last.
-    """
+def _out_of_memory(error: BaseException, settings: Sequence[Setting]) -> UsageError | None:
+    """Return the error about sizes that do not fit into memory; None if it is another error."""
     if not (
         isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and re.search(OUT_OF_MEMORY, str(error)))
     ):
@@ -95,6 +100,25 @@ def out_of_memory(error: BaseException, settings: Sequence[Setting]) -> UsageErr
     largest = max(sizes.values(), key=lambda size: float(size.value), default=None)
     which = f"; the largest is {largest.key}, {largest.value}{_of(largest)}" if largest else ""
     return UsageError(f"{first}\nset smaller sizes in --data or --model{which}")
+
+
+def refuse_zeros(arguments: Mapping[str, Any], stage: str, settings: Sequence[Setting]) -> None:
+    """Refuse zeros that the Trainer takes, though it divides by them later or would do nothing.
+
+    Args:
+        arguments: Those of the Trainer.
+        stage: ``fit``, ``validate``, ``test`` or ``predict``.
+        settings: All settings with their places, the strongest last.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    for name in ("check_val_every_n_epoch", "accumulate_grad_batches"):
+        if arguments[name] == 0:
+            raise refused_setting(ValueError(f"{name} has to be above 0"), "trainer", settings)
+    limit, purpose = LIMITS[stage]
+    if arguments[limit] == 0:
+        raise UsageError(f"trainer.{limit} is 0: there is nothing to {purpose}")
 
 
 def _meant(settings: Sequence[Setting], error: BaseException) -> Setting | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -126,7 +127,7 @@ def _train(command: Command, folder: Run | None, conditions: dict[str, Any]) -> 
         if trainer.world_size == 1 or not re.search(r"(?i)closed by peer|reset by peer|nccl", str(error)):
             raise
         checkpoints = command.checkpoints.folder  # all processes know this one
-        how = f": {program()} fit --resume {Run(checkpoints.parent).name}" if checkpoints else ""
+        how = f": {program()} fit {Run(checkpoints.parent).as_flag('--resume')}" if checkpoints else ""
         raise FirstlightError(f"another process of this run ended; go on from its last checkpoint{how}") from error
     finally:
         if folder:
@@ -163,8 +164,11 @@ def _print_end(command: Command) -> None:
     if checkpoints.best_score is not None and checkpoints.best_epoch is not None:
         print(f"best:    {checkpoints.monitor} {checkpoints.best_score:.5g} in epoch {checkpoints.best_epoch + 1}")
     print(f"run:     {command.run}")
-    print(f"curves:  {program()} tensorboard --logdir {relative_to_cwd(command.run.folder.parents[1])}")
-    print(f"next:    {program()} test --run {command.run.name}")
+    print(
+        f"curves:  {program()} tensorboard --logdir {shlex.quote(str(relative_to_cwd(command.run.folder.parents[1])))}"
+    )
+    if command.run.last.exists():
+        print(f"next:    {program()} test {command.run.as_flag('--run')}")
 
 
 def _evaluate(command: Command) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import os
 import re
+import shlex
 import shutil
 import sys
 from argparse import ArgumentParser
@@ -88,6 +89,12 @@ class Run:
     def last(self) -> Path:
         """The checkpoint of the last step."""
         return self.checkpoints / LAST_CHECKPOINT
+
+    def as_flag(self, flag: str) -> str:
+        """Return a flag with this run as its value, to be pasted into a shell in the working directory."""
+        is_here = Path(LOGS, self.name).absolute() == self.folder.absolute()
+        value = self.name if is_here else str(relative_to_cwd(self.folder))
+        return shlex.quote(f"{flag}={value}") if value.startswith("-") else shlex.join([flag, value])
 
     def read_config(self) -> dict[str, Any]:
         """Read ``config.yaml``.
@@ -189,10 +196,15 @@ def find_run(root: Path, reference: str | None = None) -> Run:
     for folder in (Path(reference), root / LOGS / reference):
         if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir():
             return Run(folder)
+    if Path(reference).absolute().parent.name == LOGS and Path(reference).is_dir():  # what a shell completes
+        root, reference = Path(reference).absolute().parents[1], Path(reference).name
     runs = list_runs(root, reference.strip("/")) if reference.strip("/.") else []
     if not runs:
         names = sorted({run.folder.parent.name for run in list_runs(root)})
-        raise UsageError(f"no run {reference!r} in {root / LOGS}{suggestion(reference, names, 'runs')}")
+        hint = suggestion(reference, names, "runs")
+        if LOGS in Path(reference).parts and Path(reference).is_dir():
+            hint = "; the folder of a run is called version_N"
+        raise UsageError(f"no run {reference!r} in {root / LOGS}{hint}")
     return _latest(runs)
 
 
