@@ -9,8 +9,9 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from docs.tables import fill, markdown
@@ -40,9 +41,9 @@ class Goal:
     at_most: float
 
 
-def raw(name: str) -> float:
+def raw(*name: str) -> float:
     """Return the seconds of a loop of ``benchmarks.raw``."""
-    return float(python("-m", "benchmarks.raw", name))
+    return float(python("-m", "benchmarks.raw", *name))
 
 
 def epoch(config: str, *args: str) -> float:
@@ -56,6 +57,25 @@ def process(*args: str) -> float:
     start = time.perf_counter()
     python(*args)
     return time.perf_counter() - start
+
+
+def loaded(workers: int, changed: str, *, plain: bool) -> float:
+    """Return the seconds of an epoch over a ``DataLoader``, after the first."""
+    program = (str(REPOSITORY / "benchmarks" / "plain_own_data.py"),) if plain else ("-m", "firstlight")
+    classes = () if plain else ("--model=MLP", "--data=benchmarks.own_data.OwnImages")
+    how = (f"--data.num_workers={workers}", f"--data.augmented={changed == 'augmented'}", "--model.lr=0.1")
+    times = run("fit", *classes, *how, "--trainer.max_epochs=3", program=program)
+    return float(min(times["epochs"][1:]))
+
+
+def own_data() -> Iterator[tuple[str, Goal]]:
+    """Yield the comparisons for data of one's own, by a short name."""
+    for workers, changed, at_most in ((0, "as it is", 1.02), (2, "as it is", 1.02), (0, "augmented", 1.05)):
+        work, how = f"own data, {workers} workers, {changed}", (workers, changed)
+        ours = partial(loaded, *how, plain=False)
+        name = f"own{workers}" if changed == "as it is" else "augmented"
+        yield name, Goal(work, "plain Lightning", partial(loaded, *how, plain=True), ours, at_most)
+        yield f"{name}_raw", Goal(work, LOOP, partial(raw, "loaded", str(workers), changed), ours, 1.5)
 
 
 def goals() -> dict[str, Goal]:
@@ -120,6 +140,7 @@ def goals() -> dict[str, Goal]:
             lambda: float(run("fit", *cubic, "--data=Sine", "--trainer.max_steps=1", clock="FirstStep")["first_step"]),
             0.6,
         ),
+        **dict(own_data()),
         **quick,
     }
 

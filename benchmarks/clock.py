@@ -9,6 +9,8 @@ from typing import Any
 
 from lightning.pytorch import Callback
 
+from firstlight import InMemory
+
 STARTED = float(os.environ.get("FIRSTLIGHT_BENCH_STARTED", "0"))  # time.time() at the start of the process
 
 
@@ -33,7 +35,8 @@ class Clock(Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         self._lap()
         self.times["fit"] = time.perf_counter() - self.begin
-        splits = [*trainer.datamodule.train, *trainer.datamodule.val]
+        data = trainer.datamodule
+        splits = [*data.train, *data.val] if isinstance(data, InMemory) else []
         self.times["bytes"] = sum(part.nbytes for part in (*splits, *2 * [*pl_module.parameters()]))
         self.times["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         self.path.write_text(json.dumps(self.times))
