@@ -63,3 +63,17 @@ def test_command_of_a_project_goes_by_its_own_name(words, monkeypatch, capsys):
     assert "my-research " in out + err or words == ["x"]
     assert "firstlight" not in out + err
     assert os.environ["FIRSTLIGHT_PACKAGES"] == "json"
+
+
+def test_configs_may_stand_before_the_command(did):
+    expected = did("fit", "--config", "autograd_cubic", "-c", "presets/limit", "--print_config")
+    for words in (["--config", "autograd_cubic", "-c=presets/limit"], ["--config=autograd_cubic", "-cpresets/limit"]):
+        assert did(*words, "fit", "--print_config") == expected
+
+
+def test_variable_that_only_lightning_reads_is_told(firstlight, monkeypatch):
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")  # set by Lightning itself
+    monkeypatch.setenv("PL_TRAINER__MAX_EPOCHS", "3")
+    answer = firstlight("fit", "--config", "autograd_cubic", "--print_config")
+    assert answer.err == "warning: PL_TRAINER__MAX_EPOCHS: ignored, as settings are flags and configs\n"
+    assert firstlight("runs").err == ""

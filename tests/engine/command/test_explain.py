@@ -195,3 +195,27 @@ def test_debug_shows_the_traceback(firstlight, monkeypatch):
     assert status == 2
     assert "Traceback (most recent call last)" in err
     assert "\nerror: --config nope: no such file" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["trainer.max_epochs=3"], "trainer.max_epochs=3: settings are flags: --trainer.max_epochs 3"),
+        (["mlp"], "mlp: did you mean --config mlp?"),
+        (["--lr", "0.1"], "lr: there is no such setting; did you mean 'model.lr'?"),
+        (["--epochs", "3"], "epochs: there is no such setting; did you mean 'trainer.max_epochs'?"),
+        (["--num_points", "3"], "num_points: there is no such setting; did you mean 'data.num_points'?"),
+        (
+            ["--trainer.callbacks", "EarlyStopping(monitor=a)"],
+            "trainer.callbacks: name EarlyStopping alone, and set its ",
+        ),
+        (
+            ["--trainer.callbacks.monitor=a"],
+            "trainer.callbacks: no class is named: set --trainer.callbacks CLASS before",
+        ),
+    ],
+)
+def test_what_other_command_lines_take_is_answered_with_what_to_type(words, expected, complaint):
+    status, message = complaint("fit", "--config", "autograd_cubic", *words)
+    assert status == 2
+    assert message.startswith(expected)

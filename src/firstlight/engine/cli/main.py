@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import os
+import re
 import sys
 import time
 import traceback
@@ -14,7 +15,7 @@ from typing import NoReturn
 from firstlight.engine.cli.commands import STAGES
 from firstlight.engine.cli.help import help_asked, overview, short_help
 from firstlight.engine.documents import printable
-from firstlight.engine.processes import check_environment, was_started_by_first_process
+from firstlight.engine.processes import check_environment, is_first_process, was_started_by_first_process
 from firstlight.engine.program import PACKAGES, program
 from firstlight.errors import FirstlightError, UsageError, suggestion
 
@@ -37,6 +38,8 @@ FUNCTIONS = {
     "completion": "firstlight.engine.cli.completion:completion",
 }
 """The function of each command; it takes the words after the command. Only that of the command typed is imported."""
+OF_LIGHTNING = "PL_(CONFIG|SEED_EVERYTHING|(FIT|VALIDATE|TEST|PREDICT|TRAINER|MODEL|DATA|OPTIMIZER|LR_SCHEDULER)_)"
+"""Environment variables that set something in Lightning's own command line."""
 PARENT = os.getppid()  # as long as it runs: an orphan gets another
 
 
@@ -48,7 +51,7 @@ def main(package: str | None = None) -> None:
     """
     if package:
         os.environ[PACKAGES] = ",".join(filter(None, [package, os.environ.get(PACKAGES)]))
-    command, *words = sys.argv[1:] or ["--help"]
+    command, *words = _command_first(sys.argv[1:]) or ["--help"]
     try:
         _dispatch(command, words)
     except FirstlightError as error:
@@ -72,6 +75,14 @@ def main(package: str | None = None) -> None:
         _exit(1)
 
 
+def _command_first(words: list[str]) -> list[str]:
+    """Return what was typed with the command first: Lightning's own command line takes configs before it."""
+    count = 0
+    while count < len(words) and re.match(r"-c|--config(=|$)", words[count]):
+        count += 2 if words[count] in ("-c", "--config") else 1
+    return [*words[count : count + 1], *words[:count], *words[count + 1 :]] if count < len(words) else words
+
+
 def _dispatch(command: str, words: list[str]) -> None:
     if command in ("-h", "--help", "help"):
         print(overview(), end="")
@@ -86,6 +97,9 @@ def _dispatch(command: str, words: list[str]) -> None:
         print(short_help(command), end="")
     else:
         check_environment()
+        ignored = sorted(name for name in os.environ if re.match(OF_LIGHTNING, name))
+        if ignored and command in STAGES and is_first_process():
+            print(f"warning: {', '.join(ignored)}: ignored, as settings are flags and configs", file=sys.stderr)
         module, _, function = FUNCTIONS[command].partition(":")
         with _no_garbage_collection():
             run = getattr(import_module(module), function)

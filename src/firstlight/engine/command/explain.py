@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jsonargparse import ArgumentParser
 
 from firstlight.engine.command.classes import BASES, choices, find_class
+from firstlight.engine.command.configs import config_names
 from firstlight.engine.command.settings import Setting, short_key
 from firstlight.errors import suggestion
 
@@ -57,6 +58,8 @@ class Mistake:
 
     def _wrong_key(self) -> str | None:
         """Say that a key is unknown or missing."""
+        if found := self._find(r"unrecognized arguments: ([^-\s]\S*)"):
+            return _stray_word(found[1])
         if found := self._find(r"(?:Group '(.+)' does not accept option|unrecognized arguments:|Option) '?-*([\w.]+)"):
             return self._unknown_key(f"{found[1] or self.key}.{found[2]}".strip("."))
         if found := self._find(r"the following arguments are required: (.+)"):
@@ -87,8 +90,11 @@ class Mistake:
         if not named or not choices(self.key) or "Not of type" in self.message:
             return None
         names = sorted(kind.__name__ for kind in choices(self.key))
-        hint = suggestion(named[1].rpartition(".")[2], names, "classes")
-        return f"{self._placed(self.key)}: there is no class {named[1]!r}{hint}"
+        name = named[1].rpartition(".")[2]
+        wrong = f"there is no class {named[1]!r}{suggestion(name, names, 'classes')}"
+        if name in names and self._find(rf"{re.escape(named[1])}[(]"):
+            wrong = f"name {name} alone, and set its arguments by --{self.key}.NAME VALUE"
+        return f"{self._placed(self.key)}: {wrong}"
 
     def _find(self, pattern: str) -> re.Match[str] | None:
         return re.search(pattern, self.message)
@@ -106,10 +112,24 @@ class Mistake:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"{self.parser.prog} --help=all lists all"
             return f"{self._placed(key)}: there is no such setting; {hint}"
+        if not group and (elsewhere := self._with_last_part(name, known)):
+            return f"{self._placed(key)}: there is no such setting; did you mean '{elsewhere}'?"
         hint = suggestion(name, siblings, "settings")
         if group:
             hint = hint.replace("did you mean '", f"did you mean '{group}.")
         return f"{self._placed(key)}: {owner} has no setting {name!r}{hint}"
+
+    def _with_last_part(self, name: str, known: Sequence[str]) -> str | None:
+        """Return the key of a setting that is known by its last part alone: ``lr``, ``epochs``."""
+        keys = [
+            f"{part}.{n}"
+            for part in BASES
+            if (kind := self._class_of(part))
+            for n in inspect.signature(kind).parameters
+        ]
+        keys += known
+        exact = (key for key in keys if key.endswith(f".{name}"))
+        return next(exact, next((key for key in keys if key.endswith(f"_{name}")), None))
 
     def _wrong_value(self) -> str | None:
         """Say that a value is of the wrong type, or not one of the choices."""
@@ -147,3 +167,14 @@ class Mistake:
         """Return a key with the place where it was set."""
         setting = self._setting(key)
         return f"{key} ({setting.place})" if setting and setting.place else key
+
+
+def _stray_word(word: str) -> str:
+    """Say what a word that is neither a flag nor its value was meant to be."""
+    key, equals, value = word.partition("=")
+    if equals:
+        return f"{word}: settings are flags: --{key.lstrip('+')} {value}"
+    hint = suggestion(word, config_names(), "configs")
+    return (
+        f"{word}: did you mean --config {word}?" if word in config_names() else f"{word}: no flag and no config{hint}"
+    )
