@@ -77,3 +77,13 @@ def test_variable_that_only_lightning_reads_is_told(firstlight, monkeypatch):
     answer = firstlight("fit", "--config", "autograd_cubic", "--print_config")
     assert answer.err == "warning: PL_TRAINER__MAX_EPOCHS: ignored, as settings are flags and configs\n"
     assert firstlight("runs").err == ""
+
+
+def test_letters_that_an_output_cannot_hold_are_escaped(tmp_path):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "été.yaml").write_text("# ça\n", encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    words = [sys.executable, "-m", "firstlight", "configs"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\xe9t\\xe9" in done.stdout

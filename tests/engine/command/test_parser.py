@@ -1,5 +1,7 @@
 """The parser: what it makes of configs and flags, and what it refuses."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -63,3 +65,12 @@ def test_barebones_turns_off_what_the_trainer_then_refuses(did, complaint):
     did("fit", *SMALL, "--trainer.barebones=true")  # the config sets log_every_n_steps
     status, message = complaint("fit", *SMALL, "--trainer.barebones=true", "--trainer.log_every_n_steps=5")
     assert (status, "log_every_n_steps=5" in message) == (2, True)
+
+
+def test_strategy_may_be_named_by_its_class(did):
+    out = did("fit", *SMALL, "--trainer.strategy=DDPStrategy", "--trainer.devices=1", "--pictures=none")
+    assert "lightning_logs/autograd_cubic/version_0" in out
+    assert (
+        yaml.safe_load(Path("lightning_logs/autograd_cubic/version_0/config.yaml").read_text())["trainer"]["strategy"]
+        == "ddp"
+    )

@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import gc
+import io
 import os
 import re
 import sys
@@ -51,6 +52,8 @@ def main(package: str | None = None) -> None:
     """
     if package:
         os.environ[PACKAGES] = ",".join(filter(None, [package, os.environ.get(PACKAGES)]))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name may have letters that a terminal has not
     command, *words = _command_first(sys.argv[1:]) or ["--help"]
     try:
         _dispatch(command, words)

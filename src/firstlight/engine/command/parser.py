@@ -10,6 +10,7 @@ from jsonargparse.typing import PositiveInt, restricted_number_type
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.strategies import StrategyRegistry
 from torch.optim.lr_scheduler import LRScheduler
 
 from firstlight.engine.callbacks import Checkpoints
@@ -118,6 +119,9 @@ def parse(
     if config.trainer.barebones:
         for name in [name for name in BAREBONES if f"trainer.{name}" not in request.typed]:
             config.trainer[name] = BAREBONES[name]
+    kinds = {name: entry["strategy"].__name__ for name, entry in StrategyRegistry.items()}
+    if names := [name for name, kind in kinds.items() if kind == config.trainer.strategy]:
+        config.trainer.strategy = min(names, key=len)  # DDPStrategy is ddp
     if config.seed_everything is True:
         config.seed_everything = secrets.randbelow(2**32)
     if config.optimizer and "model.lr" in request.typed:
