@@ -42,3 +42,14 @@ def test_configs_are_listed_with_the_score_they_end_at_and_presets_by_themselves
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_says_where_it_ends(name, did):
     assert {row["config"]: row for row in json.loads(did("configs", "--json"))}[name]["ends at"]
+
+
+def test_what_an_editor_or_a_broken_link_leaves_is_no_config(did):
+    Path("configs").mkdir()
+    Path("configs/broken.yaml").symlink_to("nowhere.yaml")
+    Path("configs/.#mine.yaml").write_text("x")
+    Path("configs/mine.yaml").write_text("# my own")
+    out = did("configs")
+    assert "mine" in out
+    assert "broken" not in out
+    assert ".#" not in out

@@ -29,3 +29,8 @@ def test_diff_names_the_conditions_that_both_receipts_hold(did):
     assert [line.split() for line in different.splitlines()[1:]] == [["threads", "4", "1"], ["data.train", "a", "b"]]
     path.write_text(json.dumps({"scores": json.loads(path.read_text())["scores"]}))  # as old receipts are
     assert "threads" not in did("runs", "diff", "autograd_cubic/version_0", "autograd_cubic/version_1")
+
+
+def test_runs_called_diff_are_listed(did):
+    did("fit", "--config", "autograd_cubic", "--trainer.max_epochs=1", "--pictures=none", "--name", "diff")
+    assert "diff/version_0" in did("runs", "diff")

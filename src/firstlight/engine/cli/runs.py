@@ -26,7 +26,7 @@ def runs(words: list[str]) -> None:
     add_root_flag(parser)
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     options = parser.parse_args(words)
-    if options.names[:1] == ["diff"]:
+    if options.names[:1] == ["diff"] and not (len(options.names) == 1 and list_runs(options.root, "diff")):
         if len(options.names) != 3:
             raise UsageError(f"{program()} runs diff takes two runs: NAME, NAME/version_N or a folder each")
         _print_difference(*(find_run(options.root, name) for name in options.names[1:]), as_json=options.json)

@@ -112,7 +112,7 @@ def config_names() -> list[str]:
         path.relative_to(folder).with_suffix("").as_posix()
         for folder in config_folders()
         for path in sorted(folder.rglob("*.yaml"))
-        if path.parent.name != SWEEPS
+        if path.parent.name != SWEEPS and path.is_file() and not path.name.startswith(".")  # what an editor leaves
     )
     return sorted(dict.fromkeys(names), key=lambda name: "/" in name)
 
