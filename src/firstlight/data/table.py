@@ -12,7 +12,7 @@ from firstlight.data.csv_files import CSVFile, is_number, read_csv
 from firstlight.data.in_memory import InMemory
 from firstlight.data.seeds import generator
 from firstlight.data.splits import Split, check_split, random_shares
-from firstlight.errors import DataError
+from firstlight.errors import DataError, UsageError
 
 __all__ = ["Table"]
 
@@ -81,14 +81,25 @@ class Table(InMemory):
         self.std[self.std == 0] = 1  # a constant says nothing, and stays 0
 
     def batches(self, split: Split, **options: Any) -> Batches:
-        """Return a loader of a split's batches, with standardized features."""
+        """Return a loader of a split's batches, with standardized features.
+
+        Raises:
+            DataError: If the split is not what it should be.
+            UsageError: If nothing says how to standardize it.
+        """
         check_split(self, split)
+        self._refuse_unknown_columns()
         x, y = split
         return super().batches(((x - self.mean) / self.std, y), **options)
 
     def read_file(self, path: Path) -> tuple[Tensor, str]:
         """Return the features in a CSV file, of shape ``(rows, num_features)``; it needs no target."""
+        self._refuse_unknown_columns()
         return read_csv(path).numbers(self.columns or []), ""
+
+    def _refuse_unknown_columns(self) -> None:
+        if not len(self.mean):
+            raise UsageError("Table knows no columns, means and deviations: call setup, or take those of a checkpoint")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the classes, the columns, and their mean and standard deviation."""

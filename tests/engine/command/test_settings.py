@@ -2,7 +2,14 @@
 
 import pytest
 
-from firstlight.engine.command.settings import Setting, flatten, short_key, typed_settings, written_settings
+from firstlight.engine.command.settings import (
+    Setting,
+    flatten,
+    short_key,
+    split_files,
+    typed_settings,
+    written_settings,
+)
 
 TEXT = """\
 # a comment
@@ -45,3 +52,10 @@ def test_typed_settings_are_those_of_flags_in_either_spelling():
 def test_flat_settings_have_dotted_keys():
     nested = {"model": {"class_path": "MLP", "init_args": {"lr": 0.1}}, "optimizer": None, "x": {}}
     assert dict(flatten(nested)) == {"model.class_path": "MLP", "model.lr": 0.1, "optimizer": None, "x": {}}
+
+
+def test_a_word_that_is_no_flag_and_no_value_of_one_is_a_file():
+    words = ["a.png", "--run", "mlp", "--x=1", "b c.csv", "--trainer.devices", "-1", "folder/", "--y"]
+    flags, files = split_files(words)
+    assert flags == ["--run", "mlp", "--x=1", "--trainer.devices", "-1", "--y"]
+    assert files == ["a.png", "b c.csv", "folder/"]

@@ -14,6 +14,7 @@ from firstlight.data.data_module import DataModule
 from firstlight.data.order import Order
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.files import write_atomically
+from firstlight.engine.runs.inputs import predicted_columns
 from firstlight.errors import UsageError
 
 __all__ = ["Predictions"]
@@ -31,6 +32,9 @@ class Predictions(Callback):
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        self.num_rows = 0
+        self.places: list[tuple[str, int]] | None = None
+        """File and row of each example, where they come from files: columns in place of those of the data."""
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with an empty table."""
@@ -59,12 +63,18 @@ class Predictions(Callback):
         """Write the file, in the first process."""
         table = {name: torch.cat(parts) for name, parts in self.table.items()}
         tables = _gather(table)
+        self.num_rows = sum(len(next(iter(part.values()))) for part in tables)
         if not trainer.is_global_zero or self.path is None:
             return
         table = {name: torch.cat([part[name] for part in tables]) for name in table}
         data = internals.datamodule_of(trainer)
         classes = data.classes if isinstance(data, DataModule) else ()
-        columns = dict(_columns(table, classes))
+        if self.places is None:
+            columns = dict(_columns(table, classes))
+        else:
+            places = [self.places[row] for row in table["index"].tolist()]
+            columns = {"file": [file for file, _ in places], "row": [row for _, row in places]}
+            columns |= _columns(predicted_columns(table), classes)
         order = table["index"].argsort().tolist() if "index" in table else range(len(next(iter(columns.values()))))
         text = io.StringIO(newline="")
         writer = csv.writer(text)

@@ -18,7 +18,7 @@ STAGES = {
     "fit": About("train a model", "fit --config mlp"),
     "validate": About("score validation data", "validate --config mlp"),
     "test": About("score test data", "test --run mlp/version_0"),
-    "predict": About("write predictions for the test data", "predict --config mlp"),
+    "predict": About("write predictions for the test data, or for files", "predict --config mlp"),
 }
 """The commands that train and evaluate; they share their flags."""
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from firstlight.engine.cli.commands import COMMANDS, STAGES, About
+from firstlight.engine.cli.commands import COMMANDS, About
 from firstlight.engine.program import CommandParser, program
 
 __all__ = ["EXAMPLES", "command_parser", "help_asked", "overview", "short_help"]
@@ -46,7 +46,11 @@ EVALUATION = {
     **{flags: FIT[flags] for flags in ("--trainer.accelerator cpu", "--trainer.precision bf16-mixed")},
     "--print_config": FIT["--print_config"],
 }
-EXAMPLES = {stage: FIT if stage == "fit" else EVALUATION for stage in STAGES}
+FILES = {
+    "picture.png folder/ points.csv": "predict for these, instead of the test split",
+    "--output FILE": "write the predictions there",
+}
+EXAMPLES = {"fit": FIT, "validate": EVALUATION, "test": EVALUATION, "predict": FILES | EVALUATION}
 
 BEST = "Without --ckpt_path it takes the best checkpoint of the latest run that matches, and prints which."
 DETAILS = {
@@ -56,7 +60,7 @@ DETAILS = {
     "predict": f"They are written to predictions.csv in the run's folder.\n{BEST}",
 }
 STAGE = """\
-usage: {program} {command} [--config NAME ...] [--KEY VALUE ...]
+usage: {program} {command} {files}[--config NAME ...] [--KEY VALUE ...]
 
 {summary} {details}
 
@@ -87,7 +91,8 @@ def short_help(command: str) -> str:
     ]
     examples = "\n".join(lines).format(program=program())
     words = {"command": command, "summary": _sentence(COMMANDS[command]), "details": DETAILS[command]}
-    return STAGE.format(program=program(), examples=examples, **words)
+    files = "[FILE ...] " * (command == "predict")
+    return STAGE.format(program=program(), examples=examples, files=files, **words)
 
 
 def help_asked(words: list[str]) -> str | None:

@@ -217,7 +217,9 @@ class Command:
         if self.run:
             self.checkpoints.folder = self.run.checkpoints
         if self.request.stage == "predict":
-            mine.append(Predictions(self.run.folder / "predictions.csv" if self.run else None))
+            own = self.run.folder / "predictions.csv" if self.run else None
+            self.predictions = Predictions(self.request.output or own)
+            mine.append(self.predictions)
         return before + given + mine
 
     def _logger(self) -> TensorBoardLogger | bool:

@@ -15,7 +15,7 @@ import yaml
 
 from firstlight.engine import processes
 from firstlight.engine.command.configs import Config, read_settings
-from firstlight.engine.command.settings import Setting, flatten, short_key, typed_settings
+from firstlight.engine.command.settings import Setting, flatten, short_key, split_files, typed_settings
 from firstlight.engine.program import CommandParser, expand_home
 from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.folders import Run
@@ -28,6 +28,7 @@ OWN_FLAGS = {
     "resume": "fit: resume a run in its folder (NAME, NAME/version_N or a folder; by default the latest).",
     "run": "validate, test, predict: the run whose best checkpoint to take (by default the latest that matches).",
     "ckpt_path": "Checkpoint to start from: a file, best or last of the run, or none.",
+    "output": "predict: file to write the predictions to, instead of predictions.csv in the run's folder.",
     "allow_changed_data": "fit --resume: resume a run on other data than it was trained on.",
     "strict": "fit --resume: refuse to resume under other conditions (threads, versions, device, code).",
 }
@@ -58,6 +59,8 @@ class Request:
         flags: The settings that were typed, in order.
         allow_changed_data: Whether a run may be resumed on other data.
         strict: Whether other conditions than those of the run are an error.
+        files: Files and folders to predict for, instead of the test split.
+        output: File to write the predictions to.
     """
 
     stage: str
@@ -70,6 +73,8 @@ class Request:
     flags: list[str]
     allow_changed_data: bool = False
     strict: bool = False
+    files: Sequence[Path] = ()
+    output: Path | None = None
 
     @classmethod
     def read(cls, stage: str, words: Sequence[str]) -> "Request":
@@ -79,6 +84,9 @@ class Request:
             UsageError: If a config, run or checkpoint does not exist, or flags contradict each other.
         """
         own, flags = _own_flags(stage, words)
+        flags, files = split_files(flags) if stage == "predict" else (flags, [])
+        if missing := [file for file in files if not Path(file).exists()]:
+            raise UsageError(f"there is no file or folder {missing[0]} to predict for")
         named = [read_settings(name, stage, NO_SETTINGS) for name in own.config]
         names = [config.path.stem for config in named if not config.is_preset]
         name = own.name or (names[0] if names else None)
@@ -91,8 +99,12 @@ class Request:
                 source = folders.find_run(root, names[0] if names else None)
             checkpoint = _find_checkpoint(stage, own.ckpt_path, source)
         configs = _choose_configs(stage, own, named, run, checkpoint)
-        switches = {flag: getattr(own, flag) == "true" for flag in SWITCHES}
-        return cls(stage, list(words), name or "default", root, run, checkpoint, configs, flags, **switches)
+        more: dict[str, Any] = {flag: getattr(own, flag) == "true" for flag in SWITCHES}
+        more |= {
+            "files": [Path(file) for file in files],
+            "output": Path(expand_home(own.output)) if own.output else None,
+        }
+        return cls(stage, list(words), name or "default", root, run, checkpoint, configs, flags, **more)
 
     @property
     def settings(self) -> list[Setting]:
@@ -173,6 +185,8 @@ def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, li
     for flag in SWITCHES if stage != "fit" else ():
         if getattr(own, flag):
             raise UsageError(f"--{flag} belongs to fit --resume")
+    if stage != "predict" and own.output:
+        raise UsageError("--output belongs to predict")
     if own.resume and own.name:
         raise UsageError("--name is for a new run; with --resume a run keeps its folder and its name")
     return own, flags

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Setting", "flatten", "short_key", "typed_settings", "written_settings"]
+__all__ = ["Setting", "flatten", "short_key", "split_files", "typed_settings", "written_settings"]
 
 NESTING = ("init_args", "dict_kwargs", "class_path")
 """Parts of a key that flags and messages leave out."""
@@ -51,6 +51,20 @@ def typed_settings(flags: Sequence[str]) -> Iterator[Setting]:
             if not equals:
                 value = rest.pop(0) if rest and not rest[0].startswith("--") else ""
             yield Setting(short_key(name.removesuffix("+")), value)
+
+
+def split_files(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the flags among some words, with their values, and the words that are neither."""
+    flags, files, rest = [], [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            files.append(word)
+            continue
+        flags.append(word)
+        if "=" not in word and rest and not rest[0].startswith("--"):
+            flags.append(rest.pop(0))
+    return flags, files
 
 
 def written_settings(text: str, file: str) -> Iterator[Setting]:

@@ -8,16 +8,20 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from firstlight.data.data_module import DataModule
 from firstlight.engine import processes
 from firstlight.engine.callbacks import Ended, Stopped
 from firstlight.engine.command.command import Command, prepared
+from firstlight.engine.documents import printable
 from firstlight.engine.files import write_atomically
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.conditions import compare_conditions, current_conditions
 from firstlight.engine.runs.folders import Run, relative_to_cwd
+from firstlight.engine.runs.inputs import Inputs, read_inputs, serve_inputs
+from firstlight.engine.runs.loading import load_run_checkpoint
 from firstlight.engine.runs.locks import lock_run
-from firstlight.errors import FirstlightError
+from firstlight.errors import DataError, FirstlightError
 
 __all__ = ["fit", "predict", "run", "run_stage", "test", "validate"]
 
@@ -50,6 +54,9 @@ def run_stage(command: Command, reproduced: Run | None = None) -> None:
     Args:
         command: The command.
         reproduced: The run that is run again, if one is.
+
+    Raises:
+        DataError: If files were skipped.
     """
     sys.argv = command.argv  # Lightning starts the other processes of a run with the words that it finds here
     is_first, strict = command.trainer.is_global_zero, command.request.strict
@@ -65,10 +72,12 @@ def run_stage(command: Command, reproduced: Run | None = None) -> None:
         _print_start(command)
     if command.is_fit:
         _fit(command, conditions)
-    else:
-        _evaluate(command)
-        if command.run and is_first:
-            receipts.add_command(command.run, command.argv, **conditions, data=command.fingerprint.found)
+        return
+    skipped = _predict(command) if command.request.stage == "predict" else _evaluate(command)
+    if command.run and is_first:
+        receipts.add_command(command.run, command.argv, **conditions, data=command.fingerprint.found)
+    if skipped:
+        raise DataError(f"files that were skipped: {skipped}; the predictions are those of all others")
 
 
 def _print_start(command: Command) -> None:
@@ -171,21 +180,47 @@ def _print_end(command: Command) -> None:
         print(f"next:    {program()} test {command.run.as_flag('--run')}")
 
 
-def _evaluate(command: Command) -> None:
-    """Score the validation or the test data, or write predictions for the test data, into the run's folder."""
+def _evaluate(command: Command) -> int:
+    """Score the validation or the test data, and write the scores into the run's folder."""
     stage, trainer = command.request.stage, command.trainer
-    if stage == "predict":
-        trainer.predict(return_predictions=False, **_inputs(command))
-        if command.run and trainer.is_global_zero:
-            print(f"predictions: {relative_to_cwd(command.run.folder / 'predictions.csv')}")
-        return
     score = trainer.validate if stage == "validate" else trainer.test
     # one dict for each of several loaders, whose names say which it is of
     scores = dict(pair for found in score(verbose=False, **_inputs(command)) for pair in found.items())
     if not trainer.is_global_zero:
-        return
+        return 0
     print("  ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))
     if command.run:
         path = command.request.checkpoint
         text = json.dumps({"checkpoint": str(path) if path else None, **scores}, indent=2) + "\n"
         write_atomically(command.run.folder / f"{stage}.json", text.encode())
+    return 0
+
+
+def _predict(command: Command) -> int:
+    """Write predictions for the test split, or for files, and return how many of these were skipped."""
+    request, trainer, writer = command.request, command.trainer, command.predictions
+    found = _serve_files(command) if request.files else None
+    trainer.predict(return_predictions=False, **_inputs(command))
+    if not trainer.is_global_zero:
+        return 0
+    what = f"{writer.num_rows:,} examples" + " of the test split" * (not found and isinstance(command.data, DataModule))
+    if writer.path:
+        print(f"predictions: {relative_to_cwd(writer.path)} ({what})")
+    return len(found.skipped) if found else 0
+
+
+def _serve_files(command: Command) -> Inputs:
+    """Let the data module serve the examples in files, and say what was done to them."""
+    request, data, writer = command.request, command.data, command.predictions
+    saved = load_run_checkpoint(request.checkpoint) if request.checkpoint else {}
+    if data and (state := saved.get(type(data).__qualname__)):
+        data.load_state_dict(state)
+    found = read_inputs(data, request.files)
+    serve_inputs(data, found.x)
+    writer.places = found.places
+    if command.trainer.is_global_zero:
+        for reason in found.skipped:
+            print(f"skipped: {printable(reason)}", file=sys.stderr)
+        changes = "".join(f"; {count:,} {change}" for change, count in found.changes.items())
+        print(f"files: {len(found.x):,} examples{changes}")
+    return found

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
+from torch import Tensor
 
 from firstlight.engine.packages import import_class
 from firstlight.engine.runs.checkpoint_checks import accepted_arguments, refuse_other_shapes, refuse_untrained
@@ -21,8 +23,9 @@ from firstlight.engine.runs.folders import (
     run_of_checkpoint,
 )
 from firstlight.engine.runs.hyperparameters import from_plain
+from firstlight.engine.runs.inputs import predict_inputs, read_inputs
 from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS, read_safetensors
-from firstlight.errors import CheckpointError
+from firstlight.errors import CheckpointError, DataError
 
 __all__ = ["Trained", "load", "load_run_checkpoint"]
 
@@ -40,6 +43,25 @@ class Trained(NamedTuple):
     """The run's complete config; for a run of a plain Trainer, class and arguments of ``model`` and ``data``."""
     checkpoint: Path
     """The file that holds the weights."""
+
+    def predict(self, inputs: Any) -> dict[str, Any]:
+        """Return what the model predicts: the columns of ``predict_step`` by name, and the names of classes.
+
+        Args:
+            inputs: A file or folder, or several, as ``firstlight predict`` takes them; or an array or tensor of shape
+                ``(examples, ...)``: the features of a table in their own units, or images as bytes from 0 to 255 or
+                floats from 0 to 1.
+
+        Raises:
+            DataError: If a file cannot be read.
+            UsageError: If the run's data module cannot read files.
+        """
+        if isinstance(inputs, Tensor | np.ndarray):
+            return predict_inputs(self.model, self.data, torch.as_tensor(inputs))
+        found = read_inputs(self.data, [inputs] if isinstance(inputs, str | os.PathLike) else inputs)
+        if found.skipped:
+            raise DataError(found.skipped[0])
+        return predict_inputs(self.model, self.data, found.x)
 
 
 def load(

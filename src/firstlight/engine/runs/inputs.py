@@ -1,0 +1,96 @@
+"""Examples in files, or in an array, for a trained model to predict."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from firstlight.data.data_module import DataModule
+from firstlight.errors import DataError, UsageError
+
+__all__ = ["Inputs", "predict_inputs", "predicted_columns", "read_inputs", "serve_inputs"]
+
+OF_DATA = ("index", "x", "y", "truth")
+"""Columns of predictions that say nothing where the examples come from a file: they are in it, or not known."""
+
+
+class Inputs(NamedTuple):
+    """What was read from files.
+
+    Args:
+        x: The inputs, as a split of the data module holds them.
+        places: File and row of each, rows from 1.
+        changes: What was done to make them so, and to how many.
+        skipped: Why a file was skipped, one text each.
+    """
+
+    x: Tensor
+    places: list[tuple[str, int]]
+    changes: Counter[str]
+    skipped: list[str]
+
+
+def read_inputs(data: object, paths: Iterable[str | os.PathLike[str]]) -> Inputs:
+    """Read the examples in files, and in all suitable files in folders; files that are damaged are skipped.
+
+    Raises:
+        DataError: If nothing is left.
+        UsageError: If the data module cannot read files.
+    """
+    if not isinstance(data, DataModule):
+        kind = "no data module" if data is None else type(data).__name__
+        raise UsageError(f"files are read by a data module of firstlight, but the run was trained with {kind}")
+    inputs: list[Tensor] = []
+    found = Inputs(torch.empty(0), [], Counter(), [])
+    for path in _files(data, map(Path, paths)):
+        try:
+            x, change = data.read_file(path)
+        except DataError as error:
+            found.skipped.append(str(error))
+            continue
+        inputs.append(x)
+        found.places.extend((str(path), row + 1) for row in range(len(x)))
+        found.changes.update([change] * (change != ""))
+    if not inputs:
+        reason = found.skipped[0] if found.skipped else f"no {', '.join(data.file_suffixes)} in the folders"
+        raise DataError(f"there is nothing to predict for: {reason}")
+    return found._replace(x=torch.cat(inputs))
+
+
+def serve_inputs(data: Any, x: Tensor) -> None:
+    """Let a data module serve inputs in place of its test split; it need not find the data that it was trained on."""
+    data.test = data.without_targets(x)
+    data.prepare_data = data.setup = lambda *_, **__: None
+
+
+def predict_inputs(model: LightningModule, data: object, x: Tensor) -> dict[str, Any]:
+    """Return the columns that a model predicts for inputs, by name, with the names of classes."""
+    if isinstance(data, DataModule):
+        batches: Any = data.batches(data.without_targets(x), times=data.evaluation_times)
+    else:
+        batches = [(x, torch.zeros(len(x), dtype=torch.long))]
+    with torch.inference_mode():
+        tables = [model.predict_step(batch, number) for number, batch in enumerate(batches)]
+    columns: dict[str, Any] = predicted_columns({name: torch.cat([t[name] for t in tables]) for name in tables[0]})
+    if "class" in columns and isinstance(data, DataModule) and data.classes:
+        columns["name"] = [data.classes[number] for number in columns["class"].tolist()]
+    return columns
+
+
+def predicted_columns(table: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the columns that are predictions, not data."""
+    return {name: column for name, column in table.items() if name not in OF_DATA}
+
+
+def _files(data: DataModule, paths: Iterable[Path]) -> Sequence[Path]:
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.rglob("*")) if path.is_dir() else []
+        suitable = [file for file in inside if file.suffix.lower() in data.file_suffixes and file.is_file()]
+        found += suitable if path.is_dir() else [path]
+    return found

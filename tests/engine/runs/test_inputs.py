@@ -1,0 +1,54 @@
+"""``load(...).predict``: files and arrays, for a trained model."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.transforms.v2.functional import to_pil_image
+
+from firstlight import load
+from firstlight.errors import DataError, UsageError
+
+FIT = ("fit", "--config=mlp", "--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--data.batch_size=6")
+
+
+@pytest.fixture
+def trained(did, fashion_root):
+    did(*FIT, f"--data.root={fashion_root}", "--pictures=none")
+    return load("mlp")
+
+
+def test_arrays_of_bytes_and_of_floats_and_files_are_predicted_alike(trained):
+    images = torch.randint(256, (3, 1, 28, 28), dtype=torch.uint8)
+    for number, image in enumerate(images):
+        to_pil_image(image).save(f"{number}.png")
+    expected = trained.model(images / 255).softmax(1).max(1)
+    for inputs in (images, images.numpy(), images / 255, [f"{number}.png" for number in range(3)]):
+        found = trained.predict(inputs)
+        torch.testing.assert_close(found["probability"], expected.values)
+        assert torch.equal(found["class"], expected.indices)
+        assert found["name"] == [trained.data.classes[number] for number in found["class"]]
+        assert found.keys() == {"class", "probability", "name"}
+    torch.testing.assert_close(trained.predict(Path("1.png"))["probability"], expected.values[1:2])
+
+
+def test_damaged_file_is_an_error(trained):
+    Path("damaged.png").write_text("no image")
+    Path("folder").mkdir()
+    to_pil_image(torch.zeros(1, 28, 28, dtype=torch.uint8)).save("black.png")
+    with pytest.raises(DataError, match=r"^damaged\.png cannot be read as an image: cannot identify image file$"):
+        trained.predict(["black.png", "damaged.png"])
+    with pytest.raises(DataError, match=r"^there is nothing to predict for: no \.jpg, "):
+        trained.predict("folder")
+
+
+def test_data_that_cannot_read_files_says_so(did):
+    did("fit", "--config=autograd_cubic", "--trainer.max_epochs=1", "--data.num_points=30", "--pictures=none")
+    trained = load()
+    with pytest.raises(UsageError, match=r"^Sine does not say how to read points\.csv: it has no read_file$"):
+        trained.predict("points.csv")
+    x = torch.linspace(-1, 1, 5)[:, None]
+    assert torch.equal(trained.predict(x)["prediction"], trained.model(x))
+    with pytest.raises(UsageError, match=r"but the run was trained with no data module$"):
+        trained._replace(data=None).predict("points.csv")
+    assert torch.equal(trained._replace(data=None).predict(x)["prediction"], trained.model(x))
