@@ -19,8 +19,8 @@ CONFIG, MODELS, DATA = "configs/small_mlp.yaml", "src/my_research/models.py", "s
 def written(did):
     """Return a function that writes a project, and installs it as far as programs that the harness starts can see."""
 
-    def write(folder):
-        did("new", folder)
+    def write(folder, *flags):
+        did("new", folder, *flags)
         door = Path(folder).absolute() / ".door"
         info = door / "my_research-0.1.0.dist-info"
         info.mkdir(parents=True)
@@ -33,10 +33,12 @@ def written(did):
 
 
 @pytest.mark.slow
-def test_killed_run_of_a_project_goes_on_to_the_same_bits_and_its_best_weights_are_scored(written):
-    unbroken, killed = written("unbroken/my-research"), written("killed/my-research")
-    assert firstlight(unbroken, *FIT).status == 0
-    assert firstlight(killed, *FIT, fault={"do": "SIGKILL", "step": 7}).status == -9
+@pytest.mark.parametrize("flags", [[], ["--data.num_workers=1", "--data.jitter=0.1"]])
+def test_killed_run_of_a_project_goes_on_to_the_same_bits_and_its_best_weights_are_scored(flags, written):
+    kind = f"--data={'loader' if flags else 'memory'}"
+    unbroken, killed = written("unbroken/my-research", kind), written("killed/my-research", kind)
+    assert firstlight(unbroken, *FIT, *flags).status == 0
+    assert firstlight(killed, *FIT, *flags, fault={"do": "SIGKILL", "step": 7}).status == -9
     resumed = firstlight(killed, "fit", "--resume")
     assert resumed.status == 0, resumed.text
     assert not list(differences(left_behind(unbroken), left_behind(killed)))

@@ -17,6 +17,7 @@ __all__ = ["new"]
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "project-template"  # a project called my-research, ready to run
 FILES = (
+    ".github/workflows/tests.yml",
     ".gitignore",
     "Makefile",
     "README.md",
@@ -31,6 +32,8 @@ FILES = (
     "tests/test_data.py",
     "tests/test_models.py",
 )
+DATA = {"memory": "data.py", "loader": "data_loader.py"}
+"""The data module of a project, by the kind of data: tensors in memory, or data sets that a ``DataLoader`` reads."""
 NAME = r"[a-z][a-z0-9]*([-_][a-z0-9]+)*"
 
 
@@ -43,13 +46,18 @@ def new(words: list[str]) -> None:
     """
     parser = command_parser("new")
     parser.add_argument("folder", type=Path, help="my-research, or a path: work/my-research")
-    folder = parser.parse_args(words).folder
+    parser.add_argument(
+        "--data", choices=DATA, default="memory", help="what is read: tensors in memory, or examples by a DataLoader"
+    )
+    options = parser.parse_args(words)
+    folder = options.folder
     if ".." in folder.parts:
         raise UsageError(f"new {folder}: the path must not contain ..; type an absolute path, or change folder first")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"new {folder}: this exists already and is not an empty folder; nothing was changed")
     name = _checked(folder.name)
-    _write(folder, {"my_research": name.replace("-", "_"), "my-research": name.replace("_", "-")} | _origin())
+    files = {file: file for file in FILES} | {"src/my_research/data.py": f"src/my_research/{DATA[options.data]}"}
+    _write(folder, files, {"my_research": name.replace("-", "_"), "my-research": name.replace("_", "-")} | _origin())
     print(f"project: {relative_to_cwd(folder)}")
     print(f"next:    cd {relative_to_cwd(folder)} && make fit")
 
@@ -100,15 +108,15 @@ def _origin() -> dict[str, str]:
     return {"FIRSTLIGHT ?= firstlight": f"FIRSTLIGHT ?= {url}"}
 
 
-def _write(folder: Path, replacements: dict[str, str]) -> None:
+def _write(folder: Path, files: dict[str, str], replacements: dict[str, str]) -> None:
     """Write all files into a temporary folder beside the target, and rename it in one step."""
     folder = folder.absolute()
     top = next((parent for parent in reversed(folder.parents) if not parent.exists()), folder)
     part = top.with_name(f".{top.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # what a kill left behind
     try:
-        for file in FILES:
-            path, text = file, (TEMPLATE / file).read_text(encoding="utf-8")
+        for name, source in files.items():
+            path, text = name, (TEMPLATE / source).read_text(encoding="utf-8")
             for old, new in replacements.items():
                 path, text = path.replace(old, new), text.replace(old, new)
             target = part / folder.relative_to(top) / path
