@@ -50,7 +50,8 @@ def test_project_goes_by_its_own_name_throughout(did):
 def test_all_of_the_template_is_written():
     paths = {path for path in new.TEMPLATE.rglob("*") if path.is_file()}
     attic = {path for path in paths if not any(part.endswith(("__pycache__", "_cache")) for part in path.parts)}
-    assert {path.relative_to(new.TEMPLATE).as_posix() for path in attic} == set(new.FILES)
+    variants = {f"src/my_research/{file}" for file in new.DATA.values()}
+    assert {path.relative_to(new.TEMPLATE).as_posix() for path in attic} == {*new.FILES, *variants}
 
 
 def test_wheel_carries_all_that_is_written(tmp_path):

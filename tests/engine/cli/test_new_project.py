@@ -71,11 +71,12 @@ BROKEN = {
     "import of what is not there": (
         [(MODELS, "import Classification", "import Clasification")],
         "my_research.models cannot be imported: cannot import name 'Clasification' from 'firstlight' "
-        "({package}/__init__.py)",
+        "({package}/__init__.py) (.door/my_research/models.py, line 3)\nFIRSTLIGHT_DEBUG=1 shows the traceback",
     ),
     "bracket left open": (
         [(MODELS, "(num_classes, lr)", "(num_classes, lr")],
-        "my_research.models cannot be imported: '(' was never closed (models.py, line 27)",
+        "my_research.models cannot be imported: '(' was never closed (.door/my_research/models.py, line 27)\n"
+        "FIRSTLIGHT_DEBUG=1 shows the traceback",
     ),
     "name that firstlight has": (
         [(file, "SmallMLP", "MLP") for file in (CONFIG, MODELS)],
@@ -86,14 +87,10 @@ BROKEN = {
         [(MODELS, "def forward", "def foward")],
         "model (configs/small_mlp.yaml, line 11): SmallMLP is abstract: it has no forward",
     ),
-    "hyperparameter that no safe checkpoint holds": (
-        [(MODELS, "        self.save", "        lr = __import__('pathlib').Path()\n        self.save")],
-        "checkpoint lightning_logs/small_mlp/version_0/checkpoints/last.ckpt holds a pathlib.PosixPath, "
-        "not only tensors and plain values: not loaded",
-    ),
     "mistake in __init__": (
         [(MODELS, "nn.Sequential", "nn.Sequental")],
-        "SmallMLP: module 'torch.nn' has no attribute 'Sequental' (.door/my_research/models.py, line 29)",
+        "SmallMLP (configs/small_mlp.yaml, line 11): AttributeError: module 'torch.nn' has no attribute 'Sequental' "
+        "(.door/my_research/models.py, line 29)\nFIRSTLIGHT_DEBUG=1 shows the traceback",
     ),
     "layers that do not fit": (
         [(MODELS, "nn.Linear(hidden_dim,", "nn.Linear(32,")],
