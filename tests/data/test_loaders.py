@@ -113,3 +113,56 @@ def test_plain_trainer_resumes_in_mid_epoch_to_the_same_bits(quick_trainer, tmp_
     whole = fit()
     resumed = fit(ckpt_path=tmp_path / "10.ckpt", weights_only=True)
     assert all(torch.equal(weights, whole[name]) for name, weights in resumed.items())
+
+
+def test_fingerprint_is_that_of_the_examples_before_augmentation():
+    found = ready(Points()).fingerprint()
+    assert len(set(found.values())) == len(found) == 3
+    assert ready(Drawn(num_workers=2)).fingerprint() == found
+    changed = ready(Points())
+    changed.train.x[49] += 1
+    assert [split for split, text in changed.fingerprint().items() if text != found[split]] == ["train"]
+    folds = [ready(Points(fold=fold)).fingerprint() for fold in range(5)]
+    assert len({fold[split] for fold in folds for split in ("train", "val")}) == 10
+
+
+def test_fingerprint_of_many_examples_looks_at_64_from_the_first_to_the_last():
+    read = []
+
+    class Many(Dataset):
+        def __len__(self):
+            return 10_000
+
+        def __getitem__(self, index):
+            read.append(index)
+            return index
+
+    found = Points().fingerprint_of(Many())
+    assert (len(set(read)), min(read), max(read)) == (64, 0, 9999)
+    assert Points().fingerprint_of(Many()) == found
+
+
+@pytest.mark.parametrize("draw", [lambda: torch.rand(()), lambda: torch.Generator().seed()], ids=["global", "own"])
+def test_fingerprint_of_random_examples_stays_the_same(draw):
+    class Random(Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return draw()
+
+    before = torch.get_rng_state()
+    assert Points().fingerprint_of(Random()) == Points().fingerprint_of(Random())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_fingerprint_leaves_it_to_the_loader_to_refuse_an_example_or_a_split():
+    class Damaged(Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            raise DataError("damaged")
+
+    for split in (Damaged(), None, []):
+        assert Points().fingerprint_of(split)

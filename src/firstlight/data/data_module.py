@@ -92,6 +92,14 @@ class DataModule(LightningDataModule, ABC):
             DataError: If the split is not what it should be.
         """
 
+    def fingerprint(self) -> dict[str, str]:
+        """Return a text for each split that ``setup`` filled; it changes with their examples and with their order."""
+        return {name: self.fingerprint_of(vars(self)[name]) for name in ("train", "val", "test") if name in vars(self)}
+
+    @abstractmethod
+    def fingerprint_of(self, split: Any) -> str:
+        """Return a hash of a split's examples, as they are stored, and of their order."""
+
     @abstractmethod
     def examples(self, split: Any, indices: Tensor) -> Any:
         """Return a batch of chosen examples of a split, as they are stored."""

@@ -1,6 +1,5 @@
 """The base of data modules whose splits are tensors in memory: a batch is an index into them."""
 
-import hashlib
 from abc import ABC
 from typing import Literal, cast
 
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from firstlight.data.batches import Batch, Batches
 from firstlight.data.data_module import DataModule
+from firstlight.data.fingerprints import fingerprint
 from firstlight.data.splits import Split, check_split, hold_out
 
 __all__ = ["InMemory"]
@@ -35,10 +35,9 @@ class InMemory(DataModule, ABC):
         if self.fold is not None:
             self.train, self.val = hold_out(self.fold, self.num_folds, self.train, self.val, seed=self.seed)
 
-    def fingerprint(self) -> dict[str, str]:
-        """Return a text for each split that ``setup`` filled; it changes with any example and with their order."""
-        splits = {name: vars(self)[name] for name in ("train", "val", "test") if name in vars(self)}
-        return {name: _fingerprint(split) for name, split in splits.items()}
+    def fingerprint_of(self, split: Split) -> str:
+        """Return a hash of a split; it changes with any example and with their order."""
+        return fingerprint(split)
 
     def convert(self, batch: Batch, dtype: torch.dtype) -> Batch:
         """Turn a batch as it is stored into what the model takes, in its precision; by default it is that already."""
@@ -95,14 +94,3 @@ class InMemory(DataModule, ABC):
         if self.device_resident == "auto":
             return device.type == "cuda" and num_bytes <= torch.cuda.mem_get_info(device)[0] / 2
         return self.device_resident
-
-
-def _fingerprint(split: object) -> str:
-    """Return a hash of the values, shapes and types of a split's tensors, on whatever device they are."""
-    digest = hashlib.sha256()
-    for part in split if isinstance(split, tuple | list) else ():
-        if isinstance(part, Tensor):
-            digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
-            values = part.detach().cpu().resolve_conj().resolve_neg().contiguous()
-            digest.update(values.view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset, default_collate
 
 from firstlight.data.data_module import DataModule
+from firstlight.data.fingerprints import fingerprint
 from firstlight.data.order import Order, ResumableLoader
 from firstlight.data.samplers import SampledOrder
 from firstlight.data.seeded import Rows, Seeded
@@ -18,6 +19,9 @@ from firstlight.data.splits import fold_rows, split_name
 from firstlight.errors import DataError, FirstlightError
 
 __all__ = ["Loaded", "Loader"]
+
+NUM_SAMPLED = 64
+"""Examples that the fingerprint of a split is made from."""
 
 
 class Loaded(DataModule, ABC):
@@ -76,6 +80,25 @@ class Loaded(DataModule, ABC):
             both: ConcatDataset[Any] = ConcatDataset([self.train, self.val])
             kept, held_out = fold_rows(self.fold, self.num_folds, len(both), self.seed)
             self.train, self.val = Subset(both, kept.tolist()), Subset(both, held_out.tolist())
+
+    def fingerprint_of(self, split: Any) -> str:
+        """Return a hash of the length of a split and of 64 examples, from the first to the last, before ``augment``.
+
+        Examples that draw from random numbers of their own are others each time: there the length alone counts. So it
+        does for anything but a map-style data set.
+        """
+        length = len(split) if hasattr(split, "__len__") and hasattr(split, "__getitem__") else 0
+        count = min(length, NUM_SAMPLED)
+        rows: list[Any] = [Rows(0, [number * (length - 1) // max(count - 1, 1)]) for number in range(count)]
+        loader: DataLoader[Any] = DataLoader(
+            Seeded(split, fingerprint, self.seed),
+            batch_sampler=[*rows, *rows[:1]],
+            collate_fn=_as_it_is,
+            num_workers=min(self.num_workers, 1),  # files that a data set opens must not be open when workers start
+            generator=torch.Generator(),
+        )
+        found = list(loader)
+        return fingerprint([length, found if found[:1] == found[-1:] else None])
 
     def examples(self, split: Any, indices: Tensor) -> Any:
         """Return a batch of chosen examples of a split, not augmented."""

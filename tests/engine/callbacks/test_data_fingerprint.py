@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import own_data
 import pytest
 
 SMALL = ("--config", "autograd_cubic", "--data.num_points=30", "--data.repeats=2", "--trainer.max_epochs=1")
@@ -38,6 +39,15 @@ def test_fold_is_other_data(did, complaint):
     assert "--allow_changed_data" in complaint(*RESUME, "--data.fold=1")[1]
 
 
+def test_changed_example_of_a_data_set_of_ones_own_is_other_data(did, complaint, monkeypatch):
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "own_data")
+    model = ("--model=MLP", "--model.num_features=4", "--model.hidden_dims=[8]", "--model.num_classes=2")
+    did("fit", *model, "--data=Points", "--trainer.max_epochs=1")
+    example = own_data.Rows.__getitem__
+    monkeypatch.setattr(own_data.Rows, "__getitem__", lambda rows, index: example(rows, max(index, 1)))
+    assert "other data than the run's: train and val changed" in complaint(*RESUME)[1]
+
+
 def test_resume_with_another_batch_size_is_on_the_same_data(did):
     did("fit", *SMALL)
     did(*RESUME, "--data.batch_size=10")
@@ -45,7 +55,7 @@ def test_resume_with_another_batch_size_is_on_the_same_data(did):
 
 def test_data_without_a_fingerprint_is_recorded_as_such(did, monkeypatch):
     did("fit", *SMALL)
-    monkeypatch.delattr("firstlight.data.in_memory.InMemory.fingerprint")
+    monkeypatch.delattr("firstlight.data.data_module.DataModule.fingerprint")
     did(*RESUME, "--data.num_points=31")
     assert [entry["data"] is None for entry in receipt()["history"]] == [False, True]
 

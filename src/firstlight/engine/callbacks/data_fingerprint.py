@@ -45,7 +45,8 @@ class DataFingerprint(Callback):
         """
         make = getattr(internals.datamodule_of(trainer), "fingerprint", None)
         found = make() if callable(make) else None
-        self.found = {str(name): str(text) for name, text in found.items()} if isinstance(found, Mapping) else None
+        if isinstance(found, Mapping):  # examples for testing change no training
+            self.found = {str(name): str(text) for name, text in found.items() if stage != "fit" or name != "test"}
         if self.run:
             receipts.add_data(self.run, self.found)
         if names := self._changed(self.reproduced):
