@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import own_data
 import pytest
 import torch
@@ -64,6 +67,17 @@ def test_what_stands_in_the_way_of_the_same_bits_is_said(reason, quick_trainer, 
     callback.on_train_start(trainer, MLP())
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"a resume may not end in the same bits: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("data", "reasons"),
+    [("Plain", []), ("Streamed", ["Stream has no state_dict, so it is read again up to where the run was"])],
+)
+def test_receipt_says_whether_a_resume_ends_in_the_same_bits(data, reasons, did, monkeypatch):
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "own_data")
+    model = ("--model=MLP", "--model.num_features=4", "--model.hidden_dims=[8]", "--model.num_classes=2")
+    did("fit", *model, f"--data={data}", "--trainer.max_epochs=1", "--name=own")
+    assert json.loads(Path("lightning_logs/own/version_0/run.json").read_text())["inexact_resume"] == reasons
 
 
 @pytest.mark.parametrize("data", ["Plain", "Weighted", "States", "Drawn"])

@@ -14,6 +14,8 @@ from firstlight.data.order import ResumableLoader
 from firstlight.data.samplers import SampledOrder
 from firstlight.data.streams import StreamLoader
 from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.runs import receipts
+from firstlight.engine.runs.folders import Run
 
 __all__ = ["ResumableLoaders"]
 
@@ -23,7 +25,7 @@ class ResumableLoaders(Callback):
 
     Its samplers draw from random numbers that are a function of (seed, epoch), what its examples draw is a function of
     (seed, epoch, index), and its position is kept in the checkpoint. Where that cannot be, :attr:`reasons` says why,
-    and so does a line as training starts.
+    and so do a line as training starts and the list ``inexact_resume`` of the receipt.
 
     Args:
         seed: Seed of the run.
@@ -31,6 +33,8 @@ class ResumableLoaders(Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.run: Run | None = None
+        """The run whose receipt takes the reasons; an empty list of them promises the same bits."""
         self.reasons: list[str] = []
         self.streams: list[StreamLoader] = []
         self._positions: list[dict[str, Any]] = []
@@ -51,6 +55,8 @@ class ResumableLoaders(Callback):
         """Say what stands in the way of a resume to the same bits."""
         for reason in self.reasons if trainer.is_global_zero else []:
             print(f"a resume may not end in the same bits: {reason}")
+        if self.run:
+            receipts.update(self.run, inexact_resume=self.reasons)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the positions of streams: Lightning restores them in the middle of an epoch, but not at its end."""

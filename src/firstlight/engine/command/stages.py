@@ -10,7 +10,8 @@ from typing import Any
 
 from firstlight.data.data_module import DataModule
 from firstlight.engine import processes
-from firstlight.engine.callbacks import Ended, Stopped
+from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped
+from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.documents import printable
 from firstlight.engine.files import write_atomically
@@ -124,6 +125,8 @@ def _train(command: Command, folder: Run | None, conditions: dict[str, Any]) -> 
     status: receipts.Ending = "failed"
     if folder:
         command.fingerprint.run = folder
+        for loaders in internals.callbacks_of(trainer, ResumableLoaders):
+            loaders.run = folder
         receipts.start(folder, command.argv, command.config.seed_everything, **conditions)
     try:
         trainer.fit(**_inputs(command))
