@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from firstlight.engine.command.failures import explain_failure, first_failure
+from firstlight.engine.runs.checkpoint_files import load_checkpoint, save_checkpoint
 
 
 def torch_says(complaint):
@@ -72,6 +73,16 @@ def test_state_of_another_optimizer_is_refused(did, complaint):
     status, message = complaint("fit", "--resume", "--optimizer=Adam", "--trainer.max_epochs=2")
     assert status in (1, 2)
     assert "Adam" in message
+
+
+def test_checkpoint_that_lightning_cannot_bring_up_to_date_is_refused_by_name(did, complaint):
+    did("fit", "-c", "linear_regression_sine", "-c", "presets/limit")
+    content = load_checkpoint("lightning_logs/linear_regression_sine/version_0/checkpoints/last.ckpt")
+    save_checkpoint(content | {"pytorch-lightning_version": "1.5.0"}, "older.ckpt")  # that had other loops
+    for command in ("fit", "test"):
+        status, message = complaint(command, "-c", "linear_regression_sine", "--ckpt_path", "older.ckpt")
+        assert status == 1
+        assert message.startswith("checkpoint older.ckpt cannot be restored: KeyError: ")
 
 
 def test_model_and_data_that_do_not_fit_are_a_usage_error(complaint):

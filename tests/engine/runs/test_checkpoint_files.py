@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from firstlight.engine.runs.checkpoint_files import load_checkpoint, newest_valid_checkpoint, save_checkpoint
+from firstlight.engine.runs.checkpoint_files import PARTS, load_checkpoint, newest_valid_checkpoint, save_checkpoint
 from firstlight.errors import CheckpointError
 
 CONTENT = {"state_dict": {"weight": torch.arange(1000.0)}, "global_step": 7}
@@ -88,6 +88,15 @@ def test_file_without_weights_is_named(content):
     torch.save(content, "bad.ckpt")
     with pytest.raises(CheckpointError, match=r"checkpoint bad\.ckpt (has no state_dict|holds a list)"):
         load_checkpoint("bad.ckpt")
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_part_of_another_type_is_refused_and_none_is_no_part(name):
+    torch.save({"state_dict": {"w": torch.zeros(1)}, name: None}, "none.ckpt")
+    assert name not in load_checkpoint("none.ckpt")
+    torch.save({"state_dict": {"w": torch.zeros(1)}, name: "text"}, "text.ckpt")
+    with pytest.raises(CheckpointError, match=f"checkpoint text.ckpt: {name} is a str, where a Trainer writes a "):
+        load_checkpoint("text.ckpt")
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])

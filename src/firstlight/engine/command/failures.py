@@ -9,6 +9,7 @@ from pathlib import Path
 from lightning.pytorch import LightningDataModule
 
 from firstlight.engine.command.configs import PACKAGE
+from firstlight.engine.documents import printable
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError
 
@@ -47,6 +48,9 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
     if message.startswith("Error(s) in loading state_dict for"):
         reason = " ".join(message.split()[:30])
         return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {reason} ...")
+    if checkpoint and _is_raised_in_restoring(error):
+        reason = f"{type(error).__name__}: {printable(message)[:200]}"
+        return CheckpointError(f"checkpoint {relative_to_cwd(checkpoint)} cannot be restored: {reason}")
     if "_dataloader` must be implemented" in message:
         return UsageError("no data is named: choose a config with --config NAME, or name it with --data")
     if isinstance(error, AttributeError) and isinstance(error.obj, LightningDataModule) and error.name in SPLITS:
@@ -70,6 +74,13 @@ def _refused_setting(message: str) -> UsageError | None:
         total = f"lr_scheduler.total_steps is {found[1]}"
         return UsageError(f"{total}, but the run goes on: raise it, or end the run earlier")
     return None
+
+
+def _is_raised_in_restoring(error: BaseException) -> bool:
+    """Return whether a checkpoint's content let Lightning fail, and no code of the user's own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    is_content = isinstance(error, LookupError | TypeError | ValueError | AttributeError)
+    return is_content and any("checkpoint_connector" in frame.filename for frame in frames) and not own_line(error)
 
 
 def own_line(error: BaseException) -> str:

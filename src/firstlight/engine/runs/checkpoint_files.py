@@ -21,6 +21,17 @@ from firstlight.errors import CheckpointError
 
 __all__ = ["AtomicCheckpointIO", "CheckpointFile", "load_checkpoint", "newest_valid_checkpoint", "save_checkpoint"]
 
+PARTS: dict[str, type] = {
+    "epoch": int,
+    "global_step": int,
+    "hyper_parameters": dict,
+    "datamodule_hyper_parameters": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "callbacks": dict,
+    "loops": dict,
+}
+"""What a Trainer writes besides the weights; a part that is None is no part."""
 WRAPPERS = ("module.", "_orig_mod.")
 MAX_EXPANSION = 2**30
 """Bytes by which a tensor may be larger than its file: a view that repeats values takes no room there."""
@@ -101,8 +112,13 @@ def _with_state_dict(checkpoint: Any, file: Path) -> dict[str, Any]:
         size = value.numel() * value.element_size() if isinstance(value, Tensor) else 0
         if size > file.stat().st_size + MAX_EXPANSION:
             raise CheckpointError(f"checkpoint {file}: {printable(name)} claims to be larger than the file: not loaded")
+    parts = {name: value for name, value in checkpoint.items() if value is not None}
+    for name, kind in PARTS.items():
+        if not isinstance(parts.get(name, kind()), kind):
+            found = type(parts[name]).__name__
+            raise CheckpointError(f"checkpoint {file}: {name} is a {found}, where a Trainer writes a {kind.__name__}")
     written_by = {"pytorch-lightning_version": lightning.__version__}  # a Trainer asks for it, to bring it up to date
-    return {**written_by, **checkpoint, "state_dict": _without_prefix(weights)}
+    return {**written_by, **parts, "state_dict": _without_prefix(weights)}
 
 
 def _without_prefix(weights: dict[str, Any]) -> dict[str, Any]:
