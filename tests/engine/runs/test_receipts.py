@@ -91,7 +91,9 @@ def test_killed_run_of_a_machine_that_has_another_name_now_was_killed(run, monke
     assert receipts.status(run, run.read_receipt()) == "killed"
 
 
-@pytest.mark.parametrize(("pid", "status"), [(os.getpid(), "running"), (2**31, "killed"), ("x", "killed")])
+@pytest.mark.parametrize(
+    ("pid", "status"), [(os.getpid(), "running"), (2**31, "killed"), ("x", "killed")], ids=["here", "gone", "no number"]
+)
 def test_run_on_a_disk_without_locks_runs_as_long_as_its_process(pid, status, run, monkeypatch):
     monkeypatch.setattr(receipts, "is_run_locked", lambda _: None)
     receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
