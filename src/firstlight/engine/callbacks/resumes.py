@@ -22,7 +22,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import TRAINED_WEIGHTS
-from firstlight.errors import UsageError
+from firstlight.errors import CheckpointError, UsageError
 
 __all__ = ["ResumedCallbacks"]
 
@@ -60,6 +60,7 @@ class ResumedCallbacks(Callback):
         self.is_resume, self.keep_stop = is_resume, keep_stop
         self.stopped_by: str | None = None
         """What stopped the run early, now or before it was resumed."""
+        self._num_states: int | None = None  # of optimizers, in the checkpoint
         self._switches: dict[str, bool] = {}  # as the model was built
         self._switched: dict[str, bool] = {}  # what training had changed of them
         self._patience: dict[EarlyStopping, int] = {}
@@ -84,6 +85,7 @@ class ResumedCallbacks(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Read it, and stop a run that had been stopped."""
+        self._num_states = len(checkpoint.get("optimizer_states", []))
         effects = checkpoint.get(KEY, {})
         self._switched = effects.get("switched", {})
         self.stopped_by = effects.get("stopped_by") if self.keep_stop else None
@@ -92,7 +94,15 @@ class ResumedCallbacks(Callback):
             pl_module.load_state_dict(checkpoint[TRAINED_WEIGHTS])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do it again."""
+        """Do it again.
+
+        Raises:
+            CheckpointError: If there is not a state for each optimizer: Lightning would not restore the others.
+        """
+        if self._num_states is not None and self._num_states != (wanted := len(trainer.optimizers)):
+            raise CheckpointError(
+                f"the checkpoint holds the states of {self._num_states} optimizers, but the model has {wanted}"
+            )
         internals.end_epoch_only_once(trainer)
         self._switches = _switches(pl_module)
         for name, value in self._switched.items():
