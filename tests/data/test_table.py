@@ -110,3 +110,29 @@ def test_other_columns_than_those_of_the_checkpoint_are_refused(did, complaint):
 def test_check_skips_a_file_that_is_missing(did):
     Path("table.csv").unlink()
     assert did("check", "own/table").startswith("skipped  own/table: table.csv cannot be read: No such file")
+
+
+def test_data_of_a_run_stays_standardized_as_in_training_when_it_is_set_up(did, rows):
+    did(*FIT)
+    write("table.csv", [rows[0]] + [[age, income * 2, *rest] for age, income, *rest in rows[1:]])
+    data, mean = load().data, load().data.mean
+    data.setup("test")
+    assert torch.equal(data.mean, mean)
+    write("table.csv", [rows[0]] + [[*row[:2], "other", row[3]] for row in rows[1:]])
+    with pytest.raises(
+        DataError, match=r"^the classes are other, but the checkpoint was trained on high, low, middle$"
+    ):
+        load().data.setup("test")
+
+
+def test_exported_weights_keep_what_a_table_was_standardized_with(did):
+    pytest.importorskip("safetensors")
+    did(*FIT)
+    did("export", "table", "--format", "safetensors")
+    (file,) = Path().rglob("*.safetensors")
+    expected = load("table").predict("table.csv")
+    Path("points.csv").write_text(Path("table.csv").read_text())
+    Path("table.csv").unlink()
+    found = load(file).predict("points.csv")
+    assert torch.equal(found["probability"], expected["probability"])
+    assert found["name"] == expected["name"]

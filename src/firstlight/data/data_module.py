@@ -1,6 +1,7 @@
 """What the data modules here share: three splits, folds, and loaders for all stages."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -132,11 +133,14 @@ class DataModule(LightningDataModule, ABC):
         Raises:
             DataError: If the data have other classes now.
         """
-        saved = tuple(state_dict["classes"])
-        if self.classes and saved != self.classes:
-            now, then = ", ".join(self.classes), ", ".join(saved)
-            raise DataError(f"the classes are {now}, but the checkpoint was trained on {then}")
+        saved = tuple(state_dict.get("classes", self.classes))
+        self._refuse_other("classes", self.classes, saved)
         self.classes = saved
+
+    def _refuse_other(self, what: str, now: Sequence[str], saved: Sequence[str]) -> None:
+        if now and saved and [*now] != [*saved]:
+            known = ", ".join(saved)
+            raise DataError(f"the {what} are {', '.join(now)}, but the checkpoint was trained on {known}")
 
     def train_dataloader(self) -> ResumableLoader:
         """Return the training split, in a new order every pass."""

@@ -71,6 +71,7 @@ class ImageFolder(Loaded):
         """
         root = Path(self.root)
         images = self._images(root / "train" if (root / "train").is_dir() else root)
+        self._refuse_other("classes", images.names, self.classes)  # those of a checkpoint, after load
         self.classes = images.names
         for name, number in images.class_to_idx.items():
             if number not in images.targets:

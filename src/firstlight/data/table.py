@@ -69,7 +69,9 @@ class Table(InMemory):
         """
         file = read_csv(Path(self.path))
         self.columns = self.columns or [name for name in file.header if name != self.target]
-        self.classes = self._classes(file)
+        classes = self._classes(file)
+        self._refuse_other("classes", classes, self.classes)  # those of a checkpoint, after load
+        self.classes = classes
         x, y = self._split(file)
         drawn = {name: share for name, share in self.fractions.items() if name == "val" or not self.test_path}
         rows = random_shares(len(x), drawn, generator(self.seed))
@@ -77,8 +79,9 @@ class Table(InMemory):
         self.train, self.val = splits["train"], splits["val"]
         self.test = self._split(read_csv(Path(self.test_path))) if self.test_path else splits["test"]
         self.hold_out_fold()
-        self.mean, self.std = self.train[0].mean(0), self.train[0].std(0, correction=0)
-        self.std[self.std == 0] = 1  # a constant says nothing, and stays 0
+        if not len(self.mean):  # not those of a checkpoint
+            self.mean, self.std = self.train[0].mean(0), self.train[0].std(0, correction=0)
+            self.std[self.std == 0] = 1  # a constant says nothing, and stays 0
 
     def batches(self, split: Split, **options: Any) -> Batches:
         """Return a loader of a split's batches, with standardized features.
@@ -113,9 +116,7 @@ class Table(InMemory):
             DataError: If the file has other columns or classes now.
         """
         super().load_state_dict(state_dict)
-        if self.columns not in (None, state_dict["columns"]):
-            now, then = (", ".join(columns) for columns in (self.columns or [], state_dict["columns"]))
-            raise DataError(f"the features are {now}, but the checkpoint was trained on {then}")
+        self._refuse_other("features", self.columns or [], state_dict["columns"])
         self.columns = state_dict["columns"]
         self.mean, self.std = (torch.tensor(state_dict[name], dtype=torch.double) for name in ("mean", "std"))
 

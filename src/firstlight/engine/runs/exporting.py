@@ -15,6 +15,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
+from firstlight.data.data_module import DataModule
 from firstlight.engine.runs.loading import Trained, load
 from firstlight.engine.runs.safetensors_files import to_safetensors
 from firstlight.errors import FirstlightError
@@ -126,7 +127,8 @@ def _torch_export(trained: Trained, x: Tensor) -> Exported:
 
 
 def _safetensors(trained: Trained, _: Tensor) -> Exported:
-    content = to_safetensors(trained.model.state_dict(), trained.config)
+    state = trained.data.state_dict() if isinstance(trained.data, DataModule) else None
+    content = to_safetensors(trained.model.state_dict(), trained.config, state)
     with TemporaryDirectory() as folder:
         path = Path(folder, "model.safetensors")
         path.write_bytes(content)

@@ -18,18 +18,24 @@ __all__ = ["CHECKPOINT_KEYS", "read_safetensors", "to_safetensors"]
 CHECKPOINT_KEYS = {"model": ("model_class", "hyper_parameters"), "data": ("data_class", "datamodule_hyper_parameters")}
 """The keys of a checkpoint that hold the class and the arguments of the model and of the data."""
 
+DATA_STATE = "data_state"
 
-def to_safetensors(state_dict: Mapping[str, Tensor], config: Mapping[str, Any]) -> bytes:
+
+def to_safetensors(
+    state_dict: Mapping[str, Tensor], config: Mapping[str, Any], data_state: Mapping[str, Any] | None = None
+) -> bytes:
     """Return the content of a safetensors file.
 
     Args:
         state_dict: The weights.
         config: Class and arguments of ``model`` and ``data``, as plain values.
+        data_state: What checkpoints keep of the data, as plain values.
     """
     from safetensors.torch import save  # noqa: PLC0415  # an extra
 
     tensors = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state_dict.items()}
     header = {"format": "pt"} | {part: json.dumps(config[part]) for part in CHECKPOINT_KEYS if config[part]}
+    header |= {DATA_STATE: json.dumps(data_state)} if data_state else {}
     return save(tensors, {**header, "checksum": _checksum(tensors, header)})
 
 
@@ -62,6 +68,8 @@ def read_safetensors(path: Path) -> dict[str, Any]:
             try:
                 described = json.loads(header[part])
                 checkpoint |= {class_key: described["class_path"], arguments_key: dict(described["init_args"])}
+                if part == "data" and DATA_STATE in header:  # where Lightning looks for it
+                    checkpoint[described["class_path"].rpartition(".")[2]] = dict(json.loads(header[DATA_STATE]))
             except (KeyError, RecursionError, TypeError, ValueError) as error:
                 raise CheckpointError(f"checkpoint {path} does not say how to build its {part}") from error
     return checkpoint
