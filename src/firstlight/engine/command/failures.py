@@ -48,7 +48,7 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
     if message.startswith("Error(s) in loading state_dict for"):
         reason = " ".join(message.split()[:30])
         return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {reason} ...")
-    if checkpoint and _is_raised_in_restoring(error):
+    if checkpoint and not isinstance(error, FirstlightError) and _is_raised_in_restoring(error):
         reason = f"{type(error).__name__}: {printable(message)[:200]}"
         return CheckpointError(f"checkpoint {relative_to_cwd(checkpoint)} cannot be restored: {reason}")
     if "_dataloader` must be implemented" in message:

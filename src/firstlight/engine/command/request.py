@@ -185,8 +185,8 @@ def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, li
     for flag in SWITCHES if stage != "fit" else ():
         if getattr(own, flag):
             raise UsageError(f"--{flag} belongs to fit --resume")
-    if stage != "predict" and own.output:
-        raise UsageError("--output belongs to predict")
+    if own.output and (stage != "predict" or Path(expand_home(own.output)).is_dir()):
+        raise UsageError(f"--output {own.output}: it belongs to predict, and names a file, not a folder")
     if own.resume and own.name:
         raise UsageError("--name is for a new run; with --resume a run keeps its folder and its name")
     return own, flags
