@@ -31,6 +31,15 @@ def test_command_of_a_page_runs(command, did):
     did(verb, *words, *(QUICK if verb == "fit" else ()))
 
 
+def test_page_on_loggers_runs_from_top_to_bottom(did):
+    lines = [line for language, text in blocks("loggers.md") if not language for line in text.splitlines()]
+    for line in lines:
+        _, verb, *words = shlex.split(line)
+        did(verb, *words, *QUICK)
+    assert len(lines) > 5
+    assert [path.parts[0] for path in sorted(Path().rglob("metrics.csv"))] == 3 * ["lightning_logs"] + ["logs"]
+
+
 @pytest.fixture
 def own_files(tmp_path, monkeypatch):
     """Write the files that the page on data of one's own speaks of."""

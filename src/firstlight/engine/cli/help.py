@@ -33,6 +33,7 @@ FIT = {
     "--optimizer AdamW --optimizer.lr 1e-3": "another optimizer, with its own learning rate",
     "--lr_scheduler WarmupCosineLR": "a schedule of the learning rate, as long as the run",
     "--trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=loss/val": "one more callback",
+    "--logger csv": "where the curves go: tensorboard, csv, wandb, mlflow, none",
     "--seed_everything 1": "other random numbers",
     "--checkpoint.every_n_steps 500": "write last.ckpt more often than once an epoch",
     "--resume": "resume the latest run; another one: --resume mlp/version_0",

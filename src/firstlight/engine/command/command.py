@@ -12,7 +12,6 @@ import yaml
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, LambdaCallback, ProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from firstlight.engine import processes
 from firstlight.engine.callbacks import (
@@ -38,6 +37,7 @@ from firstlight.engine.callbacks import (
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.failures import explain_failure, first_failure
 from firstlight.engine.command.finders import keep_found
+from firstlight.engine.command.loggers import Place, keep_ids
 from firstlight.engine.command.optimizers import set_optimizer
 from firstlight.engine.command.parser import dump, instantiate, make_parser, parse
 from firstlight.engine.command.refusals import refuse_zeros, refused_by_library, refused_setting
@@ -131,7 +131,8 @@ class Command:
         """Build the model, the data module and the callbacks of the config."""
         if self.config.seed_everything is not False:
             seed_everything(self.config.seed_everything, workers=True)
-        self.built = instantiate(self.parser, self.config, self.settings)
+        self._place = Place(self.request, self.run, self.start_step)
+        self.built = instantiate(self.parser, self._place.fill(self.config), self.settings)
         self.model: LightningModule = self.built.model
         self.data = self.built.data
         self.checkpoints: Checkpoints = self.built.checkpoint
@@ -180,8 +181,7 @@ class Command:
         settings["strategy"] = _as_commands(settings["strategy"])
         settings["callbacks"] = self._callbacks(_as_list(settings["callbacks"]))
         settings["plugins"] = [*_as_list(settings["plugins"]), AtomicCheckpointIO(self._unread, self._plain)]
-        if settings["logger"] in (None, True):
-            settings["logger"] = self._logger() if self.is_fit else False
+        settings["logger"] = self._place.choose(settings["logger"], self.config.logger)
         try:
             trainer = Trainer(**settings)
         except Exception as error:  # the Trainer's constructor does nothing but check what was asked for
@@ -222,20 +222,11 @@ class Command:
             mine.append(self.predictions)
         return before + given + mine
 
-    def _logger(self) -> TensorBoardLogger | bool:
-        if self.run is None:  # a run that logs nothing, or a process that does not
-            return TensorBoardLogger(self.request.root, self.request.name, 0)
-        path = self.run.folder
-        # a killed run's curve may be ahead of its checkpoint: what comes again replaces it
-        purge = self.start_step if self.request.run else None
-        return TensorBoardLogger(
-            path.parents[1], path.parent.name, path.name, default_hp_metric=False, purge_step=purge
-        )
-
     def _save_config(self, trainer: Trainer, _: LightningModule) -> None:
         """Write the run's config, as training starts: a resume that is refused leaves it as it was."""
         if self.run and trainer.is_global_zero:
             write_atomically(self.run.config, dump(self.parser, self.config).encode())
+            keep_ids(self.run, trainer.loggers)
 
 
 def _as_commands(strategy: Any) -> Any:

@@ -1,5 +1,6 @@
 """The parser of ``fit``, ``validate``, ``test`` and ``predict``: LightningCLI's arguments, and those of a run."""
 
+import inspect
 import secrets
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from jsonargparse.typing import PositiveInt, restricted_number_type
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import StrategyRegistry
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -27,11 +29,16 @@ __all__ = ["dump", "instantiate", "make_parser", "parse"]
 
 
 class _Parser(LightningArgumentParser):
-    """LightningCLI's parser, but for the lengths of schedules: they may be shares of the run, or be left out."""
+    """LightningCLI's parser, but for what the run knows: the lengths of schedules, and where a logger writes.
+
+    Both may be left out; lengths may also be shares of the run.
+    """
 
     def add_class_arguments(self, class_type: type, *args: Any, **kwargs: Any) -> list[str]:
         """Add the arguments of a class."""
         own = lengths(class_type) if issubclass(class_type, LRScheduler) else {}
+        if issubclass(class_type, Logger) and "save_dir" in inspect.signature(class_type).parameters:
+            own["save_dir"] = {"type": str | None, "default": None, "help": "By default the folder of the run."}
         kwargs["skip"] = {*(kwargs.get("skip") or ()), *own}
         added = super().add_class_arguments(class_type, *args, **kwargs)
         prefix = f"{args[0]}." if args and args[0] else ""
@@ -83,11 +90,18 @@ def _add_run_arguments(parser: LightningArgumentParser) -> None:
         "a time where a setting, a schedule or a callback looks at single batches or updates.",
     )
     parser.add_argument(
+        "--logger",
+        type=Literal["tensorboard", "csv", "wandb", "mlflow", "none"],
+        default="tensorboard",
+        help="fit: where the curves go; wandb and mlflow need their packages. A logger with settings of its own, or "
+        "several: --trainer.logger.",
+    )
+    parser.add_argument(
         "--pictures",
         type=Literal["none", "few", "all"],
         default="few",
-        help="fit: what TensorBoard shows besides curves: pictures of what was learned; or also the model's graph, "
-        "its learning rate, and histograms of weights and gradients.",
+        help="fit: what a logger shows besides curves: pictures of what was learned; or, in "
+        "TensorBoard, also the model's graph, its learning rate, and histograms of weights and gradients.",
     )
     parser.add_class_arguments(Checkpoints, "checkpoint", skip={"folder", "signals"})
 

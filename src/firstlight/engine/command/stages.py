@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,6 +12,7 @@ from firstlight.engine import processes
 from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.command import Command, prepared
+from firstlight.engine.command.loggers import where_to_look
 from firstlight.engine.documents import printable
 from firstlight.engine.files import write_atomically
 from firstlight.engine.program import program
@@ -176,9 +176,8 @@ def _print_end(command: Command) -> None:
     if checkpoints.best_score is not None and checkpoints.best_epoch is not None:
         print(f"best:    {checkpoints.monitor} {checkpoints.best_score:.5g} in epoch {checkpoints.best_epoch + 1}")
     print(f"run:     {command.run}")
-    print(
-        f"curves:  {program()} tensorboard --logdir {shlex.quote(str(relative_to_cwd(command.run.folder.parents[1])))}"
-    )
+    for place in where_to_look(trainer.loggers):
+        print(f"curves:  {place}")
     if command.run.last.exists():
         print(f"next:    {program()} test {command.run.as_flag('--run')}")
 

@@ -1,14 +1,14 @@
-"""Pictures in TensorBoard of what a model has learned, at the end of a run and a few times before."""
+"""Pictures, in TensorBoard, W&B or MLflow, of what a model has learned, at the end of a run and a few times before."""
 
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
@@ -17,6 +17,9 @@ from torch.utils.hooks import RemovableHandle
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.stopping import Stopped
 from firstlight.gallery import Moment, Picture, suitable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Pictures", "tensorboard_loggers"]
 
@@ -29,6 +32,21 @@ FIRST_ESTIMATE = 0.15
 def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
     """Return the TensorBoard loggers in the first process, and none in the others."""
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero]
+
+
+def _picture_loggers(trainer: Trainer) -> list[Logger]:
+    """Return the loggers that show pictures, in the first process, and none in the others."""
+    kinds = TensorBoardLogger | WandbLogger | MLFlowLogger
+    return [logger for logger in trainer.loggers if isinstance(logger, kinds) and trainer.is_global_zero]
+
+
+def _log_picture(logger: Logger, tag: str, figure: "Figure", step: int) -> None:
+    if isinstance(logger, WandbLogger):
+        logger.log_image(tag, [figure], step)
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_figure(logger.run_id, figure, f"{tag}/step_{step}.png")
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_figure(tag, figure, step, close=False)
 
 
 class Pictures(Callback):
@@ -52,7 +70,7 @@ class Pictures(Callback):
         self._start_time, self._drawing_time = time.perf_counter(), 0.0
         data = internals.datamodule_of(trainer)
         has_all_weights = isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)
-        self.pictures = suitable(pl_module, data) if tensorboard_loggers(trainer) and has_all_weights else []
+        self.pictures = suitable(pl_module, data) if _picture_loggers(trainer) and has_all_weights else []
         self.notes = {picture.tag: {} for picture in self.pictures}
         self._estimate = FIRST_ESTIMATE * len(self.pictures)
         self._handles = [
@@ -109,8 +127,9 @@ class Pictures(Callback):
         if picture.follow:
             notes[step] = _copy(picture.follow(moment.model))
         figure = picture.draw(moment) if draw else None
-        for logger in tensorboard_loggers(moment.trainer) if figure else []:
-            logger.experiment.add_figure(picture.tag, figure, max(step - 1, 0))  # steps count from 0, as the curves' do
+        for logger in _picture_loggers(moment.trainer):
+            if figure:
+                _log_picture(logger, picture.tag, figure, max(step - 1, 0))  # steps count from 0, as the curves' do
 
     def _follow(
         self, trainer: Trainer, pl_module: LightningModule, follow: Callable[[Any], Tensor], notes: dict[int, Tensor]
