@@ -1,11 +1,15 @@
 import csv
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, TensorDataset
 
 from firstlight import MLP, AutogradCubic, FashionMNIST, LinearRegression, Sine
 from firstlight.engine.callbacks import Predictions
+from firstlight.engine.callbacks.predictions import _row_order
 from firstlight.errors import UsageError
 
 
@@ -44,11 +48,133 @@ def test_class_column_is_followed_by_the_names(predict, fashion_root):
     assert all(0.1 <= float(row["probability"]) <= 1 for row in rows)
 
 
-class Silent(AutogradCubic):
-    def predict_step(self, batch, batch_idx):
-        return self(batch[0])
+class Returns(AutogradCubic):
+    """Return something of each batch."""
+
+    def predict_step(self, batch, batch_idx, dataloader_idx=0):
+        return self.make(batch[0])
 
 
-def test_predictions_that_are_not_a_dict_are_refused(predict):
-    with pytest.raises(UsageError, match=r"Silent\.predict_step must return a dict of columns to be written"):
-        predict(Silent(), Sine(num_points=10))
+def returns(make):
+    model = Returns()
+    model.make = make  # no argument: it would be a hyperparameter
+    return model
+
+
+class Pair(NamedTuple):
+    left: object
+    right: object
+
+
+SHAPES = {
+    "a tensor": (lambda x: x, ["prediction"]),
+    "a tuple": (lambda x: (x, x.expand(-1, 2)), ["prediction.1", "prediction.21", "prediction.22"]),
+    "a list of tensors": (lambda x: [x, x], ["prediction.1", "prediction.2"]),
+    "a named tuple": (lambda x: Pair(x, {"deep": x}), ["left", "right.deep"]),
+    "nested mappings": (lambda x: {"a": {"b": x, "c": (x, x)}}, ["a.b", "a.c.1", "a.c.2"]),
+    "lists and arrays": (
+        lambda x: {"numbers": x[:, 0].tolist(), "words": ["w"] * len(x), "array": x.numpy(), "rows": x.tolist()},
+        ["numbers", "words", "array", "rows"],
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_whatever_has_an_entry_for_each_example_is_a_column(shape, predict, capsys):
+    make, names = SHAPES[shape]
+    data = Sine(num_points=10, batch_size=3)
+    rows = predict(returns(make), data)
+    assert list(rows[0]) == ["index", *names]
+    for name in set(names) - {"words"}:
+        assert [float(row[name]) for row in rows] == pytest.approx(data.test[0].flatten().tolist())
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_no_column_is_left_out_and_named(predict, capsys):
+    odd = {
+        "loss": lambda x: x.mean(),
+        "size": len,
+        "thing": lambda _: object(),
+        "boxes": lambda x: [[1.0] * number for number in range(len(x))],
+        "short": lambda x: x[:2],
+        "sometimes": lambda x: x if len(x) == 12 else None,
+        "changing": lambda x: x.expand(-1, len(x)),
+    }
+    data = Sine(num_points=30, batch_size=3)  # batches of 12, 12 and 5
+    rows = predict(returns(lambda x: {name: of(x) for name, of in odd.items()} | {"y": x}), data)
+    assert list(rows[0]) == ["index", "y"]
+    assert len(rows) == 29
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: table.csv is without loss (Tensor), size (int), thing (object), boxes (list), ")
+    assert "short (2 entries in a batch of " in line
+    assert "sometimes (of another shape in another batch), changing (of another shape" in line
+
+
+def test_predictions_without_a_column_are_refused(predict):
+    message = r"Returns\.predict_step returned nothing with an entry for each example: prediction \(int\)"
+    with pytest.raises(UsageError, match=message):
+        predict(returns(len), Sine(num_points=10))
+
+
+def test_rows_of_several_loaders_say_which(predict):
+    class Two(LightningDataModule):
+        def predict_dataloader(self):
+            return [DataLoader(TensorDataset(torch.arange(float(size))[:, None]), batch_size=2) for size in (3, 2)]
+
+    rows = predict(returns(lambda x: x), Two())
+    assert [row["dataloader"] + row["prediction"] for row in rows] == ["00", "01", "02", "10", "11"]
+
+
+def test_rows_of_several_processes_are_in_the_order_of_the_data():
+    first = {"dataloader": torch.tensor([0, 0, 1]), "y": [0, 2, 3]}
+    second = {"dataloader": torch.tensor([0, 1]), "y": [1, 4]}
+    values = [*first["y"], *second["y"]]
+    assert [values[row] for row in _row_order([first, second])] == [0, 1, 2, 3, 4]
+
+
+MODEL = """
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from torch.utils.data import DataLoader
+
+class Own(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.net(x)
+
+    def training_step(self, batch, batch_idx):
+        return self(batch["x"]).mean()
+
+    def validation_step(self, batch, batch_idx):
+        self.log("loss/val", self(batch["x"]).mean())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+class Named(LightningDataModule):
+    def train_dataloader(self):
+        return DataLoader([{"y": torch.ones(1), "x": torch.ones(1)}] * 4, batch_size=2)
+
+    val_dataloader = predict_dataloader = train_dataloader
+
+class Positional(Named):
+    def predict_dataloader(self):
+        return DataLoader([torch.ones(1)] * 4, 2)
+"""
+
+
+def test_batches_of_foreign_data_are_exported_or_explained(did, complaint, monkeypatch):
+    Path("own.py").write_text(MODEL)
+    monkeypatch.syspath_prepend(Path.cwd())
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "own")
+    did("fit", "--model=own.Own", "--data=own.Named", "--trainer.max_epochs=1")
+    assert "outputs differ by at most" in did("export", "--format=safetensors")
+    status, text = complaint("predict", "--data=own.Named")
+    assert status == 2
+    assert text.startswith("the model has no predict_step, and its forward takes no batch as it is: linear(): ")
+    assert text.endswith("(own.py, line 12)")
+    message = "a DataLoader must be given the batch size by name: DataLoader(dataset, batch_size=32)"
+    assert complaint("predict", "--data=own.Positional") == (2, message)

@@ -40,6 +40,20 @@ def test_outputs_that_are_nan_are_a_difference(trained):
         largest_difference(trained, exported, torch.rand(5, 1))
 
 
+@pytest.mark.parametrize(
+    ("batch", "where"),
+    [
+        ({"inputs": torch.ones(2, 1)}, "called 'x', as forward takes it"),
+        ([["word"]], "as its first entry"),
+        (3, "as its"),
+    ],
+)
+def test_batch_without_inputs_is_refused(batch, where, trained, monkeypatch):
+    monkeypatch.setattr(trained.data, "predict_dataloader", lambda: [[batch]])
+    with pytest.raises(FirstlightError, match=f"a batch of predict_dataloader needs a tensor {where}"):
+        example_inputs(trained)
+
+
 def test_data_that_are_not_known_are_named_as_the_reason(trained):
     with pytest.raises(FirstlightError, match=r"best\.ckpt does not name its data"):
         example_inputs(trained._replace(data=None))

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, LightningModule
 
 from firstlight.engine.command.configs import PACKAGE
 from firstlight.engine.documents import printable
@@ -19,6 +19,8 @@ STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 SPLITS = ("train", "val", "test")
 SIZES = "set sizes in --model or --data"
 LABELS = "class numbers need the type torch.long and the shape (batch,)"
+CONTENT_ERRORS = (AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+"""What code raises that is given other content than it is written for."""
 MISMATCHES = {
     "shapes cannot be multiplied": SIZES,
     "is out of bounds": SIZES,
@@ -51,18 +53,29 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
     if checkpoint and not isinstance(error, FirstlightError) and _is_raised_in_restoring(error):
         reason = f"{type(error).__name__}: {printable(message)[:200]}"
         return CheckpointError(f"checkpoint {relative_to_cwd(checkpoint)} cannot be restored: {reason}")
-    if "_dataloader` must be implemented" in message:
-        return UsageError("no data is named: choose a config with --config NAME, or name it with --data")
-    if isinstance(error, AttributeError) and isinstance(error.obj, LightningDataModule) and error.name in SPLITS:
-        kind = type(error.obj).__name__
-        return DataError(f"{kind} has no {error.name}: its setup() must set train, val and test")
     for complaint, advice in MISMATCHES.items():
         if complaint in message and isinstance(error, IndexError | RuntimeError | UserWarning | ValueError):
             first = message.partition("\n")[0].partition(". ")[0]
             if widths := re.search(r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x", message):
                 first = f"an example has {widths[1]} numbers where a layer takes {widths[2]}"
             return UsageError(f"model and data do not fit each other: {first}{own_line(error)}\n{advice}")
-    return _refused_setting(message)
+    return _missing_part(error, message) or _refused_setting(message)
+
+
+def _missing_part(error: BaseException, message: str) -> FirstlightError | None:
+    """Return the error about what a model or a data module of the user's own lacks."""
+    if "_dataloader` must be implemented" in message:
+        return UsageError("no data is named: choose a config with --config NAME, or name it with --data")
+    if "`__init__` argument can be passed to its parent's `batch_size=...`" in message:
+        return UsageError("a DataLoader must be given the batch size by name: DataLoader(dataset, batch_size=32)")
+    if isinstance(error, AttributeError) and isinstance(error.obj, LightningDataModule) and error.name in SPLITS:
+        kind = type(error.obj).__name__
+        return DataError(f"{kind} has no {error.name}: its setup() must set train, val and test")
+    if _is_raised_in_default_predict_step(error):
+        first = printable(message.partition("\n")[0])
+        what = "the model has no predict_step, and its forward takes no batch as it is"
+        return UsageError(f"{what}: {first}{own_line(error)}")
+    return None
 
 
 def _refused_setting(message: str) -> UsageError | None:
@@ -79,8 +92,15 @@ def _refused_setting(message: str) -> UsageError | None:
 def _is_raised_in_restoring(error: BaseException) -> bool:
     """Return whether a checkpoint's content let Lightning fail, and no code of the user's own."""
     frames = traceback.extract_tb(error.__traceback__)
-    is_content = isinstance(error, LookupError | TypeError | ValueError | AttributeError)
+    is_content = isinstance(error, CONTENT_ERRORS)
     return is_content and any("checkpoint_connector" in frame.filename for frame in frames) and not own_line(error)
+
+
+def _is_raised_in_default_predict_step(error: BaseException) -> bool:
+    """Return whether the batch let a model's forward fail, as Lightning calls it where there is no ``predict_step``."""
+    code = LightningModule.predict_step.__code__
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return isinstance(error, CONTENT_ERRORS) and any(frame.f_code is code for frame in frames)
 
 
 def own_line(error: BaseException) -> str:

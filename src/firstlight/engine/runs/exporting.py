@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -37,19 +37,28 @@ def example_inputs(trained: Trained) -> Tensor:
     """Return the inputs of the first batch of the run's prediction data.
 
     Raises:
-        FirstlightError: If the run's data is not known, or has no ``predict_dataloader``.
+        FirstlightError: If the run's data is not known, has no ``predict_dataloader``, or has no inputs in its batches.
     """
     if trained.data is None:
         raise FirstlightError(f"{trained.checkpoint} does not name its data, which the exported file is checked with")
     trained.data.prepare_data()
     trained.data.setup("predict")
     try:
-        batch = next(iter(trained.data.predict_dataloader()))
+        loaders = trained.data.predict_dataloader()
+        batch = next(iter(loaders[0] if isinstance(loaders, list | tuple) else loaders))
     except MisconfigurationException as error:
         raise FirstlightError(
             f"{type(trained.data).__name__} needs a predict_dataloader, which the exported file is checked with"
         ) from error
-    x: Tensor = batch if isinstance(batch, Tensor) else batch[0]
+    name = next(iter(inspect.signature(trained.model.forward).parameters), "")
+    x, where = batch, "as its first entry"
+    if isinstance(batch, list | tuple):
+        x = batch[0]
+    elif isinstance(batch, Mapping):
+        x, where = batch.get(name), f"called {name!r}, as forward takes it"
+    if not isinstance(x, Tensor):
+        kind = type(trained.data).__name__
+        raise FirstlightError(f"{kind}: a batch of predict_dataloader needs a tensor {where}, to export the model")
     return x
 
 
