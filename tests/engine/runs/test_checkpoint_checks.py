@@ -25,6 +25,19 @@ def test_checkpoint_without_a_fault_is_loaded():
     assert isinstance(load("model.ckpt").model, LinearRegression)
 
 
+class Lazy(LinearRegression):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.LazyLinear(1)
+
+
+def test_weights_of_a_lazy_layer_have_the_shape_of_the_checkpoint():
+    model = Lazy()
+    model(torch.ones(1, 3))
+    save(state_dict=model.state_dict(), model_class=f"{__name__}.Lazy", hyper_parameters={})
+    assert torch.equal(load("model.ckpt").model.linear.weight, model.linear.weight)
+
+
 class Fixed(LinearRegression):
     def __init__(self, bias: bool = True):
         super().__init__(num_features=1)  # the base class saves it

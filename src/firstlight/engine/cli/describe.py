@@ -10,6 +10,7 @@ from typing import Any
 
 import docstring_parser
 from lightning.pytorch import LightningModule
+from torch.nn.parameter import is_lazy
 from torchmetrics import Metric
 
 from firstlight.engine.cli.help import command_parser
@@ -18,6 +19,7 @@ from firstlight.engine.command.classes import choices
 from firstlight.engine.command.command import prepared
 from firstlight.engine.command.configs import config_names, find_config, read_config
 from firstlight.engine.command.session import import_packages
+from firstlight.engine.parameters import parameter_count
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError, suggestion
 
@@ -81,13 +83,16 @@ def _print_layers(model: LightningModule) -> None:
 def _print_parameters(model: LightningModule) -> None:
     rows = []
     for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            rows.append({"parameter": name, "size": "known with the first batch", "first values": ""})
+            continue
         values = [f"{value:.4g}" for value in parameter.detach().flatten()[:NUM_VALUES].tolist()]
         more = ["..."] if parameter.numel() > NUM_VALUES else []
         rows.append({"parameter": name, "size": tuple(parameter.shape), "first values": "  ".join(values + more)})
     if rows:
         print()
         print_table(rows)
-    print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+    print(parameter_count(model))
 
 
 def _print_arguments(model: LightningModule, given: Mapping[str, Any]) -> None:

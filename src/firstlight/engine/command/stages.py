@@ -15,6 +15,7 @@ from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.loggers import where_to_look
 from firstlight.engine.documents import printable
 from firstlight.engine.files import write_atomically
+from firstlight.engine.parameters import parameter_count
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.conditions import compare_conditions, current_conditions
@@ -84,10 +85,9 @@ def run_stage(command: Command, reproduced: Run | None = None) -> None:
 def _print_start(command: Command) -> None:
     path = command.request.checkpoint
     if command.is_fit:
-        count = sum(parameter.numel() for parameter in command.model.parameters())
         where = f" in {command.run}" if command.run else ""
         device = command.trainer.accelerator.name()
-        print(f"{type(command.model).__name__}, {count:,} parameters, on {device}{where}")
+        print(f"{type(command.model).__name__}, {parameter_count(command.model)}, on {device}{where}")
     if path:
         epoch = command.start_epoch
         when = f", epoch {epoch + 1}, step {command.start_step}" if epoch is not None else ""

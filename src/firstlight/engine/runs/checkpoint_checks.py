@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from firstlight.engine.documents import printable
 from firstlight.engine.runs.checkpoint_files import CheckpointFile
@@ -72,7 +73,7 @@ def refuse_other_shapes(model_class: type, arguments: Mapping[str, Any], checkpo
     except Exception:  # not every constructor runs without memory, and if it is wrong the real one says how
         return
     for name, weight in checkpoint.content["state_dict"].items():
-        if name in expected and getattr(weight, "shape", None) != expected[name].shape:
+        if name in expected and not is_lazy(expected[name]) and getattr(weight, "shape", None) != expected[name].shape:
             found, wanted = (tuple(getattr(value, "shape", ())) for value in (weight, expected[name]))
             raise CheckpointError(
                 f"checkpoint {checkpoint.path} does not fit its hyperparameters: "
