@@ -3,27 +3,23 @@
 import csv
 import io
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
-from torch import Tensor
 
 from firstlight.data.data_module import DataModule
 from firstlight.data.order import Order
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.files import write_atomically
+from firstlight.engine.runs.columns import Table, add_columns, join_columns, num_rows
 from firstlight.engine.runs.inputs import predicted_columns
 from firstlight.errors import UsageError
 
 __all__ = ["Predictions"]
 
-Table = dict[str, Any]
-"""Columns by name, each a tensor or a list with an entry for each example."""
 POSITIONS = {"dataloader", "index"}
 """Columns that say which example a row is of."""
 
@@ -64,17 +60,9 @@ class Predictions(Callback):
         loaders = trainer.predict_dataloaders
         order = getattr(loaders, "order", None)
         columns: Table = {"index": order.indices(batch_idx)} if isinstance(order, Order) else {}
-        for name, value in _leaves(outputs):
-            column = _column(value)
-            num_rows = _num_rows(columns) or len(column)
-            if not len(column):
-                self.left_out[name] = type(value).__name__
-            elif len(column) != num_rows:
-                self.left_out[name] = f"{len(column)} entries in a batch of {num_rows}"
-            else:
-                columns[name] = column
+        columns = add_columns(columns, outputs, self.left_out)
         if isinstance(loaders, list | tuple) and len(loaders) > 1 and columns:
-            columns = {"dataloader": torch.full((_num_rows(columns),), dataloader_idx), **columns}
+            columns = {"dataloader": torch.full((num_rows(columns),), dataloader_idx), **columns}
         self.batches.append(columns)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -83,11 +71,11 @@ class Predictions(Callback):
         Raises:
             UsageError: If there is no column.
         """
-        parts = [part for part in _gather(self._join(self.batches)) if part]
-        self.num_rows = sum(map(_num_rows, parts))
+        parts = [part for part in _gather(join_columns(self.batches, self.left_out)) if part]
+        self.num_rows = sum(map(num_rows, parts))
         if not trainer.is_global_zero or self.path is None:
             return
-        table = self._join(parts)
+        table = join_columns(parts, self.left_out)
         reasons = ", ".join(f"{name} ({why})" for name, why in self.left_out.items())
         if not table.keys() - POSITIONS:
             what = f"{type(pl_module).__name__}.predict_step returned nothing with an entry for each example"
@@ -109,52 +97,6 @@ class Predictions(Callback):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path, text.getvalue().encode())
 
-    def _join(self, parts: list[Table]) -> Table:
-        """Return the columns that all parts have, one below the other."""
-        joined: Table = {}
-        for name in dict.fromkeys(name for part in parts for name in part):
-            columns: list[Any] = [part.get(name) for part in parts]
-            if all(isinstance(column, list) for column in columns):
-                joined[name] = [entry for column in columns for entry in column]
-            elif all(isinstance(column, Tensor) for column in columns) and len({c.shape[1:] for c in columns}) == 1:
-                joined[name] = torch.cat(columns)
-            else:
-                self.left_out[name] = "of another shape in another batch"
-        return joined
-
-
-def _leaves(outputs: object, name: str = "") -> Iterator[tuple[str, object]]:
-    """Yield what tuples, mappings and lists of tensors hold, by name."""
-    if hasattr(outputs, "_asdict"):  # a named tuple
-        outputs = outputs._asdict()
-    if isinstance(outputs, Mapping):
-        for key, value in outputs.items():
-            yield from _leaves(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(outputs, tuple) or (isinstance(outputs, list) and any(isinstance(x, Tensor) for x in outputs)):
-        for number, value in enumerate(outputs, start=1):
-            yield from _leaves(value, f"{name or 'prediction'}.{number}")
-    elif outputs is not None:
-        yield name or "prediction", outputs
-
-
-def _column(value: Any) -> Tensor | list[Any]:
-    """Return a value as a column; an empty list if it is none."""
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    if isinstance(value, list):
-        if all(isinstance(entry, str | int | float) for entry in value):
-            return value
-        try:
-            value = torch.from_numpy(np.array(value))
-        except (RuntimeError, TypeError, ValueError):  # entries of several lengths, or of other kinds
-            return []
-    is_column = isinstance(value, Tensor) and value.ndim and value.numel() and not value.is_complex()
-    return value.detach().cpu() if is_column else []
-
-
-def _num_rows(table: Table) -> int:
-    return len(next(iter(table.values()), ()))
-
 
 def _gather(table: Table) -> list[Table]:
     """Return the tables of all processes."""
@@ -169,7 +111,7 @@ def _row_order(parts: list[Table]) -> list[int]:
     """Return the order of rows in which they are those of the data: processes take examples in turn."""
     places: list[tuple[int, int, int]] = []
     for process, part in enumerate(parts):
-        rows = _num_rows(part)
+        rows = num_rows(part)
         loaders = part["dataloader"].tolist() if "dataloader" in part else [0] * rows
         starts = {loader: loaders.index(loader) for loader in set(loaders)}
         counted = [row - starts[loader] for row, loader in enumerate(loaders)]

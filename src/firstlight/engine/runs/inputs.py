@@ -1,6 +1,7 @@
 """Examples in files, or in an array, for a trained model to predict."""
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from firstlight.data.data_module import DataModule
+from firstlight.engine.runs.columns import Table, add_columns, join_columns
 from firstlight.errors import DataError, UsageError
 
 __all__ = ["Inputs", "predict_inputs", "predicted_columns", "read_inputs", "serve_inputs"]
@@ -74,15 +76,18 @@ def predict_inputs(model: LightningModule, data: object, x: Tensor) -> dict[str,
         batches: Any = data.batches(data.without_targets(x), times=data.evaluation_times)
     else:
         batches = [(x, torch.zeros(len(x), dtype=torch.long))]
+    left_out: dict[str, str] = {}
     with torch.inference_mode():
-        tables = [model.predict_step(batch, number) for number, batch in enumerate(batches)]
-    columns: dict[str, Any] = predicted_columns({name: torch.cat([t[name] for t in tables]) for name in tables[0]})
+        tables = [add_columns({}, model.predict_step(batch, number), left_out) for number, batch in enumerate(batches)]
+    columns = predicted_columns(join_columns(tables, left_out))
+    if left_out:
+        warnings.warn(f"what has no entry for each example is left out: {', '.join(left_out)}", stacklevel=3)
     if "class" in columns and isinstance(data, DataModule) and data.classes:
         columns["name"] = [data.classes[number] for number in columns["class"].tolist()]
     return columns
 
 
-def predicted_columns(table: dict[str, Tensor]) -> dict[str, Tensor]:
+def predicted_columns(table: Table) -> Table:
     """Return the columns that are predictions, not data."""
     return {name: column for name, column in table.items() if name not in OF_DATA}
 
