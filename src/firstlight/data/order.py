@@ -96,9 +96,13 @@ class ResumableLoader(ABC):
 
     def __init__(self) -> None:
         self.epoch = 0
-        self.batch_sampler = BatchSampler(self)
         self._given = 0  # batches of this epoch already handed out
         self._start = 0  # batches of this epoch that the next iteration leaves out
+
+    @property
+    def batch_sampler(self) -> "BatchSampler":
+        """Where Lightning looks for :meth:`set_epoch`; not kept, so that a loader's workers end with it."""
+        return BatchSampler(self)
 
     @abstractmethod
     def batches(self, start: int) -> Iterator[Any]:

@@ -14,7 +14,7 @@ import os, signal
 import torch
 from firstlight import Regression
 
-class Own(Regression):
+class OwnNetwork(Regression):
     """A backbone and a head; it gets a signal in the batch with the number STOP_AT."""
 
     def __init__(self, lr: float = 0.003) -> None:
@@ -40,7 +40,14 @@ class Own(Regression):
 def batch_size(batch):
     return len(batch[0])
 '''
-SMALL = ("fit", "--model=Own", "--data=Houses", "--data.num_examples=95", "--trainer.max_epochs=4", "--pictures=none")
+SMALL = (
+    "fit",
+    "--model=OwnNetwork",
+    "--data=Houses",
+    "--data.num_examples=95",
+    "--trainer.max_epochs=4",
+    "--pictures=none",
+)
 ABSTRACT = {"BaseFinetuning", "BasePredictionWriter", "Callback", "Checkpoint", "ProgressBar"}
 REFUSED = {
     "BatchSizeFinder": [],
