@@ -26,9 +26,15 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def clean_start(tmp_path, monkeypatch):
-    """Seed torch, and run each test in a folder of its own, so that nothing is written into the repository."""
+    """Seed torch, and run each test in a folder of its own, so that nothing is written into the repository.
+
+    A run with a strategy of several processes leaves a process group, which would make later tests wait for others.
+    """
     torch.manual_seed(0)
     monkeypatch.chdir(tmp_path)
+    yield
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def write_fashion_mnist(root: Path) -> None:
