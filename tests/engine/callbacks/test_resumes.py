@@ -69,7 +69,7 @@ RESUMED = {
     "RichModelSummary": [],
     "RichProgressBar": [],
     "StochasticWeightAveraging": ["swa_lrs=0.01", "swa_epoch_start=1"],
-    "ThroughputMonitor": ["batch_size_fn=own.batch_size"],
+    "ThroughputMonitor": ["batch_size_fn=resumed_models.batch_size"],
     "Timer": ["duration=00:01:00:00"],
     "TQDMProgressBar": [],
     "WeightAveraging": [],
@@ -84,9 +84,9 @@ def with_callback(name):
 @pytest.fixture(autouse=True)
 def own(monkeypatch, tmp_path):
     """Let configs name the model above."""
-    Path("own.py").write_text(OWN)
+    Path("resumed_models.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "own")
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "resumed_models")
 
 
 def last(name):
