@@ -1,3 +1,5 @@
+import multiprocessing
+
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -96,6 +98,15 @@ def test_error_in_the_data_is_raised_as_it_is(workers):
 
     with pytest.raises(DataError, match=r"^row 0 is bad$"):
         list(Loader(DataLoader(Bad(), num_workers=workers), Order(3, 1)))
+
+
+def test_workers_end_with_the_run(quick_trainer):
+    others, model = multiprocessing.active_children(), MLP(num_features=4, hidden_dims=[8], num_classes=2)
+    trainer = quick_trainer(max_steps=10)
+    trainer.fit(model, data := Drawn(num_workers=1))
+    assert isinstance(trainer.train_dataloader, Loader)
+    assert data.train
+    assert not {*multiprocessing.active_children()} - {*others}
 
 
 def test_plain_trainer_resumes_in_mid_epoch_to_the_same_bits(quick_trainer, tmp_path):

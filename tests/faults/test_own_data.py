@@ -19,8 +19,8 @@ FIT = [
         ("States", 0, 0, 14),
         pytest.param("Streamed", 0, 0, 14, marks=pytest.mark.slow),
         pytest.param("Plain", 1, 2, 8, marks=pytest.mark.slow),
-        pytest.param("Drawn", 1, 3, 14, marks=pytest.mark.slow),
-        pytest.param("Drawn", 3, 0, 7, marks=pytest.mark.slow),
+        pytest.param("Drawn", 1, 2, 14, marks=pytest.mark.slow),
+        pytest.param("Drawn", 2, 0, 7, marks=pytest.mark.slow),
         pytest.param("Points", 1, 0, 6, marks=pytest.mark.slow),
     ],
 )

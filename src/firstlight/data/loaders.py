@@ -193,6 +193,15 @@ class Loader(ResumableLoader):
     def __len__(self) -> int:
         return len(self.order)
 
+    @property
+    def _iterator(self) -> Any:
+        """The ``DataLoader``'s, with its workers: where a Trainer looks for those that it is to end with the run."""
+        return getattr(self.loader, "_iterator", None)
+
+    @_iterator.setter
+    def _iterator(self, iterator: Any) -> None:
+        self.loader._iterator = iterator  # noqa: SLF001  # as Lightning does with a DataLoader
+
     def batches(self, start: int) -> Iterator[Any]:
         """Yield the batches of :attr:`epoch`, from number ``start`` on.
 
