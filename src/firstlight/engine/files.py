@@ -2,15 +2,17 @@
 
 import contextlib
 import glob
+import io
 import os
 import secrets
 import sys
+import traceback
 from pathlib import Path
 from typing import BinaryIO
 
 from filelock import lock_descriptor
 
-__all__ = ["write_atomically"]
+__all__ = ["name_file", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
@@ -44,6 +46,18 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) 
             _flush_folder(target.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not name the file
+
+
+def name_file(error: BaseException) -> None:
+    """Add to an error of the operating system which file it is about: that which the innermost function had open."""
+    if not isinstance(error, OSError) or error.errno is None or error.filename is not None:
+        return
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        for value in frame.f_locals.values():
+            name = getattr(value, "name", None) if isinstance(value, io.IOBase) else None
+            if isinstance(name, str | bytes):
+                error.filename = os.fsdecode(name)
+                return
 
 
 def _new_part(target: Path) -> tuple[Path, BinaryIO]:

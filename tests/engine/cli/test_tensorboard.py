@@ -69,3 +69,8 @@ def test_tensorboard_opens_over_the_runs_and_gets_all_other_arguments(did, monke
     did("tensorboard", "--port", "7007")
     did("tensorboard", "--logdir=mine", "--port=7007")
     assert opened == [("lightning_logs", 7007), ("mine", 7007)]
+
+
+def test_option_that_tensorboard_refuses_costs_a_line(complaint, tmp_path):
+    (tmp_path / "lightning_logs").mkdir()
+    assert complaint("tensorboard", "--port", "abc") == (2, "tensorboard: argument --port: invalid value: 'abc'")

@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import gc
-import io
 import os
 import re
 import sys
@@ -16,8 +15,10 @@ from typing import NoReturn
 from firstlight.engine.cli.commands import STAGES
 from firstlight.engine.cli.help import help_asked, overview, short_help
 from firstlight.engine.documents import printable
+from firstlight.engine.files import name_file
 from firstlight.engine.processes import check_environment, is_first_process, was_started_by_first_process
 from firstlight.engine.program import PACKAGES, program
+from firstlight.engine.streams import keep_streams, unnoticed_failure
 from firstlight.errors import FirstlightError, UsageError, suggestion
 
 __all__ = ["FUNCTIONS", "main"]
@@ -52,27 +53,24 @@ def main(package: str | None = None) -> None:
     """
     if package:
         os.environ[PACKAGES] = ",".join(filter(None, [package, os.environ.get(PACKAGES)]))
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a name may have letters that a terminal has not
+    keep_streams()
     command, *words = _command_first(sys.argv[1:]) or ["--help"]
     try:
         _dispatch(command, words)
+        if failure := unnoticed_failure():
+            raise failure
     except FirstlightError as error:
         _end(error, error.exit_status)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # who read our output has seen enough
-        sys.exit(141)
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        _end(error, 1)
     except KeyboardInterrupt:
         _exit(130)
     except SystemExit as error:
         if str(error) and not str(error).isdigit():
             print(error, file=sys.stderr)  # a signal stopped the run: how to resume it
         _exit(error.code)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno:
+            name_file(error)
+            _end(error, 1)
         traceback.print_exc()
         print("error: this is a bug, in firstlight or in a class that the config names", file=sys.stderr)
         _exit(1)

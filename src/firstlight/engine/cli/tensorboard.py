@@ -1,5 +1,8 @@
 """``firstlight tensorboard``: TensorBoard over the runs."""
 
+import contextlib
+import io
+import re
 import sys
 from pathlib import Path
 
@@ -27,8 +30,15 @@ def tensorboard(words: list[str]) -> None:
     from tensorboard.program import TensorBoard  # noqa: PLC0415
 
     server = TensorBoard()
+    noise = io.StringIO()
     try:
-        server.configure(["tensorboard", "--logdir", str(options.logdir), *others])
+        with contextlib.redirect_stderr(noise):
+            server.configure(["tensorboard", "--logdir", str(options.logdir), *others])
     except FlagsError as error:
         raise UsageError(f"tensorboard: {error}") from error
+    except SystemExit as end:
+        if end.code:  # of argparse: how to use it, and then the error
+            line = noise.getvalue().strip().rpartition("\n")[2]
+            raise UsageError(re.sub(r"error: |(?<=invalid )\S+ (?=value)", "", line)) from end
+        raise
     sys.exit(1 if server.main() else 0)

@@ -16,6 +16,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
+from firstlight.engine.files import name_file
 from firstlight.errors import FirstlightError, UsageError
 
 __all__ = ["Child", "call", "warm_up"]
@@ -142,6 +143,7 @@ def _begin(parent: connection.Connection, task: str, arguments: tuple[Any, ...],
         print(f"error: {error}", file=sys.stderr)
         parent.send(("error", str(error), error.exit_status))
     except Exception as error:  # whatever a class of the user's own raises
+        name_file(error)
         traceback.print_exc()
         first = str(error).strip().partition("\n")[0]
         parent.send(("error", f"{type(error).__name__}: {first}"[:200], 1))

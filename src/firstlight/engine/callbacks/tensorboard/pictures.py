@@ -112,6 +112,8 @@ class Pictures(Callback):
             for picture in list(self.pictures):
                 try:
                     self._update_picture(picture, moment, draw=draw)
+                except OSError:
+                    raise  # the disk is full, which ends the run
                 except Exception as error:  # a picture must not end a run of hours
                     self.pictures.remove(picture)
                     reason = f"{type(error).__name__}: {error}"
