@@ -18,7 +18,9 @@ import yaml
 from lightning.pytorch import Trainer
 
 import firstlight as package
+from firstlight.engine.callbacks import tensorboard_callbacks
 from firstlight.engine.cli.main import main
+from firstlight.engine.command import command as command_module
 from firstlight.engine.processes import STOP_SIGNALS
 
 torch.set_num_threads(1)
@@ -35,6 +37,20 @@ def clean_start(tmp_path, monkeypatch):
     yield
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(request, monkeypatch):
+    """Leave out the pictures that a run draws unless it is told not to: they take a third of a small run's time.
+
+    Tests marked ``pictures`` see them, and so does every process but the tests' own.
+    """
+    if not request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr(
+            command_module,
+            "tensorboard_callbacks",
+            lambda seed, pictures: tensorboard_callbacks(seed, "none" if pictures == "few" else pictures),
+        )
 
 
 def write_fashion_mnist(root: Path) -> None:

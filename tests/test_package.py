@@ -90,12 +90,11 @@ def test_version_is_the_installed_one():
     assert firstlight.__version__ == importlib.metadata.version("firstlight")
 
 
-def imported(file):
+def imported(file, distributions):
     """Return the distributions whose packages a source file imports."""
     nodes = list(ast.walk(ast.parse(file.read_text())))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
-    distributions = importlib.metadata.packages_distributions()
     found = [distributions.get(name.partition(".")[0], []) for name in names]
     return {distribution.lower().replace("_", "-") for distribution, *_ in filter(None, found)}
 
@@ -104,7 +103,8 @@ def test_everything_that_is_imported_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = sum(project["optional-dependencies"].values(), project["dependencies"])
     files = [file for file in (ROOT / "src" / "firstlight").rglob("*.py") if "project-template" not in file.parts]
-    found = set.union(*map(imported, files))
+    distributions = importlib.metadata.packages_distributions()
+    found = set().union(*(imported(file, distributions) for file in files))
     assert found - {re.split(r"[\[>]", name)[0] for name in declared} - {"firstlight"} == set()
 
 

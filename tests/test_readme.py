@@ -74,7 +74,8 @@ def test_table_of_models_is_what_make_tables_writes(readme):
 
 @pytest.mark.parametrize("readme", TRANSLATIONS)
 def test_every_translated_word_is_in_the_table_of_models(readme):
-    assert [word for word in translations(readme).values() if word not in models(readme)] == []
+    table = models(readme)
+    assert [word for word in translations(readme).values() if word not in table] == []
 
 
 @pytest.mark.parametrize("readme", TRANSLATIONS)

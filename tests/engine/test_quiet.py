@@ -25,6 +25,7 @@ def restored():
         logging.getLogger(name).setLevel(level)
 
 
+@pytest.mark.slow
 def test_quiet_trainer_trains_and_prints_and_writes_nothing(tmp_path):
     result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("", "")

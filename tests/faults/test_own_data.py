@@ -14,9 +14,9 @@ FIT = [
     ("data", "before", "after", "step"),
     [
         ("Drawn", 0, 1, 9),
-        ("Plain", 0, 0, 14),
         ("States", 0, 0, 9),
-        ("States", 0, 0, 14),
+        pytest.param("Plain", 0, 0, 14, marks=pytest.mark.slow),
+        pytest.param("States", 0, 0, 14, marks=pytest.mark.slow),
         pytest.param("Streamed", 0, 0, 14, marks=pytest.mark.slow),
         pytest.param("Plain", 1, 2, 8, marks=pytest.mark.slow),
         pytest.param("Drawn", 1, 2, 14, marks=pytest.mark.slow),

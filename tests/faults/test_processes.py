@@ -71,6 +71,7 @@ def close(one, other):
     return True
 
 
+@pytest.mark.pictures
 def test_two_processes_leave_the_one_run_of_one_process(alone, tmp_path):
     first, second = together(tmp_path / "two", *FLAGS)
     assert (first.status, second.status) == (0, 0), first.text + second.text
@@ -127,7 +128,7 @@ def test_killed_run_goes_on_in_another_number_of_processes(before, after, alone,
     assert close(alone, tmp_path / "killed")
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_when_one_process_is_killed_the_other_ends_with_a_way_to_go_on(rank, alone, tmp_path):
     folder = tmp_path / "killed"
     ended = together(folder, *FLAGS, fault={"do": "SIGKILL", "step": 7, "rank": rank})
@@ -169,6 +170,7 @@ def test_slurm_job_that_runs_out_of_time_is_queued_again_and_goes_on_to_the_same
     assert list(differences(left_behind(alone), left_behind(folder))) == []
 
 
+@pytest.mark.slow
 def test_another_slurm_job_begins_a_run_of_its_own(slurm, tmp_path, fashion_root):
     environment, told = slurm
     for job in ("7", "8"):

@@ -110,7 +110,12 @@ def document_dynamic(start, draws):
     return w
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 1e-4), ("64-true", 1e-9)])
+PRECISIONS = pytest.mark.parametrize(
+    ("precision", "tolerance"), [("64-true", 1e-9), pytest.param("32-true", 1e-4, marks=pytest.mark.slow)]
+)
+
+
+@PRECISIONS
 @pytest.mark.parametrize("model_class", [ManualCubic, AutogradCubic])
 def test_cubic_prints_the_documents_rows(model_class, precision, tolerance, document_rows):
     model = model_class()
@@ -120,7 +125,7 @@ def test_cubic_prints_the_documents_rows(model_class, precision, tolerance, docu
     assert final(model) == pytest.approx(coefficients, rel=tolerance)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 1e-4), ("64-true", 1e-9)])
+@PRECISIONS
 def test_legendre_cubic_prints_the_documents_rows(precision, tolerance, document_rows):
     model = LegendreCubic()
     assert final(model) == pytest.approx([0, -1, 0, 0.3], rel=1e-7)

@@ -10,6 +10,8 @@ import yaml
 
 from firstlight import models
 
+pytestmark = pytest.mark.slow  # the schema takes seconds to make
+
 FOLDER = Path(__file__).parents[3] / "configs"
 FIT = ("fit", "-c", "linear_regression")
 
@@ -33,7 +35,6 @@ def mistakes(schema):
 CONFIGS = [path for path in sorted(FOLDER.rglob("*.yaml")) if path.parent.name != "sweeps"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_keeps_to_the_schema(path, mistakes):
     assert mistakes(path.read_text()) == []

@@ -19,6 +19,7 @@ def learning_rate():
     return HParamsPluginData.FromString(content).session_start_info.hparams["lr"].number_value
 
 
+@pytest.mark.pictures
 def test_every_run_has_charts_a_row_and_pictures_without_a_setting(did):
     did("fit", *SMALL, "--trainer.max_epochs=1")
     assert tags()["images"] == ["fit", "coefficients"]

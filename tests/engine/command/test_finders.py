@@ -25,7 +25,11 @@ def found_in(out):
 
 @pytest.mark.parametrize(
     ("flags", "finder", "setting"),
-    [([], RATE, "model.lr"), (SCHEDULED, RATE, "optimizer.lr"), ([], SIZE, "data.batch_size")],
+    [
+        ([], RATE, "model.lr"),
+        (SCHEDULED, RATE, "optimizer.lr"),
+        pytest.param([], SIZE, "data.batch_size", marks=pytest.mark.slow),
+    ],
 )
 def test_run_is_the_one_with_what_was_found_typed(flags, finder, setting, did):
     out = did(*SMALL, "--name=found", *flags, *finder)

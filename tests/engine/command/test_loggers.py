@@ -164,6 +164,7 @@ def services(monkeypatch):
     monkeypatch.setitem(loggers.LOGGERS, "mlflow", MLFlow)
 
 
+@pytest.mark.pictures
 def test_resumed_run_goes_on_with_the_run_of_its_service(services, did):
     out = did(*SHORT, "--logger=wandb")
     assert curves(out) == [f"wandb sync {RUN}/wandb/offline-run-1"]
@@ -175,6 +176,7 @@ def test_resumed_run_goes_on_with_the_run_of_its_service(services, did):
     assert set(first.images.values()) == {7}
 
 
+@pytest.mark.pictures
 def test_runs_of_a_store_can_be_compared(services, did):
     assert curves(did(*SHORT, "--logger=mlflow")) == [
         "mlflow ui --backend-store-uri sqlite:///lightning_logs/mlflow.db"

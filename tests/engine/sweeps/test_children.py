@@ -7,6 +7,8 @@ import pytest
 from firstlight.engine.sweeps import children
 from firstlight.errors import FirstlightError, UsageError
 
+pytestmark = pytest.mark.slow  # a server of processes imports torch; the tests of sweeps go through it too
+
 FLAGS = ["--config", "autograd_cubic", "--data.num_points=30"]
 
 

@@ -3,6 +3,7 @@
 import inspect
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -52,8 +53,9 @@ BAREBONES = {"enable_checkpointing": False, "enable_progress_bar": False, "log_e
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # NumPy takes no larger one
 
 
+@cache
 def make_parser(stage: str) -> LightningArgumentParser:
-    """Return the parser of a stage; it raises ``ArgumentError`` for a mistake."""
+    """Return the parser of a stage, made once in a process; it raises ``ArgumentError`` for a mistake."""
     parser = _Parser(
         prog=f"{program()} {stage}",
         description=f"All settings of {stage}; those of a class: --model.help MLP.",
