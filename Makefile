@@ -5,7 +5,7 @@ CONFIG ?= autograd_cubic
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help setup fit test slow faults check bench gpu tables golden notebooks tensorboard clean
+.PHONY: help setup fit test slow faults check bench gpu tables docs golden notebooks tensorboard clean
 
 help:
 	@echo "make setup         set up .venv from requirements.lock (6 GB on Linux)"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench         measure speed, and write the README's table of speed"
 	@echo "make gpu           measure speed, and check a resume, on one GPU"
 	@echo "make tables        write the README's table of models from the configs"
+	@echo "make docs          write the pages of docs/ and the reference as HTML, into docs/_build"
 	@echo "make golden        record the golden losses and the command line's flags again"
 	@echo "make notebooks     run the notebooks and store their outputs"
 	@echo "make tensorboard   show the curves of all runs in a browser"
@@ -59,6 +60,13 @@ gpu: setup
 tables: setup
 	$(BIN)/python -m docs.tables
 
+# What it takes comes from the package index, and is not in the lock.
+docs: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	$(BIN)/sphinx-build -W -q -c docs . docs/_build
+	@echo "docs/_build/docs/README.html"
+
 golden: setup
 	$(BIN)/python -m tests.golden
 
@@ -69,5 +77,5 @@ tensorboard: setup
 	$(BIN)/firstlight tensorboard
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,6 +14,7 @@ from tests import wheel
 from tests.conftest import write_fashion_mnist
 from torchvision.transforms.v2.functional import to_pil_image
 
+import firstlight as package
 from firstlight.engine.cli.commands import COMMANDS
 from firstlight.engine.command.configs import config_names
 from firstlight.engine.runs.folders import Run
@@ -95,6 +96,13 @@ def test_reference_has_every_field_and_file_of_a_run_and_every_variable(did):
     assert {name for name in written if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)} == set()
     source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
     assert cells(page, "Environment variables") == set(re.findall(r"\bFIRSTLIGHT_[A-Z]+", source))
+
+
+def test_reference_has_every_public_name():
+    named = re.findall(r"^\.\. auto\w+:: firstlight\.(\w+)$", text_of("reference.rst"), re.MULTILINE)
+    modules = {"errors", "functional", "gallery", "gradients", "plots"}
+    assert sorted({*named} - modules) == sorted({*package.__all__} - {"__version__"})
+    assert {*named} >= modules
 
 
 @pytest.fixture(scope="session")
