@@ -41,6 +41,7 @@ def test_run_is_one_folder(did):
         "curves:  firstlight tensorboard --logdir lightning_logs",
         "next:    firstlight test --run autograd_cubic/version_0",
     ]
+    assert json.loads((Path(run) / "run.json").read_text())["best"]["epoch"] == 1
 
 
 def test_run_without_a_logger_writes_into_its_folder_only(did):

@@ -24,7 +24,7 @@ STAGES = {
 
 COMMANDS = {
     **STAGES,
-    "runs": About("list the runs, or compare two", "runs diff A B"),
+    "runs": About("list, group, compare, archive or remove runs", "runs diff A B"),
     "sweep": About("search hyperparameters, on any number of machines", "sweep --config mlp --sweep mlp"),
     "reproduce": About("run a run again and check that its scores are bit-identical", "reproduce mlp/version_0"),
     "export": About("write a trained model as a file for other programs", "export mlp --format onnx"),

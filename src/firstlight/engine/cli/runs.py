@@ -1,8 +1,9 @@
-"""``firstlight runs``: list the runs, or compare two of them."""
+"""``firstlight runs``: list the runs, alone or in groups; compare two, remove or archive some."""
 
 import json
 from typing import Any
 
+from firstlight.engine.cli.groups import group_rows
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.table import print_table
 from firstlight.engine.command.settings import flatten
@@ -22,10 +23,12 @@ def runs(words: list[str]) -> None:
         UsageError: If there is no run of a name.
     """
     parser = command_parser("runs")
-    parser.add_argument("names", nargs="*", metavar="NAME | diff A B", help="only runs of this name; or two to compare")
+    about = "only runs of this name, or with this text in name or note; or two to compare"
+    parser.add_argument("names", nargs="*", metavar="TEXT | diff A B", help=about)
     add_root_flag(parser)
+    parser.add_argument("--group", action="store_true", help="group finished runs that differ only in seed or fold")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    options = parser.parse_args(words)
+    options = parser.parse_intermixed_args(words)
     if options.names[:1] == ["diff"] and not (len(options.names) == 1 and list_runs(options.root, "diff")):
         if len(options.names) != 3:
             raise UsageError(f"{program()} runs diff takes two runs: NAME, NAME/version_N or a folder each")
@@ -34,28 +37,40 @@ def runs(words: list[str]) -> None:
     if len(options.names) > 1:
         raise UsageError(f"{program()} runs takes one name, or: diff A B")
     chosen = list_runs(options.root, *options.names)
+    found = [(run, _row(run)) for run in reversed(chosen or list_runs(options.root))]
     if options.names and not chosen:
-        find_run(options.root, options.names[0])  # says which names there are
-    rows = [_row(run) for run in reversed(chosen)]
+        text = options.names[0].casefold()
+        found = [(run, row) for run, row in found if text in f"{run.name} {row['note'] or ''}".casefold()]
+        if not found:
+            find_run(options.root, options.names[0])  # says which names there are
+    rows = group_rows(found) if options.group else [row for _, row in found]
     if options.json:
         print(json.dumps(rows, indent=2))
     elif rows:
-        print_table(rows)
+        shown = [key for key in rows[0] if key != "mode" and not (key == "note" and all(not row[key] for row in rows))]
+        print_table([{key: row[key] for key in shown} for row in rows])
+    elif found:
+        print("no run has finished: there is nothing to group")
     else:
         print(f"no runs in {options.root / LOGS}: {program()} fit --config NAME makes one")
 
 
 def _row(run: Run) -> dict[str, Any]:
     receipt = run.read_receipt()
-    best = receipt.get("best") or {}
-    status = receipts.status(run, receipt)
+    best = receipt.get("best", {})
+    status, name = receipts.status(run, receipt), str(best.get("name"))
+    scores = best.get("score"), run.read_scores("test").get(name.replace("val", "test", 1))
+    best_score, test_score = (score if isinstance(score, int | float) else None for score in scores)
     return {
         "run": run.name,
         "status": f"{status} early" if status == "finished" and receipt.get("stopped_by") else status,
         "epochs": receipt.get("epochs"),
         "score": best.get("name"),
-        "best": best.get("score"),
+        "mode": best.get("mode") or ("max" if "acc" in name else "min"),  # old receipts do not say
+        "best": best_score,
+        "test": test_score,
         "start": receipt.get("start"),
+        "note": receipt.get("note"),
     }
 
 

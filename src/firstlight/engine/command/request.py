@@ -28,6 +28,7 @@ OWN_FLAGS = {
     "resume": "fit: resume a run in its folder (NAME, NAME/version_N or a folder; by default the latest).",
     "run": "validate, test, predict: the run whose best checkpoint to take (by default the latest that matches).",
     "ckpt_path": "Checkpoint to start from: a file, best or last of the run, or none.",
+    "note": "fit: what to say of the run; runs shows it and finds it.",
     "output": "predict: file to write the predictions to, instead of predictions.csv in the run's folder.",
     "allow_changed_data": "fit --resume: resume a run on other data than it was trained on.",
     "strict": "fit --resume: refuse to resume under other conditions (threads, versions, device, code).",
@@ -61,6 +62,7 @@ class Request:
         strict: Whether other conditions than those of the run are an error.
         files: Files and folders to predict for, instead of the test split.
         output: File to write the predictions to.
+        note: What to say of the run.
     """
 
     stage: str
@@ -75,6 +77,7 @@ class Request:
     strict: bool = False
     files: Sequence[Path] = ()
     output: Path | None = None
+    note: str | None = None
 
     @classmethod
     def read(cls, stage: str, words: Sequence[str]) -> "Request":
@@ -99,11 +102,9 @@ class Request:
                 source = folders.find_run(root, names[0] if names else None)
             checkpoint = _find_checkpoint(stage, own.ckpt_path, source)
         configs = _choose_configs(stage, own, named, run, checkpoint)
-        more: dict[str, Any] = {flag: getattr(own, flag) == "true" for flag in SWITCHES}
-        more |= {
-            "files": [Path(file) for file in files],
-            "output": Path(expand_home(own.output)) if own.output else None,
-        }
+        more: dict[str, Any] = {flag: getattr(own, flag) == "true" for flag in SWITCHES} | {"note": own.note}
+        more["files"] = [Path(file) for file in files]
+        more["output"] = Path(expand_home(own.output)) if own.output else None
         return cls(stage, list(words), name or "default", root, run, checkpoint, configs, flags, **more)
 
     @property
@@ -182,9 +183,9 @@ def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, li
         raise UsageError("--run belongs to validate, test and predict; to resume a run: fit --resume RUN")
     if stage != "fit" and own.resume:
         raise UsageError(f"--resume belongs to fit; to choose a run: {stage} --run RUN")
-    for flag in SWITCHES if stage != "fit" else ():
+    for flag in (*SWITCHES, "note") if stage != "fit" else ():
         if getattr(own, flag):
-            raise UsageError(f"--{flag} belongs to fit --resume")
+            raise UsageError(f"--{flag} belongs to fit{' --resume' * (flag in SWITCHES)}")
     if own.output and (stage != "predict" or Path(expand_home(own.output)).is_dir()):
         raise UsageError(f"--output {own.output}: it belongs to predict, and names a file, not a folder")
     if own.resume and own.name:

@@ -127,7 +127,7 @@ def _train(command: Command, folder: Run | None, conditions: dict[str, Any]) -> 
         command.fingerprint.run = folder
         for loaders in internals.callbacks_of(trainer, ResumableLoaders):
             loaders.run = folder
-        receipts.start(folder, command.argv, command.config.seed_everything, **conditions)
+        receipts.start(folder, command.argv, command.config.seed_everything, command.request.note, **conditions)
     try:
         trainer.fit(**_inputs(command))
         status = "finished"
@@ -148,7 +148,8 @@ def _train(command: Command, folder: Run | None, conditions: dict[str, Any]) -> 
 
 def _close_receipt(command: Command, folder: Run, status: receipts.Ending, before: Mapping[str, Any]) -> None:
     trainer, checkpoints = command.trainer, command.checkpoints
-    best = {"name": checkpoints.monitor, "score": checkpoints.best_score, "epoch": checkpoints.best_epoch}
+    best = {"name": checkpoints.monitor, "mode": checkpoints.mode, "score": checkpoints.best_score}
+    best["epoch"] = None if checkpoints.best_epoch is None else checkpoints.best_epoch + 1
     scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
     try:
         if before and not scores and status != "stopped":  # it had finished, or may not go on like this

@@ -44,6 +44,7 @@ RECEIPT = {
     "best": dict,
     "status": str,
     "start": str,
+    "note": str,
     "host": str,
     "pid": int,
 }
@@ -106,11 +107,15 @@ class Run:
 
     def read_receipt(self) -> dict[str, Any]:
         """Read ``run.json``, without the fields that are not what a receipt has; none if it is missing or damaged."""
+        content = self.read_scores("run")
+        return {key: value for key, value in content.items() if isinstance(value, RECEIPT.get(key, object))}
+
+    def read_scores(self, stage: str) -> dict[str, Any]:
+        """Read ``validate.json`` or ``test.json``; nothing if it is missing or damaged."""
         try:
-            content = read_json(self.folder / "run.json")
+            return read_json(self.folder / f"{stage}.json")
         except FirstlightError:
             return {}
-        return {key: value for key, value in content.items() if isinstance(value, RECEIPT.get(key, object))}
 
     def __str__(self) -> str:
         return str(relative_to_cwd(self.folder))

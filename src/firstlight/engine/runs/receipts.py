@@ -31,13 +31,14 @@ def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
     return next((run for run in runs if run.read_receipt().get("job") == job and run.last.is_file()), None)
 
 
-def start(run: Run, command: list[str], seed: int, **conditions: Any) -> None:
+def start(run: Run, command: list[str], seed: int, note: str | None = None, **conditions: Any) -> None:
     """Write the receipt of a run that starts or is resumed.
 
     Args:
         run: The run.
         command: What was typed.
         seed: Seed of the run.
+        note: What its user says of it; a resume that says nothing keeps the note.
         conditions: Versions, threads and the like. The receipt keeps those of the first fit, and ``history`` has those
             of each command.
 
@@ -51,6 +52,7 @@ def start(run: Run, command: list[str], seed: int, **conditions: Any) -> None:
         **({} if "start" in receipt else conditions),
         history=_with_command(receipt, command, conditions),
         seed=seed,
+        note=note or receipt.get("note"),
         host=socket.gethostname(),
         boot=_boot_id(),
         pid=os.getpid(),
