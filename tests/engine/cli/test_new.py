@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -105,18 +107,31 @@ def test_nothing_is_left_of_a_project_that_could_not_be_written(complaint, monke
     assert not list(Path().iterdir())
 
 
+def dependencies(folder):
+    return tomllib.loads(Path(folder, "pyproject.toml").read_text())["project"]["dependencies"]
+
+
 def test_firstlight_is_installed_from_where_it_came_from(did, monkeypatch):
     origins = {
-        None: "firstlight",
-        '{"url": "file:///home/me/firstlight", "dir_info": {"editable": true}}': "file:///home/me/firstlight",
-        '{"url": "ssh://host/x.git", "vcs_info": {"vcs": "git", "commit_id": "0a1b"}}': "git+ssh://host/x.git@0a1b",
+        None: "firstlight>=0.1",
+        '{"url": "file:///home/me/firstlight", "dir_info": {"editable": true}}': "firstlight @ file:///home/me/firstlight",
+        '{"url": "ssh://host/x.git", "vcs_info": {"vcs": "git", "commit_id": "0a1b"}}': "firstlight @ git+ssh://host/x.git@0a1b",
     }
     monkeypatch.setattr(new, "_is_installed", lambda *_: False)
     for number, (record, origin) in enumerate(origins.items()):
         installed = SimpleNamespace(read_text={"direct_url.json": record}.get)
         monkeypatch.setattr(new, "distribution", {"firstlight": installed}.get)
         did("new", f"attic{number}")
-        assert f"\nFIRSTLIGHT ?= {origin}\n" in Path(f"attic{number}/Makefile").read_text()
+        assert dependencies(f"attic{number}") == [origin]
+
+
+def test_project_of_a_firstlight_that_is_not_installed_depends_on_its_folder(did, monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(new, "distribution", missing)
+    did("new", "attic")
+    assert dependencies("attic") == [f"firstlight @ {ROOT.as_uri()}"]
 
 
 def test_command_of_a_project_answers_without_torch(did):

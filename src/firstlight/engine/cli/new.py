@@ -96,16 +96,19 @@ def _is_installed(name: str, package: str) -> bool:
 
 
 def _origin() -> dict[str, str]:
-    """Return what to replace so that pip installs firstlight from where this one came, if not from an index."""
+    """Return what to replace so that a project depends on firstlight from where this one came.
+
+    Its name alone would be looked up on an index, where it may be somebody else's.
+    """
     try:
         record = json.loads(distribution("firstlight").read_text("direct_url.json") or "{}")
     except PackageNotFoundError:
-        return {}
+        record = {"url": TEMPLATE.parents[2].as_uri()}  # it runs from its source
     if not record:
-        return {}
+        return {}  # an index had it
     vcs = record.get("vcs_info")
     url = f"{vcs['vcs']}+{record['url']}@{vcs['commit_id']}" if vcs else record["url"]
-    return {"FIRSTLIGHT ?= firstlight": f"FIRSTLIGHT ?= {url}"}
+    return {"firstlight>=0.1": f"firstlight @ {url}"}
 
 
 def _write(folder: Path, files: dict[str, str], replacements: dict[str, str]) -> None:
