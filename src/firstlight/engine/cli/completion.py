@@ -44,7 +44,7 @@ _firstlight() {{
                 sweep) words="--sweep --trials --storage {flags}" ;;
                 check) words="--schema $(_firstlight_configs)" ;;
                 describe) words="{models} $(_firstlight_configs)" ;;
-                runs) words="diff $(_firstlight_runs)" ;;
+                runs) words="diff rm archive $(_firstlight_runs)" ;;
                 reproduce|export) words="$(_firstlight_runs)" ;;
                 completion) words="bash zsh" ;;
             esac ;;

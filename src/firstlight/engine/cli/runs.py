@@ -1,10 +1,12 @@
 """``firstlight runs``: list the runs, alone or in groups; compare two, remove or archive some."""
 
 import json
+import sys
 from typing import Any
 
 from firstlight.engine.cli.groups import group_rows
 from firstlight.engine.cli.help import command_parser
+from firstlight.engine.cli.removal import remove_runs
 from firstlight.engine.cli.table import print_table
 from firstlight.engine.command.settings import flatten
 from firstlight.engine.program import program
@@ -15,34 +17,49 @@ from firstlight.errors import UsageError
 
 __all__ = ["runs"]
 
+EACH = "NAME, NAME/version_N or a folder each"
+USES = {
+    "": (range(2), {"group", "json"}, "a name or text, --group, --json; or: diff A B, rm RUN ..., archive RUN ..."),
+    "diff": (range(2, 3), {"json"}, f"two runs ({EACH}) and --json"),
+    "rm": (range(1, sys.maxsize), {"yes"}, f"runs ({EACH}) and --yes"),
+    "archive": (range(1, sys.maxsize), {"yes"}, f"runs ({EACH}) and --yes"),
+}
+"""What may stand after each action: how many words, which flags, and what to say of them."""
+
 
 def runs(words: list[str]) -> None:
-    """List runs, the newest first, or print the settings and scores in which two of them differ.
+    """List runs, the newest first; print in what two of them differ; or remove or archive some.
 
     Raises:
-        UsageError: If there is no run of a name.
+        UsageError: If there is no run of a name, or flags and words do not belong together.
     """
     parser = command_parser("runs")
-    about = "only runs of this name, or with this text in name or note; or two to compare"
-    parser.add_argument("names", nargs="*", metavar="TEXT | diff A B", help=about)
+    about = "only runs of this name, or with this text in name or note; two to compare; some to remove or to archive"
+    parser.add_argument("names", nargs="*", metavar="TEXT | diff A B | rm RUN ... | archive RUN ...", help=about)
     add_root_flag(parser)
     parser.add_argument("--group", action="store_true", help="group finished runs that differ only in seed or fold")
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+    parser.add_argument("--yes", action="store_true", help="rm, archive: do not ask, for scripts")
     options = parser.parse_intermixed_args(words)
-    if options.names[:1] == ["diff"] and not (len(options.names) == 1 and list_runs(options.root, "diff")):
-        if len(options.names) != 3:
-            raise UsageError(f"{program()} runs diff takes two runs: NAME, NAME/version_N or a folder each")
-        _print_difference(*(find_run(options.root, name) for name in options.names[1:]), as_json=options.json)
+    action, names = "", options.names
+    if names and names[0] in USES and not (len(names) == 1 and list_runs(options.root, names[0])):
+        action, *names = names
+    counts, flags, about = USES[action]
+    if len(names) not in counts or any(getattr(options, flag) for flag in {"group", "json", "yes"} - flags):
+        raise UsageError(f"{program()} runs{f' {action}' * bool(action)} takes {about}")
+    if action == "diff":
+        _print_difference(*(find_run(options.root, name) for name in names), as_json=options.json)
         return
-    if len(options.names) > 1:
-        raise UsageError(f"{program()} runs takes one name, or: diff A B")
-    chosen = list_runs(options.root, *options.names)
+    if action:
+        remove_runs(action, [find_run(options.root, name) for name in names], is_confirmed=options.yes)
+        return
+    chosen = list_runs(options.root, *names)
     found = [(run, _row(run)) for run in reversed(chosen or list_runs(options.root))]
-    if options.names and not chosen:
-        text = options.names[0].casefold()
+    if names and not chosen:
+        text = names[0].casefold()
         found = [(run, row) for run, row in found if text in f"{run.name} {row['note'] or ''}".casefold()]
         if not found:
-            find_run(options.root, options.names[0])  # says which names there are
+            find_run(options.root, names[0])  # says which names there are
     rows = group_rows(found) if options.group else [row for _, row in found]
     if options.json:
         print(json.dumps(rows, indent=2))

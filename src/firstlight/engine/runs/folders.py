@@ -20,6 +20,7 @@ from firstlight.engine.program import program
 from firstlight.errors import CheckpointError, FirstlightError, UsageError, suggestion
 
 __all__ = [
+    "ARCHIVE",
     "BEST_CHECKPOINT",
     "LAST_CHECKPOINT",
     "LOGS",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 LOGS = "lightning_logs"
+ARCHIVE = "lightning_archive"
+"""Folder beside it, for runs that are kept but not listed."""
 BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
 RECEIPT = {
@@ -135,7 +138,8 @@ def claim_run_folder(root: Path, name: str) -> Run:
     """
     parent = root / LOGS / name
     parent.mkdir(parents=True, exist_ok=True)
-    number = max((run.version for run in _folders(root, name)), default=-1) + 1
+    taken = [*_folders(root, name), *_folders(root, name, ARCHIVE)]  # so that an archived run can be put back
+    number = max((run.version for run in taken), default=-1) + 1
     while True:
         try:
             (parent / f"version_{number}").mkdir()
@@ -161,9 +165,9 @@ def list_runs(root: Path, name: str | None = None) -> list[Run]:
     return sorted(_folders(root, name), key=lambda run: (run.read_receipt().get("start", ""), run.version))
 
 
-def _folders(root: Path, name: str | None) -> list[Run]:
+def _folders(root: Path, name: str | None, logs: str = LOGS) -> list[Run]:
     """Return the runs with a name, or all runs, in the order of their names; say which folders cannot be read."""
-    parents = [root / LOGS / name] if name is not None else _list_folder(root / LOGS)
+    parents = [root / logs / name] if name is not None else _list_folder(root / logs)
     folders = [folder for parent in parents for folder in _list_folder(parent)]
     return [Run(folder) for folder in folders if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir()]
 
