@@ -19,7 +19,7 @@ def test_run_without_scores_is_not_called_reproduced(did, complaint):
     receipt.write_text(json.dumps(json.loads(receipt.read_text()) | {"scores": [1]}))
     assert complaint("reproduce", "autograd_cubic") == (
         2,
-        "lightning_logs/autograd_cubic/version_0 has no scores in its receipt: there is nothing to compare with",
+        "lightning_logs/autograd_cubic/version_0 has no scores in its run.json: there is nothing to compare with",
     )
 
 

@@ -43,7 +43,7 @@ def test_seed_may_be_drawn():
 def test_learning_rate_that_nothing_reads_is_refused(complaint):
     assert complaint("fit", "-c", "linear_regression_sine", "--model.lr=0.1") == (
         2,
-        "model.lr has no effect beside an optimizer of its own learning rate: set --optimizer.lr",
+        "model.lr has no effect, as --optimizer has a learning rate of its own: set --optimizer.lr",
     )
 
 

@@ -74,7 +74,7 @@ def _print_text(model: LightningModule) -> None:
 
 def _print_layers(model: LightningModule) -> None:
     layers = [(name, part) for name, part in model.named_modules() if name and not list(part.children())]
-    rows = [{"layer": name, "it is": repr(part)} for name, part in layers if not isinstance(part, Metric)]
+    rows = [{"layer": name, "what it is": repr(part)} for name, part in layers if not isinstance(part, Metric)]
     if rows:
         print()
         print_table(rows)
@@ -103,7 +103,7 @@ def _print_arguments(model: LightningModule, given: Mapping[str, Any]) -> None:
         default = "" if parameter.default is parameter.empty else json.dumps(parameter.default, default=str)
         here = json.dumps(given[name], default=str) if name in given else default
         what = descriptions.get(name, "")
-        rows.append({"argument": f"--model.{name}", "default": default, "here": here, "it is": what})
+        rows.append({"argument": f"--model.{name}", "default": default, "here": here, "what it is": what})
     if rows:
         print()
         print_table(rows)

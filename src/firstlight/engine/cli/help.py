@@ -25,7 +25,7 @@ over configs, later configs over earlier ones.
 FIT = {
     "--config mlp": "a config, by name or file; a second one goes on top: --config presets/limit",
     "--name wide": "run name (default: the config's)",
-    "--note wider": "what to say of the run: runs shows it and finds it",
+    "--note wider": "a note on the run, which runs shows and searches",
     "--model.lr 0.1": "an argument of the model: {program} describe mlp lists them",
     "--data.batch_size 64": "an argument of the data: --data.help FashionMNIST lists them",
     "--trainer.max_epochs 20": "how long; also max_steps, max_time",

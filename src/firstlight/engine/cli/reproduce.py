@@ -29,7 +29,7 @@ def reproduce(words: list[str]) -> None:
         how = f"{program()} fit {old.as_flag('--resume')}"
         raise UsageError(f"{old} did not finish ({receipts.status(old, before)}); to resume it: {how}")
     if not before["scores"]:
-        raise UsageError(f"{old} has no scores in its receipt: there is nothing to compare with")
+        raise UsageError(f"{old} has no scores in its run.json: there is nothing to compare with")
     root = old.folder.parents[2]
     flags = ["--config", str(old.config), "--name", old.folder.parent.name, "--trainer.default_root_dir", str(root)]
     new = run("fit", [*flags, *["--strict"] * options.strict], old)

@@ -141,7 +141,7 @@ def parse(
     if config.seed_everything is True:
         config.seed_everything = secrets.randbelow(2**32)
     if config.optimizer and "model.lr" in request.typed:
-        raise UsageError("model.lr has no effect beside an optimizer of its own learning rate: set --optimizer.lr")
+        raise UsageError("model.lr has no effect, as --optimizer has a learning rate of its own: set --optimizer.lr")
     return config
 
 
