@@ -22,7 +22,12 @@ CONTENTS = """
 your-own-project
 reference
 *
-../*
+../CHANGELOG
+../CONTRIBUTING
+../SECURITY
+README in English <../README>
+README en español <../README.es>
+README 中文 <../README.zh-CN>
 ```
 """
 
