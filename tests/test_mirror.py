@@ -24,7 +24,7 @@ OF_THE_WHOLE = {
 TEST_FILES = sorted(
     path.relative_to(TESTS)
     for path in TESTS.rglob("test_*.py")
-    if path.relative_to(TESTS).parts[0] not in ("faults", "golden") and path.stem not in OF_THE_WHOLE
+    if path.relative_to(TESTS).parts[0] not in ("faults", "foreign", "golden") and path.stem not in OF_THE_WHOLE
 )
 
 

@@ -75,7 +75,7 @@ class Fault(Callback):
 
     def on_train_start(self, trainer, *_):
         # from within the optimizer: a hook that sees single steps would have them taken one at a time
-        (optimizer,) = trainer.optimizers
+        optimizer = trainer.optimizers[0]
         step = optimizer.step
 
         @functools.wraps(step)

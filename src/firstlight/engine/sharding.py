@@ -1,7 +1,8 @@
-"""The strategy ``sharded``: FSDP2 for every model; importing this module makes it known to the Trainer by its name."""
+"""The strategy ``sharded`` (FSDP2), whose name the Trainer knows once this is imported, and what processes share."""
 
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy, StrategyRegistry
 from torch import nn
@@ -10,7 +11,18 @@ from torch.distributed.fsdp import fully_shard
 
 from firstlight.errors import UsageError
 
-__all__ = ["Sharded"]
+__all__ = ["Sharded", "gather_objects"]
+
+Part = TypeVar("Part")
+
+
+def gather_objects(part: Part) -> list[Part]:
+    """Return the objects of all processes, in the order of their ranks."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [part]
+    parts = [part] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, part)
+    return parts
 
 
 class Sharded(ModelParallelStrategy):

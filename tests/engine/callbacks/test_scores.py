@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule
+from torchmetrics import MaxMetric, MeanMetric, MetricCollection, MinMetric
 
 from firstlight import InMemory, LinearRegression, SoftmaxRegression
 from firstlight.engine.callbacks import RunScores, SharedScores, TrainingScores
@@ -60,16 +61,65 @@ def test_a_checkpoint_holds_what_was_added_up_since_the_epoch_began(fit):
     fit(Save())
     counts = {}
     for name in ("step 1", "step 2", "step 3", "epoch 0", "step 4"):
-        state = torch.load(name, weights_only=True)["train_scores"].get("loss", {"weight": torch.tensor(0)})
-        counts[name] = int(state["weight"])
+        (share,) = torch.load(name, weights_only=True)["train_scores"]
+        counts[name] = int(share["metrics"]["train_scores.loss"]["weight"]) if share else 0
     assert counts == {"step 1": 4, "step 2": 8, "step 3": 0, "epoch 0": 0, "step 4": 4}
 
 
-def test_a_model_that_is_no_task_has_no_scores_to_save(quick_trainer):
-    callback, checkpoint = TrainingScores(), {}
-    callback.on_save_checkpoint(quick_trainer(), LightningModule(), checkpoint)
-    callback.on_load_checkpoint(quick_trainer(), LightningModule(), checkpoint)
-    assert checkpoint == {"train_scores": {}}
+class Plain(LightningModule):
+    """Add up in training by all ways of plain Lightning; ``worst`` not in each batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 1)
+        self.by_hand, self.largest = MeanMetric(), MetricCollection({"max": MaxMetric(), "min": MinMetric()})
+
+    def training_step(self, batch, batch_idx):
+        loss = (self.layer(batch[0]) - batch[1]).square().mean()
+        self.log("forked", loss, on_step=True, on_epoch=True)
+        self.log("sum", loss, on_epoch=True, on_step=False, reduce_fx="sum")
+        if batch_idx != 1:
+            self.log("worst", loss, on_epoch=True, on_step=False, reduce_fx="max")
+        self.by_hand.update(loss)
+        self.largest.update(loss)
+        self.log_dict(self.largest, on_epoch=True, on_step=False)
+        return loss
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def on_train_epoch_end(self):
+        self.log("by hand", self.by_hand.compute())
+        self.by_hand.reset()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.05)
+
+
+def trained(quick_trainer, *callbacks, **arguments):
+    """Return the last epoch's scores of the model above."""
+    trainer = quick_trainer(max_epochs=2, log_every_n_steps=1, callbacks=[*callbacks, TrainingScores()])
+    torch.manual_seed(0)
+    trainer.fit(Plain(), Given(torch.arange(10.0)[:, None]), **arguments)
+    return {name: score.item() for name, score in trainer.callback_metrics.items()}
+
+
+@pytest.mark.parametrize("checkpoint", ["step 1", "step 4", "step 5", "epoch 0"])
+def test_plain_modules_score_a_resumed_epoch_to_the_same_bits(checkpoint, quick_trainer):
+    expected = trained(quick_trainer, Save())
+    assert trained(quick_trainer, ckpt_path=checkpoint, weights_only=True) == expected
+    assert len(expected) == 8
+
+
+def test_sums_of_two_processes_are_shared_out_among_one(quick_trainer):
+    expected = trained(quick_trainer, Save())
+    checkpoint = torch.load("step 5", weights_only=True)
+    (share,) = checkpoint["train_scores"]
+    nothing = {"value": torch.tensor(0.0), "cumulated_batch_size": torch.tensor(0)}
+    other = {"metrics": {"by_hand": {"mean_value": torch.tensor(0.0), "weight": torch.tensor(0.0)}}}
+    other["logged"] = {"training_step.forked": nothing, "training_step.worst": {"value": torch.tensor(1e6)}}
+    torch.save({**checkpoint, "train_scores": [share, other]}, "two")
+    assert trained(quick_trainer, ckpt_path="two", weights_only=True) == {**expected, "worst": 1e6}
 
 
 class Logging(LightningModule):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.demos.boring_classes import BoringModel
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
@@ -35,6 +36,11 @@ def test_mismatch_of_model_and_data_is_named_with_what_to_do(advice):
         explained = explain_failure(torch_says(complaint), None)
         assert str(explained).startswith("model and data do not fit each other: ")
         assert str(explained).endswith(f"\n{advice}")
+
+
+def test_step_that_a_model_lacks_is_named():
+    error = MisconfigurationException("No `test_step()` method defined to run `Trainer.test`.")
+    assert str(explain_failure(error, None)) == "the model has no test_step"
 
 
 def test_weights_of_another_shape_are_a_matter_of_the_checkpoint():

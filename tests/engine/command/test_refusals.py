@@ -127,3 +127,5 @@ def test_setting_is_found_by_its_name_then_by_its_number_and_the_strongest_wins(
     }.items():
         found = settings[:2] if "epsilon" in message else settings
         assert str(refusals.refused_setting(ValueError(message), "optimizer", found)).startswith(expected)
+    section = [Setting("trainer", {"max_epochs": 3}, "config.yaml, line 3")]
+    assert str(refusals.refused_setting(ValueError("no Trainer"), "trainer", section)) == "trainer: no Trainer"

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from lightning.pytorch.demos.boring_classes import BoringModel
 
 from firstlight import AutogradCubic, Sine
 from firstlight.engine.runs.exporting import Exported, example_inputs, export_model, largest_difference
@@ -57,3 +58,33 @@ def test_batch_without_inputs_is_refused(batch, where, trained, monkeypatch):
 def test_data_that_are_not_known_are_named_as_the_reason(trained):
     with pytest.raises(FirstlightError, match=r"best\.ckpt does not name its data"):
         example_inputs(trained._replace(data=None))
+
+
+class Decoder(BoringModel):
+    """A model whose ``forward`` takes other inputs than its data have."""
+
+    def __init__(self, example=None):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 2)
+        self.example_input_array = example
+
+
+def test_inputs_that_forward_does_not_take_are_replaced_by_the_model_s_own(trained):
+    example = torch.rand(2, 3)
+    assert example_inputs(trained._replace(model=Decoder(example))) is example
+    message = r"(?s)^Decoder\.forward does not take the inputs of its data: .*\nset self\.example_input_array"
+    with pytest.raises(FirstlightError, match=message):
+        example_inputs(trained._replace(model=Decoder()))
+
+
+def test_loaders_of_the_model_itself_are_taken_where_there_is_no_data_module(trained):
+    model = Decoder()
+    model.predict_dataloader = lambda: torch.ones(1, 4, 3)
+    assert example_inputs(trained._replace(model=model, data=None)).shape == (4, 3)
+
+
+def test_forward_that_returns_no_tensor_is_refused(trained):
+    model = Decoder(torch.rand(2, 3))
+    model.forward = lambda x: (x, x)
+    with pytest.raises(FirstlightError, match="Decoder cannot be exported: its forward returns a tuple"):
+        example_inputs(trained._replace(model=model, data=None))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loops.fetchers import _DataFetcher
     from lightning.pytorch.loops.progress import _BatchProgress, _OptimizerProgress, _SchedulerProgress
     from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
+    from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection
 
 __all__ = [
     "averages_not_begun",
@@ -53,6 +54,7 @@ __all__ = [
     "schedule_counter",
     "starts_forks",
     "step_logs",
+    "training_results",
 ]
 
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
@@ -116,12 +118,7 @@ def is_resumed_within_epoch(trainer: Trainer) -> bool:
 
 
 def planned_length(trainer: Trainer, interval: str) -> int | None:
-    """Return the steps or the epochs that a run is to take; None if nothing says how many.
-
-    Args:
-        trainer: The Trainer; it loads the training data to see how many batches there are.
-        interval: ``step`` or ``epoch``.
-    """
+    """Return how many of an interval (``step``, ``epoch``) a run takes; None if nothing says so. It loads the data."""
     trainer.fit_loop.setup_data()
     batches, epochs, limit = trainer.num_training_batches, trainer.max_epochs or -1, trainer.max_steps
     if interval == "epoch":
@@ -162,13 +159,9 @@ def averages_not_begun(trainer: Trainer) -> list[nn.Module]:
     copies = [each._average_model for each in averages if each._average_model is not None]
     begin_later = [copy.module for copy in copies if not copy.n_averaged]
     stochastic = callbacks_of(trainer, StochasticWeightAveraging)
-    return begin_later + [
-        each._average_model for each in stochastic if each._average_model is not None and not _has_begun(each)
-    ]
-
-
-def _has_begun(average: StochasticWeightAveraging) -> bool:
-    return bool(average._init_n_averaged if average.n_averaged is None else average.n_averaged)
+    begun = [each._init_n_averaged if each.n_averaged is None else each.n_averaged for each in stochastic]
+    pairs = zip(stochastic, begun, strict=True)
+    return begin_later + [each._average_model for each, num in pairs if each._average_model is not None and not num]
 
 
 def plan(trainer: Trainer, model: LightningModule, data: LightningDataModule | None) -> None:
@@ -234,6 +227,11 @@ def end_batch(trainer: Trainer, steps: int) -> None:
 def step_logs(trainer: Trainer) -> "_LoggerConnector":
     """Return the part of the Trainer that collects the scores of single steps and hands them to the loggers."""
     return trainer._logger_connector
+
+
+def training_results(trainer: Trainer) -> "_ResultCollection":
+    """Return what ``self.log`` has added up in training since the epoch began."""
+    return trainer.fit_loop.epoch_loop._results
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.columns import Table, add_columns, join_columns, num_rows
 from firstlight.engine.runs.inputs import predicted_columns
+from firstlight.engine.sharding import gather_objects
 from firstlight.errors import UsageError
 
 __all__ = ["Predictions"]
@@ -71,7 +72,7 @@ class Predictions(Callback):
         Raises:
             UsageError: If there is no column.
         """
-        parts = [part for part in _gather(join_columns(self.batches, self.left_out)) if part]
+        parts = [part for part in gather_objects(join_columns(self.batches, self.left_out)) if part]
         self.num_rows = sum(map(num_rows, parts))
         if not trainer.is_global_zero or self.path is None:
             return
@@ -96,15 +97,6 @@ class Predictions(Callback):
         writer.writerows([column[row] for column in columns.values()] for row in _row_order(parts))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path, text.getvalue().encode())
-
-
-def _gather(table: Table) -> list[Table]:
-    """Return the tables of all processes."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [table]
-    tables: list[Table] = [{}] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(tables, table)
-    return tables
 
 
 def _row_order(parts: list[Table]) -> list[int]:

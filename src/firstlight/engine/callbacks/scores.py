@@ -1,13 +1,19 @@
 """Scores of all examples: those from before a resume and those of all processes are not left out."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
+import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from torch import Tensor
+from torchmetrics import Metric
 
-from firstlight.tasks import Task
+from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.sharding import gather_objects
 
 __all__ = ["RunScores", "SharedScores", "TrainingScores"]
 
@@ -62,21 +68,51 @@ class RunScores(Callback):
 
 
 class TrainingScores(Callback):
-    """Save what the training scores have added up so far in an epoch, over all processes, and restore it."""
+    """Save what scores have added up since an epoch began, and restore it: metrics of torchmetrics, and ``self.log``.
+
+    Each process goes on with its own sums. If their number is another one now, the sums are shared out among them.
+    """
+
+    def __init__(self) -> None:
+        self._logged: list[dict[str, dict[str, Tensor]]] = []  # until they are logged again
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the state of each score; after an epoch's last batch there is none, as the next epoch starts anew."""
-        checkpoint["train_scores"] = states = {}
-        if not isinstance(pl_module, Task) or trainer.is_last_batch:
-            return
-        for name, score in pl_module.train_scores.items():
-            with score.sync_context():
-                states[name] = score.metric_state
+        """Add the sums of each process; after an epoch's last batch there are none, as the next epoch starts anew."""
+        own: dict[str, Any] = {}
+        if not trainer.is_last_batch:
+            own["metrics"] = {name: metric.metric_state for name, metric in _metrics(pl_module)}
+            results = internals.training_results(trainer)
+            own["logged"] = {key: total.metric_state for key, total in results.items() if total.is_tensor}
+        checkpoint["train_scores"] = gather_objects(move_data_to_device(own, "cpu"))
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Restore the scores in the first process: their state is that of all processes together."""
-        if isinstance(pl_module, Task) and trainer.is_global_zero:
-            for name, state in checkpoint.get("train_scores", {}).items():
-                if name in pl_module.train_scores:
-                    score = pl_module.train_scores[name]
-                    score.load_state_dict(move_data_to_device(state, score.device))
+        """Restore the states of metrics, and keep what was logged until the model logs it."""
+        metrics = dict(_metrics(pl_module))
+        shares = checkpoint.get("train_scores", [])[trainer.global_rank :: trainer.world_size]
+        for number, share in enumerate(shares):
+            for name, state in share.get("metrics", {}).items():
+                if metric := metrics.get(name):
+                    restore = metric.merge_state if number else metric.load_state_dict
+                    with suppress(RuntimeError, ZeroDivisionError):  # metrics that torchmetrics cannot merge
+                        restore(move_data_to_device(state, metric.device))
+        self._logged = [share.get("logged", {}) for share in shares]
+        results = internals.training_results(trainer)
+        update = results.update_metrics
+
+        def update_metrics(key: str, value: Any, batch_size: int) -> None:
+            for states in self._logged:
+                for name, state in states.pop(key, {}).items():
+                    begun, reduce = getattr(results[key], name), results[key].meta.reduce_fx
+                    join = reduce if reduce in (torch.max, torch.min) else torch.add
+                    setattr(results[key], name, join(begun, state.to(begun.device)))
+            update(key, value, batch_size)
+
+        results.update_metrics = update_metrics
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget what the model did not log again."""
+        self._logged = []
+
+
+def _metrics(model: LightningModule) -> Iterator[tuple[str, Metric]]:
+    return ((name, module) for name, module in model.named_modules() if isinstance(module, Metric))

@@ -64,6 +64,8 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
 
 def _missing_part(error: BaseException, message: str) -> FirstlightError | None:
     """Return the error about what a model or a data module of the user's own lacks."""
+    if found := re.match(r"No `(\w+)\(\)` method defined", message):
+        return UsageError(f"the model has no {found[1]}")
     if "_dataloader` must be implemented" in message:
         return UsageError("no data is named: choose a config with --config NAME, or name it with --data")
     if "`__init__` argument can be passed to its parent's `batch_size=...`" in message:

@@ -77,8 +77,9 @@ def refused_setting(error: BaseException, part: str, settings: Sequence[Setting]
     lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
     reason = str(error).strip().partition("\n")[0] or f"{type(error).__name__}: {''.join(lines[-1:])}"
     reason = re.split(r"(?<=[\w)\]!])[.] (?=[A-Z])", reason)[0][:LONGEST]
-    below = [setting for setting in settings if f"{setting.key}.".startswith(f"{part}.")]
-    model = [setting for setting in settings if setting.key.startswith("model.")] if part == "optimizer" else []
+    single = [setting for setting in settings if not isinstance(setting.value, dict)]
+    below = [setting for setting in single if f"{setting.key}.".startswith(f"{part}.")]
+    model = [setting for setting in single if setting.key.startswith("model.")] if part == "optimizer" else []
     for candidates in (below, model):
         if setting := _meant(candidates, error):
             value = "null" if setting.value is None else setting.value

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from firstlight.data.data_module import DataModule
@@ -34,21 +35,42 @@ class Exported(NamedTuple):
 
 
 def example_inputs(trained: Trained) -> Tensor:
-    """Return the inputs of the first batch of the run's prediction data.
+    """Return the inputs of the first batch of the run's prediction data; else the model's ``example_input_array``.
 
     Raises:
-        FirstlightError: If the run's data is not known, has no ``predict_dataloader``, or has no inputs in its batches.
+        FirstlightError: If there are none, or the model's ``forward`` does not take them, or returns no tensor.
     """
-    if trained.data is None:
-        raise FirstlightError(f"{trained.checkpoint} does not name its data, which the exported file is checked with")
-    trained.data.prepare_data()
-    trained.data.setup("predict")
+    model, example = trained.model, trained.model.example_input_array
+    x = None if isinstance(example, Tensor) and trained.data is None else _first_inputs(trained)
+    if isinstance(example, Tensor) and (x is None or x.shape[1:] != example.shape[1:]):
+        x = example
+    name = type(model).__name__
     try:
-        loaders = trained.data.predict_dataloader()
+        with torch.no_grad():
+            output = model(x)
+    except Exception as error:  # code of the user's own may raise anything
+        reason = " ".join(str(error).split()[:30])
+        hint = "set self.example_input_array in its __init__ to inputs that it takes"
+        raise FirstlightError(f"{name}.forward does not take the inputs of its data: {reason}\n{hint}") from error
+    if not (isinstance(output, Tensor) and isinstance(x, Tensor)):
+        kind = type(output).__name__
+        raise FirstlightError(f"{name} cannot be exported: its forward returns a {kind}, and must return a tensor")
+    return x
+
+
+def _first_inputs(trained: Trained) -> Tensor:
+    source = trained.data or trained.model
+    if trained.data is None and not is_overridden("predict_dataloader", trained.model):
+        raise FirstlightError(f"{trained.checkpoint} does not name its data, which the exported file is checked with")
+    if trained.data:
+        trained.data.prepare_data()
+        trained.data.setup("predict")
+    try:
+        loaders = source.predict_dataloader()
         batch = next(iter(loaders[0] if isinstance(loaders, list | tuple) else loaders))
     except MisconfigurationException as error:
         raise FirstlightError(
-            f"{type(trained.data).__name__} needs a predict_dataloader, which the exported file is checked with"
+            f"{type(source).__name__} needs a predict_dataloader, which the exported file is checked with"
         ) from error
     name = next(iter(inspect.signature(trained.model.forward).parameters), "")
     x, where = batch, "as its first entry"
@@ -57,7 +79,7 @@ def example_inputs(trained: Trained) -> Tensor:
     elif isinstance(batch, Mapping):
         x, where = batch.get(name), f"called {name!r}, as forward takes it"
     if not isinstance(x, Tensor):
-        kind = type(trained.data).__name__
+        kind = type(source).__name__
         raise FirstlightError(f"{kind}: a batch of predict_dataloader needs a tensor {where}, to export the model")
     return x
 
