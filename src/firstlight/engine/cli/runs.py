@@ -4,14 +4,13 @@ import json
 import sys
 from typing import Any
 
+from firstlight.engine.cli.compare import print_difference
 from firstlight.engine.cli.groups import group_rows
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.removal import remove_runs
 from firstlight.engine.cli.table import print_table
-from firstlight.engine.command.settings import flatten
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.conditions import named_conditions
 from firstlight.engine.runs.folders import LOGS, Run, add_root_flag, find_run, list_runs
 from firstlight.errors import UsageError
 
@@ -48,7 +47,7 @@ def runs(words: list[str]) -> None:
     if len(names) not in counts or any(getattr(options, flag) for flag in {"group", "json", "yes"} - flags):
         raise UsageError(f"{program()} runs{f' {action}' * bool(action)} takes {about}")
     if action == "diff":
-        _print_difference(*(find_run(options.root, name) for name in names), as_json=options.json)
+        print_difference(*(find_run(options.root, name) for name in names), as_json=options.json)
         return
     if action:
         remove_runs(action, [find_run(options.root, name) for name in names], is_confirmed=options.yes)
@@ -89,29 +88,3 @@ def _row(run: Run) -> dict[str, Any]:
         "start": receipt.get("start"),
         "note": receipt.get("note"),
     }
-
-
-def _print_difference(first: Run, second: Run, *, as_json: bool) -> None:
-    sides = [dict(flatten(_contents(run))) for run in (first, second)]
-    keys = sorted({*sides[0], *sides[1]})
-    rows = [{"key": key, first.name: sides[0].get(key), second.name: sides[1].get(key)} for key in keys]
-    rows = [row for row in rows if row[first.name] != row[second.name]]
-    conditions = [named_conditions(run.read_receipt()) for run in (first, second)]
-    rows += [
-        {"key": key, first.name: was, second.name: conditions[1][key]}
-        for key, was in conditions[0].items()
-        if conditions[1].get(key, was) != was
-    ]
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    elif rows:
-        print_table(rows)
-    else:
-        print("the same settings and the same scores")
-
-
-def _contents(run: Run) -> dict[str, Any]:
-    """Return a run's settings and scores."""
-    receipt = run.read_receipt()
-    results = {"scores": receipt.get("scores"), "best": receipt.get("best"), "steps": receipt.get("step")}
-    return run.read_config() | results
