@@ -82,7 +82,11 @@ def test_two_processes_leave_the_one_run_of_one_process(alone, tmp_path):
     assert one == two
     assert last_step(alone) == last_step(tmp_path / "two")
     assert close(alone, tmp_path / "two")
-    assert pictures(alone) == pictures(tmp_path / "two") == ["first layer", "confusion matrix", "mistakes"]
+    assert (
+        pictures(alone)
+        == pictures(tmp_path / "two")
+        == ["first layer", "confusion matrix", "mistakes", "learning curves"]
+    )
 
 
 @pytest.mark.slow

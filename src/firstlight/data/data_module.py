@@ -34,6 +34,8 @@ class DataModule(LightningDataModule, ABC):
 
     classes: tuple[str, ...] = ()
     """Names of the classes, where targets are classes; ``setup`` may set them."""
+    feature_names: tuple[str, ...] = ()
+    """Names of the features, for pictures; ``setup`` may set them."""
     file_suffixes: ClassVar[tuple[str, ...]] = ()
     """Ends of the names of the files in a folder that :meth:`read_file` is for."""
     evaluation_times: ClassVar[int] = 1

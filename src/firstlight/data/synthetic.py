@@ -146,6 +146,8 @@ class Houses(Planted):
         batch_size: Houses per batch, over all processes together.
     """
 
+    feature_names = ("area", "age")
+
     def __init__(
         self,
         num_examples: PositiveInt = 1000,

@@ -69,6 +69,7 @@ class Table(InMemory):
         """
         file = read_csv(Path(self.path))
         self.columns = self.columns or [name for name in file.header if name != self.target]
+        self.feature_names = tuple(self.columns)
         classes = self._classes(file)
         self._refuse_other("classes", classes, self.classes)  # those of a checkpoint, after load
         self.classes = classes

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from firstlight.plots import BLACK, BLUE
+from firstlight.plots.style import BLACK, BLUE, VERMILION, new_figure, shades, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ MOST_NAMED = 8
 """With more choices than this, an axis names only some of them."""
 
 
+@styled
 def parallel_coordinates(
     trials: Sequence[Mapping[str, Any]], axes: Mapping[str, Mapping[str, Any]], score: str, title: str
 ) -> "Figure":
@@ -27,18 +28,16 @@ def parallel_coordinates(
         score: Name of the score.
         title: Title of the figure.
     """
-    from matplotlib import colormaps  # noqa: PLC0415  # slow to import
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.lines import Line2D  # noqa: PLC0415  # slow to import
     from matplotlib.patches import PathPatch  # noqa: PLC0415
     from matplotlib.path import Path  # noqa: PLC0415
 
     scores = [trial[score] for trial in trials]
     scales = {**axes, score: {"low": min(scores), "high": max(scores), "log": False}}
-    width = 2.4 + 1.9 * (len(scales) - 1)
-    figure = Figure(figsize=(width, 4.8), dpi=100)
-    figure.suptitle(title)
-    panel = figure.add_axes((1.1 / width, 0.14, 1 - 2.2 / width, 0.7))
+    width = 2.4 + 1.7 * (len(scales) - 1)
+    figure, (panel,) = new_figure(size=(width, 4.4), left=1.1, right=1.1, bottom=0.7, top=0.95)
     panel.set_axis_off()
+    others = shades(len(trials))[::-1]
     for rank, trial in reversed([*enumerate(trials)]):
         points: list[tuple[float, float]] = []
         for column, (name, scale) in enumerate(scales.items()):
@@ -46,40 +45,40 @@ def parallel_coordinates(
             curve = [(column - 0.5, points[-1][1]), (column - 0.5, height)] if points else []
             points += [*curve, (column, height)]
         codes = [Path.MOVETO, *[Path.CURVE4] * (len(points) - 1)]
-        color = colormaps["viridis"](0.9 * rank / max(len(trials) - 1, 1))
-        style = {"edgecolor": "#d55e00", "linewidth": 3.5} if rank == 0 else {"edgecolor": color, "linewidth": 1.3}
-        panel.add_patch(PathPatch(Path(points, codes), facecolor="none", alpha=1 if rank == 0 else 0.75, **style))
+        style = {"edgecolor": others[rank], "linewidth": 1.3} if rank else {"edgecolor": VERMILION, "linewidth": 3.5}
+        panel.add_patch(PathPatch(Path(points, codes), facecolor="none", **style))
     for column, (name, scale) in enumerate(scales.items()):
         _draw_axis(panel, column, name, scale)
     panel.set(xlim=(-0.02, len(scales) - 0.98), ylim=(-0.03, 1.03))
-    caption = "thick: the best trial; the darker the others, the better their score"
-    figure.text(0.5, 0.03, caption, ha="center", fontsize=9)
+    panel.set_title(title, pad=34)
+    lines = [Line2D([], [], color=VERMILION, linewidth=3.5, label="the best trial")]
+    for name, color in zip(
+        ("the second best", "the worst"), (others[min(1, len(others) - 1)], others[-1]), strict=True
+    ):
+        lines.append(Line2D([], [], color=color, linewidth=1.3, label=name))
+    panel.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.05), ncols=3)
     return figure
 
 
-def importances(shares: Mapping[str, float], title: str) -> "Figure":
+@styled
+def importances(shares: Mapping[str, Sequence[float]], title: str) -> "Figure":
     """Draw how important each searched setting is for the score, the most important on top.
 
     Args:
-        shares: Importance by name; they add up to one.
+        shares: By name: the importance, and the two ends of an interval around it. Importances add up to one.
         title: Title of the figure.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415  # slow to import
-
-    ascending = sorted(shares.items(), key=lambda item: item[1])
-    names, values = [name for name, _ in ascending], [share for _, share in ascending]
-    height, left = 1.4 + 0.45 * len(names), 0.4 + 0.085 * max(map(len, names))
-    figure = Figure(figsize=(6.6, height), dpi=100)
-    figure.suptitle(title)
-    panel = figure.add_axes((left / 6.6, 0.55 / height, 1 - (left + 0.6) / 6.6, 1 - 1.1 / height))
-    bars = panel.barh(names, values, color=BLUE, height=0.6)
-    panel.bar_label(bars, [f"{value:.0%}" for value in values], padding=4)
-    panel.set(xlabel="importance for the best 10 % of the trials (PED-ANOVA)", xlim=(0, max([*values, 0.1]) * 1.15))
+    ascending = sorted(shares.items(), key=lambda item: item[1][0])
+    names, values = [name for name, _ in ascending], [share for _, (share, *_) in ascending]
+    around = [[share - low for _, (share, low, _) in ascending], [high - share for _, (share, _, high) in ascending]]
+    size, left = (5.4, 1.4 + 0.45 * len(names)), 0.4 + 0.085 * max(map(len, names))
+    figure, (panel,) = new_figure(size=size, left=left, right=0.3, bottom=0.75, top=0.4)
+    panel.barh(names, values, color=BLUE, height=0.6)
+    panel.errorbar(values, names, xerr=around, fmt="none", color=BLACK, capsize=3, linewidth=1.2)
+    panel.set(title=title, xlim=(0, None))
+    panel.set_xlabel("importance for the best tenth (PED-ANOVA);\nblack: 80 % of resampled sets of trials")
     panel.xaxis.set_major_formatter("{x:.0%}")
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.grid(axis="x", color="#dddddd", linewidth=0.8)
-    panel.set_axisbelow(True)
-    panel.tick_params(length=0)
+    panel.grid(visible=False, axis="y")
     return figure
 
 
@@ -98,12 +97,12 @@ def _position(scale: Mapping[str, Any], value: Any) -> float:
 def _draw_axis(panel: "Axes", column: int, name: str, scale: Mapping[str, Any]) -> None:
     """Draw a vertical axis with a few values beside it and its name on top."""
     panel.plot([column, column], [0, 1], color=BLACK, linewidth=1, zorder=3)
-    panel.text(column, 1.07, name, ha="center", va="bottom", fontweight="bold", fontsize=9)
+    panel.text(column, 1.07, name, ha="center", va="bottom", fontweight="bold", fontsize=10)
     for value in _tick_values(scale):
         height, text = _position(scale, value), value if isinstance(value, str) else f"{value:.4g}"
         panel.plot([column - 0.015, column + 0.015], [height] * 2, color=BLACK, linewidth=1, zorder=3)
-        box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
-        panel.text(column + 0.03, height, text, va="center", fontsize=8.5, bbox=box, zorder=4)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        panel.text(column + 0.03, height, text, va="center", fontsize=9, bbox=box, zorder=4)
 
 
 def _tick_values(scale: Mapping[str, Any]) -> list[Any]:

@@ -1,4 +1,5 @@
 import random
+import signal
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from firstlight import (
     Sine,
     SoftmaxRegression,
     TwoLayerNetwork,
-    gallery,
+    plots,
 )
 from firstlight.engine.callbacks import (
     Details,
@@ -34,9 +35,8 @@ from firstlight.engine.callbacks import (
     StepSeeds,
     Stopped,
 )
-from firstlight.engine.callbacks.tensorboard import pictures
 from firstlight.engine.callbacks.update_loop import UpdatingLoader
-from firstlight.gallery import Picture
+from firstlight.gallery import Picture, moments
 
 
 class Own(Classification):
@@ -103,14 +103,14 @@ def drawn(tmp_path):
 def given(monkeypatch):
     """Return a dictionary that fills with what functions of ``plots`` are given."""
     seen = {}
-    for name in gallery.plots.__all__:
-        original = getattr(gallery.plots, name)
+    for name in plots.__all__:
+        original = getattr(plots, name)
 
         def keep(*args, name=name, original=original):
             seen[name] = args
             return original(*args)
 
-        monkeypatch.setattr(gallery.plots, name, keep)
+        monkeypatch.setattr(plots, name, keep)
     return seen
 
 
@@ -135,46 +135,59 @@ CLASSES = {"confusion matrix", "mistakes"}
         (Own, lambda _: Blobs(1, 3, 4), CLASSES),
         (lambda: Own(27), lambda _: Blobs(3, 3, 3), CLASSES),
         (Own, lambda _: Blobs(12), {"confusion matrix"}),
+        (lambda: Own(2), lambda _: Blobs(2), {"confusion matrix", "decision boundary"}),
     ],
 )
 def test_model_on_its_data_gets_the_pictures_listed_for_it(model, data, tags, fit, drawn, fashion_root):
     trainer = fit(model(), data(str(fashion_root)))
-    assert drawn() == {tag: [trainer.global_step - 1] for tag in tags}
+    later = {"learning curves", "coefficients", "planted weights"}  # they need a step or an epoch
+    both = [0, trainer.global_step - 1]
+    assert drawn() == {tag: both[tag in later :] for tag in tags | {"learning curves"}}
 
 
-class Clock:
-    now = 0.0
-
-    def perf_counter(self):
-        return self.now
-
-
-@pytest.mark.parametrize(("seconds", "epochs"), [(0, [7]), (5, [2, 4, 7]), (1000, [1, 2, 4, 7])])
-def test_a_few_epochs_are_drawn_and_of_a_short_run_only_its_end(seconds, epochs, fit, drawn, monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(pictures, "time", clock)
-
-    def work(trainer):
-        clock.now += seconds
-
-    fit(LegendreCubic(), Sine(**SINE), Each(work), max_epochs=7)
-    assert drawn() == {"fit": [3 * epoch - 1 for epoch in epochs]}
+@pytest.mark.parametrize(("epochs", "drawn_after"), [(1, [0, 1]), (3, [0, 1, 3]), (7, [0, 1, 4, 7])])
+def test_epochs_that_are_drawn_depend_on_the_length_of_the_run_alone(epochs, drawn_after, fit, drawn):
+    fit(LegendreCubic(), Sine(**SINE), max_epochs=epochs)
+    steps = [max(3 * epoch - 1, 0) for epoch in drawn_after]
+    assert drawn() == {"fit": steps, "learning curves": steps[1:]}
 
 
-def test_drawing_takes_at_most_a_twentieth_of_the_time_before_the_end(fit, drawn, monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(pictures, "time", clock)
+def events_of(folder, *tags):
+    """Return the values of some scores in the event files, by number of steps."""
+    events = EventAccumulator(str(folder)).Reload()
+    return {tag: {point.step + 1: pytest.approx(point.value) for point in events.Scalars(tag)} for tag in tags}
 
-    def draw(moment):
-        clock.now += 10
-        return gallery.plots.activations({"relu": (torch.relu, torch.relu)})
 
-    def work(trainer):
-        clock.now += 50
+def test_learning_curves_have_the_values_of_the_event_files(fit, given, tmp_path):
+    model, data = LinearRegression(), Houses(num_examples=40)
+    fit(model, data, max_epochs=3, val_check_interval=0.5)
+    (scores, *_) = given["learning_curves"]
+    logged = events_of(tmp_path / "logs", "loss/train", "loss/val")
+    assert scores["loss"] == {"train": logged["loss/train"], "val": logged["loss/val"]}
+    assert [*map(len, scores["loss"].values())] == [3, 6]
 
-    monkeypatch.setattr(gallery, "PICTURES", [Picture("slow", LegendreCubic, Sine, draw)])
-    fit(LegendreCubic(), Sine(**SINE), Each(work), max_epochs=20)
-    assert drawn() == {"slow": [3 * epoch - 1 for epoch in (1, 16, 20)]}  # 30 s of 1,000: there is no room for more
+
+@pytest.mark.parametrize("stop", [3, 9])
+def test_pictures_of_a_resumed_run_are_those_of_an_unbroken_one(stop, did, firstlight, given, monkeypatch):
+    words = ("--config=autograd_cubic", "--data.num_points=20", "--data.repeats=5", "--trainer.max_epochs=3")
+    did("fit", *words, "--name=whole")
+    whole, step = dict(given), AutogradCubic.training_step
+    signals = [signal.SIGINT]
+
+    def stopping(self, *args):
+        if signals and self.trainer.global_step == stop:
+            signal.raise_signal(signals.pop())
+        return step(self, *args)
+
+    monkeypatch.setattr(AutogradCubic, "training_step", stopping)
+    assert firstlight("fit", *words, "--name=broken").status == 130
+    given.clear()
+    did("fit", "--resume=broken")
+    assert given["learning_curves"] == whole["learning_curves"]
+    assert given["curve_fit"][2].keys() == whole["curve_fit"][2].keys()
+    assert given["weight_paths"][0] == whole["weight_paths"][0]
+    for one, other in zip(given["curve_fit"][2].values(), whole["curve_fit"][2].values(), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +199,6 @@ def test_drawing_takes_at_most_a_twentieth_of_the_time_before_the_end(fit, drawn
     ],
 )
 def test_run_with_pictures_ends_in_the_same_bits(model, data, fit, quick_trainer, fashion_root, monkeypatch):
-    monkeypatch.setattr(pictures, "MAX_SHARE", 1e9)  # draw whenever it can be
 
     def outcome(train, *callbacks):
         for seed in (torch.manual_seed, np.random.seed, random.seed):
@@ -213,8 +225,8 @@ def test_run_with_pictures_ends_in_the_same_bits(model, data, fit, quick_trainer
         torch.rand(5), np.random.rand(5), random.random()
         raise ValueError("no picture")
 
-    noise = Picture("noise", model if isinstance(model, type) else MLP, InMemory, disturb)
-    monkeypatch.setattr(gallery, "PICTURES", [*gallery.PICTURES, noise])
+    noise = Picture("noise", disturb)
+    monkeypatch.setattr(moments, "PICTURES", [*moments.PICTURES, noise])
     with pytest.warns(UserWarning, match="the picture 'noise' is left out from now on: ValueError: no picture"):
         drawn = outcome(fit, Details())
     assert drawn == outcome(plain)
@@ -224,15 +236,14 @@ def test_picture_that_fails_is_left_out_with_one_warning(fit, drawn, monkeypatch
     def fail(moment):
         raise RuntimeError("out of ink")
 
-    monkeypatch.setattr(pictures, "MAX_SHARE", 1e9)
-    monkeypatch.setattr(gallery, "PICTURES", [Picture("broken", LegendreCubic, Sine, fail), *gallery.PICTURES])
+    monkeypatch.setattr(moments, "PICTURES", [Picture("broken", fail), *moments.PICTURES])
     with pytest.warns(UserWarning, match="left out") as caught:
         trainer = fit(LegendreCubic(), Sine(**SINE), max_epochs=4)
     assert [str(one.message) for one in caught if "picture" in str(one.message)] == [
         "the picture 'broken' is left out from now on: RuntimeError: out of ink"
     ]
     assert trainer.state.finished
-    assert drawn() == {"fit": [2, 5, 11]}
+    assert drawn() == {"fit": [0, 2, 11], "learning curves": [2, 11]}
 
 
 @pytest.mark.parametrize("logger", [False, CSVLogger("csv")])
@@ -240,19 +251,19 @@ def test_nothing_is_drawn_without_a_logger_that_shows_it(logger, fit, drawn, mon
     def draw(moment):
         pytest.fail("nobody sees this")
 
-    monkeypatch.setattr(gallery, "PICTURES", [Picture("unseen", LegendreCubic, Sine, draw, note=draw, follow=draw)])
+    monkeypatch.setattr(moments, "PICTURES", [Picture("unseen", draw)])
     assert fit(LegendreCubic(), Sine(**SINE), logger=logger).state.finished
 
 
-@pytest.mark.parametrize(("error", "tags"), [(Stopped(15), {"fit": [5]}), (RuntimeError("broken"), {})])
-def test_stopped_run_has_pictures_and_failed_run_has_none(error, tags, fit, drawn):
+@pytest.mark.parametrize(("error", "steps"), [(Stopped(15), [0, 2, 5]), (RuntimeError("broken"), [0, 2])])
+def test_stopped_run_has_pictures_of_its_end_and_failed_run_has_none(error, steps, fit, drawn):
     def end(trainer):
         if trainer.current_epoch == 1:
             raise error
 
     with pytest.raises(type(error)):
         fit(LegendreCubic(), Sine(**SINE), Each(end), max_epochs=3)
-    assert drawn() == tags
+    assert drawn()["fit"] == steps
 
 
 def test_path_of_the_coefficients_has_every_early_step_and_the_least_squares_solution(fit, given):
@@ -262,7 +273,7 @@ def test_path_of_the_coefficients_has_every_early_step_and_the_least_squares_sol
     several = (StepSeeds(0), SeveralUpdates(10), Details(), look)
     fit(model, Sine(num_points=2000, repeats=50), *several, max_epochs=2, logger=[TensorBoardLogger("one")])
     assert loaders == 2 * [UpdatingLoader]  # ten at a time all the same
-    taken, path, limit, _ = given["coefficient_paths"]
+    taken, path, limit, *_ = given["weight_paths"]
     assert taken[:12] == [*range(12)]
     assert taken[-1] == 100
     assert len(taken) < 50
@@ -283,20 +294,22 @@ def test_confusion_matrix_and_mistakes_are_those_of_the_validation_data(fit, giv
     assert torch.equal(counts, expected)
     assert names == list(data.classes)
     wrong = sorted(zip(probability.tolist(), truth.tolist(), guess.tolist(), strict=True), reverse=True)
-    wrong = [(names[t], f"{names[g]}? {p:.2f}") for p, t, g in wrong if t != g]
+    wrong = [(names[t], f"{names[g]} {int(100 * p)}%") for p, t, g in wrong if t != g]
     shown, captions, title = given["mistakes"]
-    assert captions == wrong[:36]
-    assert len(shown) == len(captions) == 36
-    assert title.startswith(f"MLP: the 36 most confident of {len(wrong)} mistakes")
+    assert captions == wrong[:20]
+    assert len(shown) == len(captions) == 20
+    assert title.startswith(f"MLP: most confident of {len(wrong)} mistakes")
 
 
-def test_learned_weights_are_compared_with_the_planted_ones(fit, given):
+def test_learned_weights_are_drawn_on_their_way_to_the_planted_ones(fit, given):
     model, data = LinearRegression(), Houses(num_examples=500)
     fit(model, data, max_epochs=3)
-    learned, planted, names, _ = given["planted_weights"]
+    steps, path, planted, names, *_ = given["weight_paths"]
+    assert (steps[:3], steps[-1]) == ([0, 1, 2], 150)
     assert planted.tolist() == pytest.approx([2, -3.4, 4.2])
-    assert learned.tolist() == pytest.approx([2, -3.4, 4.2], abs=0.1)
-    assert names == ["weight 1", "weight 2", "bias"]
+    assert path[-1].tolist() == pytest.approx([2, -3.4, 4.2], abs=0.1)
+    assert path[0].abs().max() < 0.1
+    assert names == ["area", "age", "bias"]
 
 
 def test_pictures_show_data_as_in_validation(fit, given):

@@ -14,6 +14,7 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.tensorboard.details import Details
 from firstlight.engine.callbacks.tensorboard.pictures import Pictures, tensorboard_loggers
 from firstlight.engine.files import write_atomically
+from firstlight.gallery import stage_of
 
 __all__ = ["Dashboard", "hyperparameters", "tensorboard_callbacks"]
 
@@ -111,8 +112,8 @@ def _charts(names: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
     """Yield a chart for each score logged in training or validation, as ``loss/val`` or ``val_loss``."""
     curves: dict[str, list[str]] = {}
     for name in sorted(names):
-        if match := re.fullmatch(r"(?:(.+)[/_])?(?:train|val)(?:[/_](.+))?", name):
-            curves.setdefault("_".join(filter(None, match.groups())), []).append(re.escape(name) + "$")
+        if found := stage_of(name):
+            curves.setdefault(found[0], []).append(re.escape(name) + "$")
     for score, tags in curves.items():
         yield score, ["Multiline", tags]
 

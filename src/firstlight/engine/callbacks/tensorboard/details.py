@@ -24,7 +24,7 @@ class Details(Callback):
         if not isinstance(data, DataModule):
             return
         for logger in tensorboard_loggers(trainer):
-            inputs = next(Moment(trainer, pl_module, data, "start", {}).batches(data.val))[0][:1]
+            inputs = next(Moment(trainer, pl_module, data, "start").batches(data.val))[0][:1]
             with isolate_rng(include_cuda=inputs.is_cuda):
                 try:
                     with evaluating(trainer, pl_module), warnings.catch_warnings():

@@ -1,11 +1,9 @@
-"""Pictures, in TensorBoard, W&B or MLflow, of what a model has learned, at the end of a run and a few times before."""
+"""Pictures, in TensorBoard, W&B or MLflow, of what a model has learned: at the start, at the end, and between."""
 
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
@@ -14,19 +12,22 @@ from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.stopping import Stopped
-from firstlight.gallery import Moment, Picture, suitable
+from firstlight.engine.quiet import quiet_trainer
+from firstlight.engine.runs.loading import Trained, load_run_checkpoint
+from firstlight.gallery import Moment, Picture, copied, stage_of, suitable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Pictures", "tensorboard_loggers"]
+__all__ = ["KEY", "Pictures", "run_pictures", "tensorboard_loggers"]
 
-MAX_SHARE = 0.05
-"""Share of a run's time that drawing may take; the last pictures are always drawn."""
-FIRST_ESTIMATE = 0.15
-"""Seconds that a picture takes, as long as none has been drawn."""
+KEY = "pictures"
+"""Where a checkpoint has what was noted for pictures, and the scores."""
+GROWTH = 1.001
+"""How much steps have to grow until scores are noted again: each of the first 1,000 epochs is, then fewer are."""
 
 
 def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
@@ -52,86 +53,106 @@ def _log_picture(logger: Logger, tag: str, figure: "Figure", step: int) -> None:
 class Pictures(Callback):
     """Draw the pictures that :mod:`firstlight.gallery` lists for a model and its data.
 
-    Pictures are drawn when training ends or a signal stops it, and after epochs 1, 2, 4, 8, ... as long as drawing
-    takes less than a twentieth of the run's time: a run of seconds has pictures only at its end. Drawing does not
-    change weights or random numbers. If a picture fails, a warning says so and the run goes on without it.
+    They are drawn before the first step, after epochs 1, 4, 16, 64, ..., and when training ends or a signal stops it.
+    Drawing does not change weights or random numbers. If a picture fails, a warning says so and the run goes on without
+    it. Checkpoints keep what pictures need of earlier moments.
 
-    Data must be in memory, and the first process must have all weights; otherwise nothing is drawn.
+    The first process draws. Data must be in splits, and the process must have all weights; otherwise only the learning
+    curves are drawn.
     """
 
     def __init__(self) -> None:
         self.pictures: list[Picture] = []
         self.notes: dict[str, dict[int, Tensor]] = {}
+        self.scores: dict[str, dict[int, float]] = {}
+        self._restored: dict[str, Any] = {}
         self._handles: list[RemovableHandle] = []
-        self._start_time = self._drawing_time = self._estimate = 0.0  # seconds
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Save what was noted."""
+        if internals.is_epoch_ending(trainer):
+            self._note_scores(trainer, "train")
+        checkpoint[KEY] = {"notes": self.notes, "scores": self.scores}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Read what was noted before."""
+        self._restored = checkpoint.get(KEY, {})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Choose the pictures, and note the state that the model starts in."""
-        self._start_time, self._drawing_time = time.perf_counter(), 0.0
+        """Choose the pictures, and draw the state that the model starts in."""
         data = internals.datamodule_of(trainer)
         has_all_weights = isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)
-        self.pictures = suitable(pl_module, data) if _picture_loggers(trainer) and has_all_weights else []
-        self.notes = {picture.tag: {} for picture in self.pictures}
-        self._estimate = FIRST_ESTIMATE * len(self.pictures)
+        self.pictures = suitable(pl_module, data if has_all_weights else None) if trainer.is_global_zero else []
+        restored, self._restored = self._restored, {}
+        self.scores = restored.get("scores", {})
+        notes = restored.get("notes", {})
+        self.notes = {picture.tag: notes.get(picture.tag, {}) for picture in self.pictures}
         self._handles = [
             self._follow(trainer, pl_module, picture.follow, self.notes[picture.tag])
             for picture in self.pictures
             if picture.follow
         ]
-        self._update_pictures(trainer, pl_module, "", draw=False)
+        if not restored:
+            step = trainer.global_step
+            self._update_pictures(trainer, pl_module, f"step {step:,}" if step else "before training")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the scores."""
+        if self.pictures and not trainer.sanity_checking:
+            self._note_scores(trainer, "val")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw after epochs 1, 2, 4, 8, ...; the pictures after a run's last epoch are drawn at its end."""
+        """Note the scores of the epoch before, and draw after epochs 1, 4, 16, ...; the last is drawn at the end."""
         epochs = trainer.current_epoch
-        if self.pictures and epochs and epochs & (epochs - 1) == 0:
-            time_left = MAX_SHARE * (time.perf_counter() - self._start_time) - self._drawing_time
-            is_time = 2 * self._estimate < time_left  # now, and once more at the end
-            self._update_pictures(trainer, pl_module, _when(trainer, epochs), draw=is_time)
+        if self.pictures and epochs:
+            self._note_scores(trainer, "train")
+            if epochs & (epochs - 1) == 0 and epochs.bit_length() % 2:  # a power of four
+                self._update_pictures(trainer, pl_module, _when(trainer.global_step, epochs))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the trained model."""
-        self._update_pictures(trainer, pl_module, _when(trainer, trainer.current_epoch), draw=True)
+        self._note_scores(trainer, "train")
+        self._update_pictures(trainer, pl_module, _when(trainer.global_step, trainer.current_epoch))
         self._release()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Draw the model of a run that a signal stopped, for it may never be resumed; its checkpoint is written."""
         if isinstance(exception, Stopped | KeyboardInterrupt):
-            self._update_pictures(trainer, pl_module, f"stopped at step {trainer.global_step:,}", draw=True)
+            self._update_pictures(trainer, pl_module, f"stopped at step {trainer.global_step:,}")
         self._release()
 
     def _release(self) -> None:
         for handle in self._handles:
             handle.remove()
-        self.pictures, self.notes, self._handles = [], {}, []
+        self.pictures, self.notes, self.scores, self._handles = [], {}, {}, []
 
-    def _update_pictures(self, trainer: Trainer, pl_module: LightningModule, when: str, *, draw: bool) -> None:
-        """Note what the pictures need of the model as it is now, and draw them if asked to."""
-        start = time.perf_counter()
-        moment = Moment(trainer, pl_module, internals.datamodule_of(trainer), when, self.notes)
+    def _note_scores(self, trainer: Trainer, stage: str) -> None:
+        """Note the scores of a stage as they are now; those of other stages are of another step."""
+        for name, value in trainer.callback_metrics.items() if self.pictures else ():
+            if (found := stage_of(name)) and found[1] == stage:
+                values = self.scores.setdefault(name, {})
+                if trainer.global_step >= GROWTH * next(reversed(values), 0):
+                    values[trainer.global_step] = float(value)
+
+    def _update_pictures(self, trainer: Trainer, pl_module: LightningModule, when: str) -> None:
+        """Note what the pictures need of the model as it is now, and draw them if there is a logger to show them."""
+        moment = Moment(trainer, pl_module, internals.datamodule_of(trainer), when, self.notes, self.scores)
+        loggers = _picture_loggers(trainer)
         with isolate_rng(include_cuda=pl_module.device.type == "cuda"):
             for picture in list(self.pictures):
                 try:
-                    self._update_picture(picture, moment, draw=draw)
+                    picture.take_note(moment, trainer.global_step)
+                    figure = picture.draw(moment) if loggers else None
+                    for logger in loggers:
+                        # steps count from 0, as the curves' do
+                        if figure:
+                            _log_picture(logger, picture.tag, figure, max(trainer.global_step - 1, 0))
                 except OSError:
                     raise  # the disk is full, which ends the run
                 except Exception as error:  # a picture must not end a run of hours
                     self.pictures.remove(picture)
                     reason = f"{type(error).__name__}: {error}"
                     warnings.warn(f"the picture {picture.tag!r} is left out from now on: {reason}", stacklevel=1)
-        took = time.perf_counter() - start
-        self._drawing_time += took
-        self._estimate = took if draw else self._estimate
-
-    def _update_picture(self, picture: Picture, moment: Moment, *, draw: bool) -> None:
-        notes, step = self.notes[picture.tag], moment.trainer.global_step
-        if picture.note:
-            notes[step] = picture.note(moment)
-        if picture.follow:
-            notes[step] = _copy(picture.follow(moment.model))
-        figure = picture.draw(moment) if draw else None
-        for logger in _picture_loggers(moment.trainer):
-            if figure:
-                _log_picture(logger, picture.tag, figure, max(step - 1, 0))  # steps count from 0, as the curves' do
 
     def _follow(
         self, trainer: Trainer, pl_module: LightningModule, follow: Callable[[Any], Tensor], notes: dict[int, Tensor]
@@ -140,21 +161,41 @@ class Pictures(Callback):
 
         It hooks into the optimizer: a callback's hook for each step would turn ``SeveralUpdates`` off.
         """
-        step = due = trainer.global_step
+        step = trainer.global_step
+        due = _next_step(next(reversed(notes), 0))
 
         def after_step(*_: Any) -> None:
             nonlocal step, due
             step += 1
             if step >= due:
-                notes[step] = _copy(follow(pl_module))
-                due = max(step + 1, step * 11 // 10)
+                notes[step] = copied(follow(pl_module))
+                due = _next_step(step)
 
         return trainer.optimizers[0].register_step_post_hook(after_step)
 
 
-def _when(trainer: Trainer, epochs: int) -> str:
-    return f"epoch {epochs:,}, step {trainer.global_step:,}"
+def _when(step: int, epochs: int) -> str:
+    return f"epoch {epochs:,}, step {step:,}"
 
 
-def _copy(weights: Tensor) -> Tensor:
-    return weights.detach().to("cpu", torch.float, copy=True)
+def _next_step(step: int) -> int:
+    return max(step + 1, step * 11 // 10)
+
+
+def run_pictures(trained: Trained) -> "Iterator[tuple[str, Figure]]":
+    """Yield the pictures of a run that was loaded, each with its tag.
+
+    Args:
+        trained: The run, with the weights of its last step.
+    """
+    checkpoint, trainer, data = load_run_checkpoint(trained.checkpoint), quiet_trainer(), trained.data
+    if isinstance(data, DataModule):
+        data.prepare_data()
+        data.setup("fit")
+    step, epochs, noted = checkpoint["global_step"], checkpoint["epoch"] + 1, checkpoint.get(KEY, {})
+    moment = Moment(trainer, trained.model, data, _when(step, epochs), noted.get("notes", {}), noted.get("scores", {}))
+    for picture in suitable(trained.model, data):
+        moment.notes.setdefault(picture.tag, {})
+        picture.take_note(moment, step)
+        if figure := picture.draw(moment):
+            yield picture.tag, figure

@@ -1,0 +1,179 @@
+"""The pictures of firstlight's own models and data."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from firstlight import plots
+from firstlight.data.splits import Split
+from firstlight.data.synthetic import Planted, Sine
+from firstlight.gallery.moments import Moment, evaluating, picture, stage_of
+from firstlight.models import (
+    MLP,
+    AutogradCubic,
+    LinearRegression,
+    ManualCubic,
+    NeuralNetwork,
+    Neuron,
+    SoftmaxRegression,
+)
+from firstlight.tasks import Classification, Regression
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__: list[str] = []  # the decorator adds them to the list of all pictures
+
+MAX_POINTS = 500  # of a curve, about one per pixel
+MAX_UNITS = 64
+MAX_MISTAKES = 20
+MAX_SCORES = 2
+GRID = 120  # points in each direction
+
+
+def _are_images(x: Tensor) -> bool:
+    return x.ndim == 4 and x.shape[1] in (1, 3)
+
+
+@picture("learning curves", data=object)
+def draw_learning_curves(moment: Moment) -> "Figure | None":
+    """Draw loss and accuracy, of training and of validation."""
+    scores: dict[str, dict[str, dict[int, float]]] = {}
+    for name, values in sorted(moment.scores.items(), key=lambda item: ("loss" not in item[0], item[0])):
+        if values and (found := stage_of(name)):
+            scores.setdefault(found[0], {})[found[1]] = {**values}
+    shown = {score: scores[score] for score in [*scores][:MAX_SCORES]}
+    monitor, choose = getattr(moment.model, "monitor", ""), max if getattr(moment.model, "mode", "") == "max" else min
+    watched, found = moment.scores.get(monitor), stage_of(monitor)
+    best = (found[0], choose(watched, key=watched.__getitem__)) if watched and found and found[1] == "val" else None
+    return plots.learning_curves(shown, moment.title("learning curves"), best) if shown else None
+
+
+def _curve(data: Sine, max_points: int = MAX_POINTS) -> Split:
+    x, y = data.train
+    every = -(-len(x) // max_points)
+    x, y = x[::every], y[::every]
+    order = x[:, 0].argsort()  # the points of a fold are not in order
+    return x[order], y[order]
+
+
+def _note_fit(moment: Moment) -> Tensor:
+    """Return the fit; of many side by side, their mean and a band of nine tenths of them."""
+    fits = moment.outputs(_curve(moment.data))[0]
+    if fits.shape[1] == 1:
+        return fits[:, 0]
+    return torch.stack([fits.mean(1), *fits.quantile(torch.tensor([0.05, 0.95]), dim=1)], dim=1)
+
+
+@picture("fit", Regression, Sine, note=_note_fit)
+def draw_fit(moment: Moment) -> "Figure":
+    """Draw the curve, fits to it, and the residual."""
+    x, y = _curve(moment.data)
+    members = getattr(moment.model, "num_members", 1)
+    content = "the fit and its residual" if members == 1 else f"mean of {members:,} fits, and a band of 90 %"
+    return plots.curve_fit(x[:, 0], y[:, 0], moment.notes["fit"], moment.title(content))
+
+
+@picture("coefficients", (AutogradCubic, ManualCubic), Sine, follow=lambda model: model.coefficients)
+def draw_coefficients(moment: Moment) -> "Figure | None":
+    """Draw the coefficients on their way to those of least squares."""
+    x, y = _curve(moment.data, 20 * MAX_POINTS)
+    path = moment.notes["coefficients"]
+    best = torch.linalg.lstsq(x ** torch.arange(4), y).solution[:, 0]
+    title = moment.title("a + b x + c x² + d x³")
+    return _paths(path, best, "abcd", title, "least squares")
+
+
+def _paths(path: Mapping[int, Tensor], goals: Tensor, names: Sequence[str], title: str, goal: str) -> "Figure | None":
+    """Draw the paths of weights, as soon as there are some."""
+    steps = [*path]
+    return plots.weight_paths(steps, torch.stack([*path.values()]), goals, names, title, goal) if steps[1:] else None
+
+
+def _weights_and_bias(model: Neuron | LinearRegression) -> Tensor:
+    parts = (model.weights, model.bias) if isinstance(model, Neuron) else (model.linear.weight, model.linear.bias)
+    return torch.cat([part.detach().flatten() for part in parts])
+
+
+@picture("planted weights", (Neuron, LinearRegression), Planted, follow=_weights_and_bias)
+def draw_planted(moment: Moment) -> "Figure | None":
+    """Draw the weights on their way to those that the data was made with."""
+    data, path = moment.data, moment.notes["planted weights"]
+    planted = torch.cat([data.weights, data.bias[None]])
+    names = [
+        *data.feature_names,
+        *(f"w{number + 1}" for number in range(len(data.feature_names), len(data.weights))),
+        "bias",
+    ]
+    title = moment.title("learned and planted weights")
+    return _paths(path, planted, names, title, "planted")
+
+
+@picture("weights", SoftmaxRegression, fits=_are_images)
+def draw_weights(moment: Moment) -> "Figure":
+    """Draw the weights of each class as an image."""
+    images = _as_images(moment, moment.model.W.T)
+    return plots.weight_images(images, moment.class_names(), moment.title("weights of each class"))
+
+
+@picture("first layer", (MLP, NeuralNetwork), fits=_are_images)
+def draw_first_layer(moment: Moment) -> "Figure":
+    """Draw the weights of hidden units as images, those first that count most in the next layer."""
+    weights, following = [each.detach() for each in moment.model.parameters() if each.ndim == 2][:2]
+    strongest = following.norm(dim=0).argsort(descending=True, stable=True)[:MAX_UNITS]
+    content = f"the {len(strongest)} strongest of {len(weights)} hidden units"
+    return plots.weight_images(_as_images(moment, weights[strongest]), [], moment.title(content))
+
+
+@picture("confusion matrix", Classification)
+def draw_confusion(moment: Moment) -> "Figure":
+    """Draw how often each class was taken for which."""
+    num_classes, (_, guess, truth) = moment.model.num_classes, moment.guesses
+    counts = torch.bincount(num_classes * truth + guess, minlength=num_classes**2).view(num_classes, num_classes)
+    return plots.confusion_matrix(counts, moment.class_names(), moment.title(_correct(moment)))
+
+
+@picture("mistakes", Classification, fits=_are_images)
+def draw_mistakes(moment: Moment) -> "Figure | None":
+    """Draw the most confident mistakes."""
+    probability, guess, truth = moment.guesses
+    wrong = (guess != truth).nonzero()[:, 0]
+    worst = wrong[probability[wrong].argsort(descending=True, stable=True)][:MAX_MISTAKES]
+    if not len(worst):
+        return None
+    names, (stored, _) = moment.class_names(), moment.data.examples(moment.data.val, worst)
+    images = stored.float().cpu()
+    low, high = (0, 255) if stored.dtype == torch.uint8 else (images.min(), images.max())
+    images = ((images - low) / (high - low)).permute(0, 2, 3, 1).squeeze(3)
+    captions = [(names[truth[row]], f"{names[guess[row]]} {int(100 * probability[row])}%") for row in worst.tolist()]
+    title = moment.title(f"most confident of {len(wrong):,} mistakes")
+    return plots.mistakes(images, captions, f"{title}; truth in black, guess in red")
+
+
+@picture("decision boundary", Classification, fits=lambda x: x.shape[1:] == (2,))
+def draw_boundary(moment: Moment) -> "Figure":
+    """Draw which class is guessed where, with the validation examples."""
+    x, y = (torch.cat(part)[: 2 * MAX_POINTS].cpu() for part in zip(*moment.batches(moment.data.val), strict=True))
+    low, high = x.amin(dim=0), x.amax(dim=0)
+    ends = zip((low - 0.1 * (high - low)).tolist(), (high + 0.1 * (high - low)).tolist(), strict=True)
+    across, up = (torch.linspace(start, end, GRID) for start, end in ends)
+    grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), dim=2)  # (rows, columns, 2)
+    with evaluating(moment.trainer, moment.model):
+        outputs = moment.model(grid.view(-1, 2).to(moment.model.device, x.dtype)).float().cpu()
+    probabilities = outputs.softmax(dim=1).view(GRID, GRID, -1)
+    title = moment.title(f"decision boundary; {_correct(moment)}")
+    features = moment.data.feature_names or ("first feature", "second feature")
+    return plots.decision_boundary((across, up), probabilities, x, y, moment.class_names(), features, title)
+
+
+def _correct(moment: Moment) -> str:
+    _, guess, truth = moment.guesses
+    right = int((truth == guess).sum())
+    return f"{right:,} of {len(truth):,} correct ({right / len(truth):.1%})"
+
+
+def _as_images(moment: Moment, weights: Tensor) -> Tensor:
+    """Return weights of shape ``(units, features)`` as an image per unit, summed over colour channels."""
+    return weights.detach().float().cpu().reshape(-1, *moment.example.shape[1:]).sum(dim=1)

@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from firstlight import plots
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+def labels(ticks):
+    return [label.get_text() for label in ticks]
+
+
+def test_confusion_matrix_has_every_count_in_its_cell_and_the_share_that_is_correct_beside_its_row():
+    counts = torch.tensor([[5, 1, 0], [0, 7, 0], [2, 0, 3]])
+    (axes,) = plots.confusion_matrix(counts, ["bag", "coat", "dress"], "title").axes
+    cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
+    assert [cells.pop((row, 2.7)) for row in range(3)] == ["83%", "100%", "60%"]
+    assert cells == {(0, 0): "5", (0, 1): "1", (1, 1): "7", (2, 0): "2", (2, 2): "3"}  # a zero is left blank
+    assert labels(axes.get_xticklabels()) == labels(axes.get_yticklabels()) == ["bag", "coat", "dress"]
+
+
+def test_mistakes_have_a_scale_of_colours_of_their_own():
+    counts = torch.tensor([[95, 5, 0], [0, 100, 0], [0, 10, 90]])
+    right, wrong = plots.confusion_matrix(counts, ["a", "b", "c"], "title").axes[0].images
+    assert right.get_array().compressed().tolist() == pytest.approx([0.95, 1, 0.9])
+    assert wrong.get_array().compressed().tolist() == pytest.approx([0.05, 0.1])  # cells without one stay white
+    assert wrong.norm(0.1) == pytest.approx(right.norm(1))
+
+
+def test_confusion_matrix_of_many_classes_leaves_out_what_could_not_be_read():
+    figure = plots.confusion_matrix(torch.eye(30).long(), [f"class {number}" for number in range(30)], "title")
+    assert texts(figure.axes[0]) == []
+    figure.canvas.draw()
+
+
+def test_boundary_runs_where_two_classes_are_equally_probable():
+    across, up = torch.linspace(0, 1, 21), torch.linspace(0, 2, 11)
+    share = across.expand(11, 21)  # the second class is more probable right of a half
+    x, y = torch.tensor([[0.1, 1.0], [0.9, 1.5]]), torch.tensor([0, 1])
+    names = ["left", "right"]
+    figure = plots.decision_boundary(
+        (across, up), torch.stack([1 - share, share], dim=2), x, y, names, ["width", "height"], "title"
+    )
+    (axes,) = figure.axes
+    lines = [each for each in axes.collections if hasattr(each, "levels")]
+    assert all(path.vertices[:, 0] == pytest.approx(0.5) for line in lines for path in line.get_paths())
+    assert len(lines) == 2
+    points = [each.get_offsets().tolist() for each in axes.collections if each not in lines]
+    assert points == [[pytest.approx([0.1, 1.0])], [pytest.approx([0.9, 1.5])]]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == names
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("width", "height")
+    left, right = axes.images[0].get_array()[5, [0, -1]]
+    assert left[2] > left[0]  # blue
+    assert right[0] > right[2]  # red
