@@ -19,6 +19,7 @@ COMPLETED = {
     "firstlight describe Neur": ["NeuralNetwork", "Neuron"],
     "firstlight sweep --sweep m": ["mlp"],
     "firstlight sweep --tri": ["--trials"],
+    "firstlight pictures ml": ["mlp", "mlp/version_0"],
     "firstlight check lin": ["linear_regression", "linear_regression_sine"],
 }
 PRESS_TAB = """\

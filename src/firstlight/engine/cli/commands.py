@@ -28,6 +28,7 @@ COMMANDS = {
     "sweep": About("search hyperparameters, on any number of machines", "sweep --config mlp --sweep mlp"),
     "reproduce": About("run a run again and check that its scores are bit-identical", "reproduce mlp/version_0"),
     "export": About("write a trained model as a file for other programs", "export mlp --format onnx"),
+    "pictures": About("write a run's pictures as files", "pictures mlp --format svg"),
     "tensorboard": About("show the curves of all runs in a browser"),
     "configs": About("list the configs and presets that --config takes by name"),
     "new": About("start a project of your own: a model, data, a config, tests", "new my-research"),

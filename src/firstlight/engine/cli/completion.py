@@ -45,7 +45,7 @@ _firstlight() {{
                 check) words="--schema $(_firstlight_configs)" ;;
                 describe) words="{models} $(_firstlight_configs)" ;;
                 runs) words="diff rm archive $(_firstlight_runs)" ;;
-                reproduce|export) words="$(_firstlight_runs)" ;;
+                reproduce|export|pictures) words="$(_firstlight_runs)" ;;
                 completion) words="bash zsh" ;;
             esac ;;
     esac

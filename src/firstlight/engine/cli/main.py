@@ -32,6 +32,7 @@ FUNCTIONS = {
     "sweep": "firstlight.engine.cli.sweep:sweep",
     "reproduce": "firstlight.engine.cli.reproduce:reproduce",
     "export": "firstlight.engine.cli.export:export",
+    "pictures": "firstlight.engine.cli.pictures:pictures",
     "tensorboard": "firstlight.engine.cli.tensorboard:tensorboard",
     "configs": "firstlight.engine.cli.configs:configs",
     "new": "firstlight.engine.cli.new:new",

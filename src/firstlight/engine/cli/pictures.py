@@ -1,0 +1,46 @@
+"""``firstlight pictures RUN``: write a run's pictures as files, for a paper or a talk."""
+
+from pathlib import Path
+
+from firstlight.engine.cli.help import command_parser
+from firstlight.engine.runs.folders import add_root_flag, relative_to_cwd
+from firstlight.errors import UsageError
+
+__all__ = ["pictures"]
+
+
+def pictures(words: list[str]) -> None:
+    """Draw the model of a run's last step, as TensorBoard shows it at the end, and write a file for each picture.
+
+    Raises:
+        UsageError: If there is no such run, or the output is a file.
+        CheckpointError: If its checkpoint is missing or damaged.
+    """
+    parser = command_parser("pictures")
+    parser.add_argument(
+        "run", nargs="?", help="NAME (the latest), NAME/version_N, a folder, or a checkpoint; by default the latest run"
+    )
+    parser.add_argument("--format", choices=["png", "svg"], default="png", help="what to write (default: png)")
+    parser.add_argument("--output", type=Path, help="folder to write to (default: pictures/ in the run's folder)")
+    add_root_flag(parser)
+    options = parser.parse_args(words)
+    if options.output and options.output.is_file():
+        raise UsageError(f"--output {options.output}: this is a file, not a folder")
+
+    from firstlight.engine.callbacks.tensorboard.pictures import run_pictures  # noqa: PLC0415  # it needs torch
+    from firstlight.engine.files import write_atomically  # noqa: PLC0415
+    from firstlight.engine.runs.loading import load  # noqa: PLC0415
+    from firstlight.plots.style import to_bytes  # noqa: PLC0415
+
+    trained = load(options.run, last=True, root=options.root)
+    home = trained.checkpoint.absolute().parent
+    folder = options.output or (home.parent if home.name == "checkpoints" else home) / "pictures"
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"weights: {relative_to_cwd(trained.checkpoint)}")
+    figures = dict(run_pictures(trained))
+    for tag, figure in figures.items():
+        path = folder / f"{tag.replace(' ', '_')}.{options.format}"
+        write_atomically(path, to_bytes(figure, options.format))
+        print(f"picture: {relative_to_cwd(path)}")
+    if "learning curves" not in figures:
+        print("left out: learning curves, as the run kept no scores (--pictures none)")
