@@ -55,8 +55,7 @@ def test_trials_are_ranked_by_the_scores_of_their_runs_and_the_best_can_be_repro
     shown = re.findall(r"^(\d) +finished +(\S+)", out, re.MULTILINE)
     assert shown == [(row["trial"], f"{score:.5g}") for row, score in zip(rows, scores, strict=True)]
     assert f"next:        firstlight test --run {rows[0]['runs']}\n" in out
-    for picture in ("parallel_coordinates", "importances"):
-        assert (FOLDER / f"{picture}.png").read_bytes()[:4] == b"\x89PNG"
+    assert [path.name for path in FOLDER.glob("*.png")] == ["parallel_coordinates.png"]
 
     did("fit", "--config", FOLDER / "best.yaml")
     assert receipt("best/version_0")["scores"] == receipt(rows[0]["runs"])["scores"]

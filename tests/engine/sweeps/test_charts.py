@@ -8,6 +8,11 @@ TRIALS = [{"lr": 0.1, "kind": "c", "score": 3.0}, {"lr": 1.0, "kind": "a", "scor
 
 def test_each_trial_is_a_line_through_its_values_and_the_best_is_drawn_last():
     figure = parallel_coordinates(TRIALS, AXES, "score", "title")
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
+        "the best trial",
+        "the second best",
+        "the worst",
+    ]
     worse, best = [patch.get_path().vertices[::3].tolist() for patch in figure.axes[0].patches]
     assert best == [[0, pytest.approx(0.5)], [1, 1], [2, 1]]
     assert worse == [[0, 1], [1, 0], [2, 0]]
@@ -20,6 +25,9 @@ def test_axes_have_titles_and_ticks():
 
 
 def test_most_important_setting_is_on_top():
-    figure = importances({"lr": 0.7, "kind": 0.1, "width": 0.2}, "title")
+    figure = importances({"lr": [0.7, 0.5, 0.8], "kind": [0.1, 0.1, 0.3], "width": [0.2, 0, 0.4]}, "title")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["kind", "width", "lr"]
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.1, 0.2, 0.7]
+    (lines,) = (each for each in figure.axes[0].collections)
+    spans = [[*map(float, path.vertices[:, 0])] for path in lines.get_paths()]
+    assert spans == [pytest.approx(span) for span in ([0.1, 0.3], [0, 0.4], [0.5, 0.8])]

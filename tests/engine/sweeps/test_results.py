@@ -84,7 +84,8 @@ def test_charts_need_two_scores(study, drawn):
     trial.set_user_attr("runs", {"0": "mine/version_2"})
     study.finish(trial, [1.0])
     files = results.write(study, "mine", Path())
-    assert {"trials", "importances"} < set(files)
+    assert "trials" in files
+    assert "importances" not in files  # of three trials, the best tenth is none
     assert [row["trial"] for row in drawn] == [2, 1]
 
 

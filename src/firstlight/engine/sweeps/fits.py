@@ -1,6 +1,5 @@
 """What the processes of a sweep do: check its configuration, train one run, draw charts."""
 
-import io
 import re
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,6 +13,7 @@ from firstlight.engine.files import write_atomically
 from firstlight.engine.program import program
 from firstlight.engine.sweeps import charts
 from firstlight.errors import UsageError
+from firstlight.plots.style import to_bytes
 
 __all__ = ["draw", "fit", "look"]
 
@@ -88,16 +88,14 @@ def draw(_: Connection, files: dict[str, Path], trials: list[dict[str, Any]], ab
 
     Args:
         _: The process that asks.
-        files: Where to write ``trials`` and ``importances``.
+        files: Where to write ``trials`` and, if there are enough trials, ``importances``.
         trials: Values and score by name, the best trial first.
         about: ``name``, ``score``, ``axes`` and ``importances`` of the sweep.
     """
     name, score = about["name"], about["score"]
-    figures = {
-        "trials": charts.parallel_coordinates(trials, about["axes"], score, f"{name}: {len(trials)} trials by {score}"),
-        "importances": charts.importances(about["importances"], f"{name}: importance of settings for {score}"),
-    }
+    title = f"{name}: {len(trials)} trials by {score}"
+    figures = {"trials": charts.parallel_coordinates(trials, about["axes"], score, title)}
+    if "importances" in files:
+        figures["importances"] = charts.importances(about["importances"], f"{name}: what {score} depends on")
     for what, figure in figures.items():
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=150)
-        write_atomically(files[what], content.getvalue())
+        write_atomically(files[what], to_bytes(figure, "png"))

@@ -76,11 +76,14 @@ def _best_config(study: Study, best: FrozenTrial, name: str, file: Path) -> str:
 
 def _draw(study: Study, name: str, table: list[dict[str, Any]], folder: Path) -> dict[str, Path]:
     """Draw charts, if at least two finished trials differ in their scores."""
-    importances = study.importances() if study.plan.search else {}
-    if not importances:
+    finished = [row for row in table if row["status"] == "finished"]
+    if not study.plan.search or len({row[study.monitor] for row in finished}) < 2:
         return {}
-    files = {"trials": folder / "parallel_coordinates.png", "importances": folder / "importances.png"}
+    importances = study.importances()
+    files = {"trials": folder / "parallel_coordinates.png"}
+    if importances:
+        files["importances"] = folder / "importances.png"
     axes = {key: axis_of(distribution) for key, distribution in study.plan.search.items()}
     about = {"name": name, "score": study.monitor, "axes": axes, "importances": importances}
-    children.call("draw", files, [row for row in table if row["status"] == "finished"], about)
+    children.call("draw", files, finished, about)
     return files

@@ -22,6 +22,9 @@ from firstlight.errors import UsageError
 
 __all__ = ["Study", "standard_deviation"]
 
+MIN_TRIALS = 20
+"""With fewer trials the best tenth is one trial, which says nothing about what is important."""
+NUM_RESAMPLED = 50
 PRUNING = {"n_startup_trials": 5, "n_warmup_steps": 1}
 """No trial is pruned before this many have finished, nor after its first epoch."""
 
@@ -138,17 +141,30 @@ class Study:
 
         return sorted(self.trials(*order), key=rank)
 
-    def importances(self) -> dict[str, float]:
-        """Return the importance of each searched setting for the score, or nothing if all scores are equal.
+    def importances(self) -> dict[str, list[float]]:
+        """Return by searched setting its importance for the score, and an interval; nothing if there are few trials.
 
-        PED-ANOVA compares the distribution of values in the best tenth of the trials with that in all trials.
+        PED-ANOVA compares the distribution of values in the best tenth of the trials with that in all trials. The
+        interval holds 80 % of the importances in sets of trials that are drawn from these, with replacement.
 
         Source: Watanabe, Bansal and Hutter (2023), https://arxiv.org/abs/2304.10255.
         """
         finished = self.trials(TrialState.COMPLETE)
-        if len({trial.value for trial in finished}) < 2:
+        if len(finished) < MIN_TRIALS or len({trial.value for trial in finished}) < 2:
             return {}
-        return optuna.importance.get_param_importances(self.optuna_study)
+        draw = random.Random(self.seed).choices  # noqa: S311  # the same chart for the same trials
+        drawn = [_importances(draw(finished, k=len(finished)), self.maximize) for _ in range(NUM_RESAMPLED)]
+        deciles = {name: statistics.quantiles([each.get(name, 0.0) for each in drawn], n=10) for name in drawn[0]}
+        return {
+            name: [share, min(share, deciles[name][0]), max(share, deciles[name][-1])]
+            for name, share in _importances(finished, self.maximize).items()
+        }
+
+
+def _importances(trials: Sequence[FrozenTrial], maximize: bool) -> dict[str, float]:
+    study = optuna.create_study(direction="maximize" if maximize else "minimize")
+    study.add_trials(trials)
+    return optuna.importance.get_param_importances(study)
 
 
 def standard_deviation(scores: Sequence[float]) -> float | None:
