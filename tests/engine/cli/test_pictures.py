@@ -27,6 +27,7 @@ def given(monkeypatch):
     return seen
 
 
+@pytest.mark.pictures
 def test_files_show_what_tensorboard_shows_at_the_end(did, given):
     did(*FIT)
     of_run = dict(given)

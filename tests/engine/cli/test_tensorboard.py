@@ -22,7 +22,7 @@ def learning_rate():
 @pytest.mark.pictures
 def test_every_run_has_charts_a_row_and_pictures_without_a_setting(did):
     did("fit", *SMALL, "--trainer.max_epochs=1")
-    assert tags()["images"] == ["fit", "coefficients"]
+    assert tags()["images"] == ["fit", "learning curves", "coefficients"]
     assert {"loss/train", "loss/val", "loss/best"} <= {*tags()["scalars"]}
     assert tags()["tensors"] == ["custom_scalars__config__"]
     assert learning_rate() == 1e-6

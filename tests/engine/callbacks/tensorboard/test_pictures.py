@@ -167,7 +167,8 @@ def test_learning_curves_have_the_values_of_the_event_files(fit, given, tmp_path
     assert [*map(len, scores["loss"].values())] == [3, 6]
 
 
-@pytest.mark.parametrize("stop", [3, 9])
+@pytest.mark.pictures
+@pytest.mark.parametrize("stop", [pytest.param(3, marks=pytest.mark.slow), 9])
 def test_pictures_of_a_resumed_run_are_those_of_an_unbroken_one(stop, did, firstlight, given, monkeypatch):
     words = ("--config=autograd_cubic", "--data.num_points=20", "--data.repeats=5", "--trainer.max_epochs=3")
     did("fit", *words, "--name=whole")
