@@ -44,7 +44,7 @@ def test_everything_public_in_the_lessons_is_public_in_the_package():
     from firstlight import data, models, schedules, tasks
 
     public = {*models.__all__, *data.__all__, *tasks.__all__, *schedules.__all__}
-    assert set(firstlight.__all__) == public | {"__version__", "load", "main", "picture", "quiet_trainer"}
+    assert set(firstlight.__all__) == public | {"__version__", "load", "main", "quiet_trainer"}
 
 
 def test_a_family_of_models_is_one_line_in_one_list():

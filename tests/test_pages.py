@@ -24,7 +24,12 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 ALL = sorted(path.name for path in DOCS.glob("*.md"))
 PAGES = ("schedules.md",)  # each command by itself
-SCRIPTS = ("export.md", "your-own-model.md", "your-own-project.md")  # from top to bottom, in a shell
+SCRIPTS = (
+    "export.md",
+    "your-own-model.md",
+    "your-own-pictures.md",
+    "your-own-project.md",
+)  # from top to bottom, in a shell
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -1,8 +1,8 @@
 """Ten documented PyTorch models, each a LightningModule paired with a LightningDataModule.
 
 The public names are those of ``models``, ``data``, ``tasks`` and ``schedules``, and the functions ``load``, ``main``,
-``picture`` and ``quiet_trainer``. They are imported when they are first used, so ``import firstlight`` is quick and
-does not import torch.
+and ``quiet_trainer``. They are imported when they are first used, so ``import firstlight`` is quick and does not
+import torch.
 """
 
 from importlib import import_module
@@ -11,19 +11,13 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 CLASSES = ("models", "data", "tasks", "schedules")
-FUNCTIONS = {
-    "load": "engine.runs.loading",
-    "main": "engine.cli.main",
-    "picture": "gallery",
-    "quiet_trainer": "engine.quiet",
-}
+FUNCTIONS = {"load": "engine.runs.loading", "main": "engine.cli.main", "quiet_trainer": "engine.quiet"}
 
 if TYPE_CHECKING:
     from firstlight.data import *
     from firstlight.engine.cli.main import main as main
     from firstlight.engine.quiet import quiet_trainer as quiet_trainer
     from firstlight.engine.runs.loading import load as load
-    from firstlight.gallery import picture as picture
     from firstlight.models import *
     from firstlight.schedules import *
     from firstlight.tasks import *

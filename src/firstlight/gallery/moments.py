@@ -13,8 +13,10 @@ from torch import Tensor
 
 from firstlight.data.batches import Batch
 from firstlight.data.data_module import DataModule
+from firstlight.plots.style import new_figure, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["PICTURES", "Moment", "Picture", "copied", "evaluating", "picture", "stage_of", "suitable"]
@@ -79,6 +81,13 @@ class Moment:
         """The input of the first validation example, as a batch of one."""
         x: Tensor = _first(self.data)
         return x
+
+    @styled
+    def figure(self, content: str) -> "tuple[Figure, Axes]":
+        """Return a new figure in the common style, and its axes, with a title."""
+        figure, (axes,) = new_figure(top=0.6)
+        axes.set_title(self.title(content))
+        return figure, axes
 
     def title(self, content: str) -> str:
         """Return the title of a picture: model, content and moment."""

@@ -1,6 +1,9 @@
 """The models of this project."""
 
+from typing import Any
+
 from firstlight import Classification
+from firstlight.gallery import Moment, picture
 from jsonargparse.typing import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
@@ -36,3 +39,18 @@ class SmallMLP(Classification):
         """Map ``x`` of shape ``(batch, num_features)`` to logits of shape ``(batch, num_classes)``."""
         logits: Tensor = self.net(x)
         return logits
+
+
+@picture("hidden units", SmallMLP)
+def draw_hidden_units(moment: Moment) -> Any:
+    """Draw the validation points, and for each hidden unit the line from which on it is active."""
+    W, b = (part.detach().cpu() for part in moment.model.net[0].parameters())
+    x, y = moment.data.val[:]
+    figure, axes = moment.figure("where the hidden units begin")
+    axes.scatter(x[:, 0], x[:, 1], c=y, s=5, cmap="coolwarm", zorder=2)
+    axes.set(xlim=(-1.5, 2.5), ylim=(-1.2, 1.7), autoscale_on=False)
+    for weights, bias in zip(W, b, strict=True):
+        start = -bias * weights / weights.square().sum()  # the point of the line that is nearest to the origin
+        along = start + weights[[1, 0]] * weights.new_tensor([-1, 1])
+        axes.axline(start.tolist(), along.tolist(), color="#999999", linewidth=0.8)
+    return figure
