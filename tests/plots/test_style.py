@@ -20,6 +20,15 @@ def test_style_is_that_of_the_figures_alone(figure):
     assert plt.get_fignums() == []  # none stays open
 
 
+def test_title_fits_into_the_figure():
+    figure, (axes,) = style.new_figure(right=1.5)
+    for length in (10, 90):
+        style.set_title(axes, f"{'M' + 'n' * length}\nepoch 1")
+        box = axes.title.get_window_extent()
+        assert 0 < box.x0 < box.x1 < figure.bbox.x1
+    assert axes.title.get_fontsize() < style.STYLE["axes.titlesize"]
+
+
 def test_shades_go_from_light_to_dark():
     sums = [sum(color[:3]) for color in style.shades(4)]
     assert sums == sorted(sums, reverse=True)

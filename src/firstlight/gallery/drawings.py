@@ -163,7 +163,7 @@ def draw_boundary(moment: Moment) -> "Figure":
     with evaluating(moment.trainer, moment.model):
         outputs = moment.model(grid.view(-1, 2).to(moment.model.device, x.dtype)).float().cpu()
     probabilities = outputs.softmax(dim=1).view(GRID, GRID, -1)
-    title = moment.title(f"decision boundary; {_correct(moment)}")
+    title = moment.title(_correct(moment))
     features = moment.data.feature_names or ("first feature", "second feature")
     return plots.decision_boundary((across, up), probabilities, x, y, moment.class_names(), features, title)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from firstlight.data.batches import Batch
 from firstlight.data.data_module import DataModule
-from firstlight.plots.style import new_figure, styled
+from firstlight.plots.style import new_figure, set_title, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,7 +86,7 @@ class Moment:
     def figure(self, content: str) -> "tuple[Figure, Axes]":
         """Return a new figure in the common style, and its axes, with a title."""
         figure, (axes,) = new_figure(top=0.6)
-        axes.set_title(self.title(content))
+        set_title(axes, self.title(content))
         return figure, axes
 
     def title(self, content: str) -> str:

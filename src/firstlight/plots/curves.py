@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from firstlight.plots.style import BLACK, BLUE, COLORS, VERMILION, new_figure, shades, styled
+from firstlight.plots.style import BLACK, BLUE, COLORS, VERMILION, new_figure, set_title, shades, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +71,8 @@ def curve_fit(x: Tensor, y: Tensor, fits: Mapping[int, Tensor], title: str) -> "
         _draw_band(above, x, fit.reshape(len(x), -1), color, f"step {step:,}" if step else "start")
     low, high = float(y.min()), float(y.max())
     above.set_ylim(low - 0.4 * (high - low), high + 0.4 * (high - low))  # a first guess may lie anywhere
-    above.set(title=title, ylabel="y", xticklabels=[])
+    above.set(ylabel="y", xticklabels=[])
+    set_title(above, title)
     above.legend(loc="upper left", bbox_to_anchor=(1.03, 1))
     below.axhline(0, color=BLACK, linewidth=0.8)
     _draw_band(below, x, fits[[*fits][-1]].reshape(len(x), -1) - y[:, None], VERMILION)
@@ -115,7 +116,8 @@ def weight_paths(
     for axes in (above, below):
         axes.set_xscale("symlog", linthresh=1)  # the first steps are the longest, and step 0 has no logarithm
         axes.set(xlim=(steps[0], max(steps[-1], steps[0] + 1)))
-    above.set(title=title, ylabel="value", xticklabels=[])
+    above.set(ylabel="value", xticklabels=[])
+    set_title(above, title)
     above.legend(loc="upper left", bbox_to_anchor=(1.03, 1), title=f"last ({goal},\ndashed)", title_fontsize=9)
     below.xaxis.set_major_formatter("{x:,.0f}")  # powers set as mathematics take a quarter of the time
     below.set(xlabel="optimizer step", ylabel="distance", yscale="log")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from firstlight.plots.style import BLACK, VERMILION, new_figure, styled
+from firstlight.plots.style import BLACK, VERMILION, new_figure, set_title, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,5 +73,5 @@ def _tiles(
             color = (BLACK, VERMILION)[line]
             axes.text(left + width / 2, base, shown, ha="center", va="baseline", fontsize=8, color=color)
     axes.set_axis_off()
-    axes.set_title(title)
+    set_title(axes, title)
     return figure, axes.imshow(canvas.numpy(), interpolation="nearest")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from firstlight.plots.style import BLACK, COLORS, new_figure, styled
+from firstlight.plots.style import BLACK, COLORS, new_figure, set_title, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,13 +29,14 @@ def confusion_matrix(counts: Tensor, names: Sequence[str], title: str) -> "Figur
         title: Title of the figure.
     """
     longest = min(max(map(len, names)), 20) * 0.08  # inches, about
-    left, right, bottom, top = 0.45 + longest, 0.55, 0.45 + 0.75 * longest, 0.65
-    size = 3.4 + left + right, 3.4 + bottom + top
+    left, right, bottom, top = 0.45 + longest, 0.65, 0.45 + 0.75 * longest, 0.65
+    side = min(3.4, max(2.2, 0.5 * len(counts)))
+    size = side + left + right, side + bottom + top
     figure, (axes,) = new_figure(size=size, left=left, right=right, bottom=bottom, top=top)
     share = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
     diagonal = torch.eye(len(counts), dtype=torch.bool)
     wrong = share.masked_fill(diagonal | (counts == 0), torch.nan)
-    worst = float(wrong.nan_to_num().max()) or 1.0  # if there are none
+    worst = max(0.1, float(wrong.nan_to_num().max()))  # a few mistakes need not alarm
     axes.imshow(share.masked_fill(~diagonal, torch.nan).numpy(), cmap="Blues", vmin=0, vmax=1.2)
     axes.imshow(wrong.numpy(), cmap="Reds", vmin=0, vmax=1.2 * worst)
     if len(counts) <= MAX_CLASSES:
@@ -45,12 +46,13 @@ def confusion_matrix(counts: Tensor, names: Sequence[str], title: str) -> "Figur
             color = "white" if is_dark else BLACK
             axes.text(column, row, f"{counts[row, column]:d}", ha="center", va="center", color=color, fontsize=font)
         for row, value in enumerate(share.diagonal().tolist()):
-            axes.text(len(counts) - 0.3, row, f"{value:.0%}", va="center", fontsize=9)
+            axes.annotate(f"{value:.1%}", (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.set(title=title, xlabel="guess", ylabel="truth")
+    axes.set(xlabel="guess", ylabel="truth")
+    set_title(axes, title)
     return figure
 
 
@@ -94,5 +96,6 @@ def decision_boundary(
         axes.scatter(points[:, 0], points[:, 1], s=9, color=color, edgecolors="white", linewidths=0.4, label=name)
     axes.legend(loc="upper left", bbox_to_anchor=(1.03, 1), markerscale=2)
     axes.grid(visible=False)
-    axes.set(title=title, xlabel=features[0], ylabel=features[1])
+    axes.set(xlabel=features[0], ylabel=features[1])
+    set_title(axes, title)
     return figure

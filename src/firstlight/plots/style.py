@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLACK", "BLUE", "COLORS", "VERMILION", "new_figure", "shades", "styled", "to_bytes"]
+__all__ = ["BLACK", "BLUE", "COLORS", "VERMILION", "new_figure", "set_title", "shades", "styled", "to_bytes"]
 
 Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
 
 BLACK, BLUE, VERMILION = "#000000", "#0072b2", "#d55e00"
 COLORS = (BLUE, VERMILION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+LETTER = 0.6
+"""Width of a letter, about, in heights of the font."""
 STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": "#555555",
@@ -86,6 +88,16 @@ def new_figure(
     margins = {"left": left / width, "right": 1 - right / width, "bottom": bottom / height, "top": 1 - top / height}
     grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights, gridspec_kw=margins)
     return figure, list(grid.flat)
+
+
+def set_title(axes: "Axes", title: str) -> None:
+    """Centre a title on axes, in smaller letters if it would not fit into the figure."""
+    place = axes.get_position()
+    width = axes.bbox.width / place.width * 72 / STYLE["figure.dpi"]  # of the figure, in points
+    middle = (place.x0 + place.x1) / 2
+    room = 2 * min(middle, 1 - middle) * width
+    longest = max(map(len, title.split("\n")))
+    axes.set_title(title, fontsize=min(STYLE["axes.titlesize"], room / (LETTER * longest)))
 
 
 def to_bytes(figure: "Figure", file_format: str) -> bytes:

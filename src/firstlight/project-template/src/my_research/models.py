@@ -43,14 +43,15 @@ class SmallMLP(Classification):
 
 @picture("hidden units", SmallMLP)
 def draw_hidden_units(moment: Moment) -> Any:
-    """Draw the validation points, and for each hidden unit the line from which on it is active."""
-    W, b = (part.detach().cpu() for part in moment.model.net[0].parameters())
+    """Draw the validation points, and for the strongest hidden units the lines from which on they are active."""
+    W, b, following, _ = (part.detach().cpu() for part in moment.model.net.parameters())
+    strongest = (W.norm(dim=1) * following.norm(dim=0)).argsort(descending=True)[:10]
     x, y = moment.data.val[:]
-    figure, axes = moment.figure("where the hidden units begin")
+    figure, axes = moment.figure("where the strongest units begin")
     axes.scatter(x[:, 0], x[:, 1], c=y, s=5, cmap="coolwarm", zorder=2)
     axes.set(xlim=(-1.5, 2.5), ylim=(-1.2, 1.7), autoscale_on=False)
-    for weights, bias in zip(W, b, strict=True):
+    for weights, bias in zip(W[strongest], b[strongest], strict=True):
         start = -bias * weights / weights.square().sum()  # the point of the line that is nearest to the origin
         along = start + weights[[1, 0]] * weights.new_tensor([-1, 1])
-        axes.axline(start.tolist(), along.tolist(), color="#999999", linewidth=0.8)
+        axes.axline(start.tolist(), along.tolist(), color="black", linewidth=1)
     return figure
