@@ -22,8 +22,8 @@ def test_style_is_that_of_the_figures_alone(figure):
 
 def test_title_fits_into_the_figure():
     figure, (axes,) = style.new_figure(right=1.5)
-    for length in (10, 90):
-        style.set_title(axes, f"{'M' + 'n' * length}\nepoch 1")
+    for count in (1, 6):
+        style.set_title(axes, f"{'Model: 10 of 20 ' * count}\nepoch 1")
         box = axes.title.get_window_extent()
         assert 0 < box.x0 < box.x1 < figure.bbox.x1
     assert axes.title.get_fontsize() < style.STYLE["axes.titlesize"]
