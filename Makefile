@@ -14,7 +14,7 @@ help:
 	@echo "make slow          run the slow tests: notebooks, exports, generated projects, more kills"
 	@echo "make faults        kill, stop and damage real runs in every way we know"
 	@echo "make check         lint, check format and the types for Linux, macOS and Windows"
-	@echo "make bench         measure speed, and write the README's table of speed"
+	@echo "make bench         measure speed, and write the table of docs/speed.md"
 	@echo "make gpu           measure speed, and check a resume, on one GPU"
 	@echo "make tables        write the README's table of models from the configs"
 	@echo "make docs          write the pages of docs/ and the reference as HTML, into docs/_build"

@@ -146,7 +146,7 @@ def goals() -> dict[str, Goal]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Return the README's table."""
+    """Return the table of the page on speed."""
     cells = [[row["work"], row["to"], f"{row['ratio']:.2f}", _verdict(row)] for row in rows]
     return markdown([["work", "compared with", "ratio (lower is better)", "goal"], *cells])
 
@@ -156,7 +156,7 @@ def _verdict(row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, print a table, and write it as JSON and into the README."""
+    """Measure, print a table, and write it as JSON and into docs/speed.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="short names of comparisons")
@@ -177,8 +177,8 @@ def main() -> None:
         )
     (RESULTS / "goals.json").write_text(json.dumps(rows, indent=2) + "\n")
     if not options.only:
-        readme = REPOSITORY / "README.md"
-        readme.write_text(fill(readme.read_text(), "bench", table(rows)))
+        page = REPOSITORY / "docs" / "speed.md"
+        page.write_text(fill(page.read_text(encoding="utf-8"), "bench", table(rows)), encoding="utf-8")
 
 
 if __name__ == "__main__":

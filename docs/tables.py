@@ -39,7 +39,7 @@ def fill(text: str, target: str, table: str) -> str:
 def models(readme: str) -> str:
     """Return the table of models in the language of a README file; what has no translation stays English."""
     words = translations(readme)
-    rows = [[words.get(cell, cell) for cell in row] for row in [HEAD, *rows_of_models(words)]]
+    rows = [[words.get(cell, cell) for cell in row] for row in [HEAD, *rows_of_models()]]
     return markdown(rows)
 
 
@@ -49,7 +49,7 @@ def translations(readme: str) -> Mapping[str, str]:
     return yaml.safe_load((REPOSITORY / "docs" / file).read_text(encoding="utf-8")) if file else {}
 
 
-def rows_of_models(words: Mapping[str, str]) -> list[list[str]]:
+def rows_of_models() -> list[list[str]]:
     """Return a row a config, by document: what its opening comment says, and the classes it names."""
     command = [sys.executable, "-m", "firstlight", "configs", "--json"]
     rows = []
@@ -59,9 +59,7 @@ def rows_of_models(words: Mapping[str, str]) -> list[list[str]]:
         settings = yaml.safe_load(Path(REPOSITORY, config["file"]).read_text(encoding="utf-8"))
         classes = [f"`{settings[part]['class_path']}`" for part in ("model", "data")]
         what, documents = re.fullmatch(r"(.*?)(?: \((?:after )?(D\d.*)\))?", config["what it is"]).groups(default="")
-        score, number = config["ends at"].split()
-        metric = score.removesuffix("/test")
-        score = f"{words.get(metric, metric)} {number}"
+        score = "`{}` {}".format(*config["ends at"].split())
         rows.append([f"`{config['config']}`", what, *classes, documents, score])
     return sorted(rows, key=lambda row: (row[HEAD.index("document")] or "without one", row[0].strip("`")))
 
