@@ -2,9 +2,11 @@ import re
 
 import pytest
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from firstlight import AutogradCubic, Sine
 from firstlight.engine.callbacks import Checkpoints, EpochLines, progress_bar
+from firstlight.engine.callbacks.progress import Bar
 
 
 @pytest.fixture
@@ -80,3 +82,14 @@ def test_disabled_progress_prints_nothing(lines):
 def test_terminal_gets_a_bar_and_a_file_gets_lines(terminal, kind, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
     assert isinstance(progress_bar(), kind)
+
+
+def test_bar_counts_epochs_from_one_and_shows_scores_alone(quick_trainer, capsys, tmp_path):
+    logger = TensorBoardLogger(tmp_path, "", "version_0")
+    quiet = {"enable_progress_bar": True, "callbacks": [Bar(refresh_rate=1)], "logger": logger}
+    quiet |= {"max_epochs": 2, "log_every_n_steps": 1}
+    quick_trainer(**quiet).fit(AutogradCubic(), Sine(num_points=30, repeats=2))
+    shown = "".join(capsys.readouterr())
+    assert {*re.findall(r"Epoch \d/\d", shown)} == {"Epoch 1/2", "Epoch 2/2"}
+    assert "loss/train=" in shown
+    assert "v_num" not in shown

@@ -76,6 +76,7 @@ def test_numbers_are_compared_by_their_squared_errors(did):
             {"rows": classes(0.9, 2), "words": ("predict", "--output=a.csv")},
             f"{B}/predictions.csv is older than",
         ),
+        "nan": ({"rows": [{"index": i, "y": i % 10, "prediction": "nan"} for i in range(5)]}, "predictions are NaN"),
         "columns": (
             {"rows": [{"index": i, "truth": i % 10, "wing": 1} for i in range(5)]},
             "predictions.csv needs the columns truth and class",
@@ -84,7 +85,8 @@ def test_numbers_are_compared_by_their_squared_errors(did):
     ids=str,
 )
 def test_predictions_that_cannot_be_compared_are_not(second, reason, did):
-    write(A, [{"index": i, "truth": i % 10, "class": 3} for i in range(100)])
+    columns = ("y", "prediction") if "NaN" in reason else ("truth", "class")
+    write(A, [{"index": i, columns[0]: i % 10, columns[1]: 3} for i in range(100)])
     write(B, **second)
     (line,) = sentences(did)
     assert line.startswith(f"test scores are not compared: {reason}")

@@ -1,5 +1,7 @@
 """What a run leaves for TensorBoard, and the command that opens it."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,21 @@ def test_tensorboard_opens_over_the_runs_and_gets_all_other_arguments(did, monke
     did("tensorboard", "--port", "7007")
     did("tensorboard", "--logdir=mine", "--port=7007")
     assert opened == [("lightning_logs", 7007), ("mine", 7007)]
+
+
+@pytest.mark.filterwarnings("ignore:html5lib's sanitizer is deprecated")
+def test_tensorboard_starts_without_notes_on_its_insides(did, monkeypatch):
+    from tensorboard import program
+
+    started = []
+    monkeypatch.setattr(program, "_should_use_data_server", lambda _: True)
+    monkeypatch.setattr(program.TensorBoard, "_start_subprocess_data_ingester", lambda _: started.append(1))
+    monkeypatch.setattr(program.TensorBoard, "main", lambda server: server._make_data_ingester())
+    Path("lightning_logs").mkdir()
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    did("tensorboard")
+    assert started
+    assert sys.stderr.getvalue() == ""
 
 
 def test_option_that_tensorboard_refuses_costs_a_line(complaint, tmp_path):

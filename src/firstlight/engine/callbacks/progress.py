@@ -7,7 +7,20 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 
-__all__ = ["EpochLines", "progress_bar"]
+__all__ = ["Bar", "EpochLines", "progress_bar"]
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar, but epochs count from 1, and there is no ``v_num``: the end of the folder's name."""
+
+    def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
+        """Begin the bar of an epoch."""
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(f"Epoch {_number(trainer, trainer.current_epoch + 1)}")
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> Any:
+        """Return the scores that the bar shows."""
+        return {name: score for name, score in super().get_metrics(trainer, pl_module).items() if name != "v_num"}
 
 
 class EpochLines(ProgressBar):
@@ -41,7 +54,7 @@ class EpochLines(ProgressBar):
             return
         self._has_trained = False
         scores = "  ".join(f"{name} {value:.5g}" for name, value in sorted(trainer.callback_metrics.items()))
-        epoch = f"{trainer.current_epoch}" + ("" if trainer.max_epochs in (None, -1) else f"/{trainer.max_epochs}")
+        epoch = _number(trainer, trainer.current_epoch)
         seconds = time.perf_counter() - self._start_time
         print(f"epoch {epoch}  step {trainer.global_step}  {scores}  {seconds:.1f} s", flush=True)
         self._start_time += seconds
@@ -51,4 +64,9 @@ class EpochLines(ProgressBar):
 
 def progress_bar() -> ProgressBar:
     """Return a bar for a terminal, and lines for anything else."""
-    return TQDMProgressBar(refresh_rate=20) if sys.stderr.isatty() else EpochLines()
+    return Bar(refresh_rate=20) if sys.stderr.isatty() else EpochLines()
+
+
+def _number(trainer: Trainer, epoch: int) -> str:
+    """Return an epoch, counted from 1, and how many there will be, if that is known."""
+    return str(epoch) if trainer.max_epochs in (None, -1) else f"{epoch}/{trainer.max_epochs}"

@@ -26,10 +26,11 @@ def tensorboard(words: list[str]) -> None:
     options, others = parser.parse_known_args(words)
     if not options.logdir.is_dir():
         raise UsageError(f"no folder {options.logdir}: {program()} fit --config NAME makes {LOGS} where it is run")
-    from tensorboard.plugins.base_plugin import FlagsError  # noqa: PLC0415  # slow to import
-    from tensorboard.program import TensorBoard  # noqa: PLC0415
+    from tensorboard import program as library  # noqa: PLC0415  # slow to import
+    from tensorboard.plugins.base_plugin import FlagsError  # noqa: PLC0415
 
-    server = TensorBoard()
+    library._DATA_SERVER_ADVISORY_MESSAGE = ""  # noqa: SLF001  # "experimental fast data loading"
+    server = library.TensorBoard()
     noise = io.StringIO()
     try:
         with contextlib.redirect_stderr(noise):

@@ -69,6 +69,8 @@ def compare_predictions(first: Run, second: Run) -> Paired:
         errors = [np.array([_error(row) for row in each]) for each in (ours, theirs)]
     except (TypeError, ValueError, ZeroDivisionError):  # no number, or not a prediction for each
         raise UsageError("predictions.csv needs the columns truth and class, or y and prediction") from None
+    if not np.isfinite(errors).all():
+        raise UsageError("predictions are NaN or infinite")
     return compare_errors(errors[0], errors[1])
 
 
