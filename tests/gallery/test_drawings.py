@@ -97,9 +97,9 @@ def test_units_that_count_most_come_first(draw, given, quick_trainer):
     model.net[3].weight.data = torch.tensor([[1.0, 3.0, 2.0], [0.0, 0.0, 0.0]])
     moment = Moment(quick_trainer(), model, data, "epoch 1")
     vars(moment)["example"] = torch.zeros(1, 1, 1, 2)
-    from firstlight.gallery.drawings import draw_first_layer
+    from firstlight.gallery.drawings import _draw_first_layer
 
-    draw_first_layer(moment)
+    _draw_first_layer(moment)
     images, _, title = given["weight_images"]
     assert torch.equal(images[:, 0], model.net[1].weight.detach()[[1, 2, 0]])
     assert "the 3 strongest of 3 hidden units" in title

@@ -38,8 +38,7 @@ def _are_images(x: Tensor) -> bool:
 
 
 @picture("learning curves", data=object)
-def draw_learning_curves(moment: Moment) -> "Figure | None":
-    """Draw loss and accuracy, of training and of validation."""
+def _draw_learning_curves(moment: Moment) -> "Figure | None":
     scores: dict[str, dict[str, dict[int, float]]] = {}
     for name, values in sorted(moment.scores.items(), key=lambda item: ("loss" not in item[0], item[0])):
         if values and (found := stage_of(name)):
@@ -68,8 +67,7 @@ def _note_fit(moment: Moment) -> Tensor:
 
 
 @picture("fit", Regression, Sine, note=_note_fit)
-def draw_fit(moment: Moment) -> "Figure":
-    """Draw the curve, fits to it, and the residual."""
+def _draw_fit(moment: Moment) -> "Figure":
     x, y = _curve(moment.data)
     members = getattr(moment.model, "num_members", 1)
     content = "the fit and its residual" if members == 1 else f"mean of {members:,} fits, and a band of 90 %"
@@ -77,13 +75,11 @@ def draw_fit(moment: Moment) -> "Figure":
 
 
 @picture("coefficients", (AutogradCubic, ManualCubic), Sine, follow=lambda model: model.coefficients)
-def draw_coefficients(moment: Moment) -> "Figure | None":
-    """Draw the coefficients on their way to those of least squares."""
+def _draw_coefficients(moment: Moment) -> "Figure | None":
     x, y = _curve(moment.data, 20 * MAX_POINTS)
     path = moment.notes["coefficients"]
     best = torch.linalg.lstsq(x ** torch.arange(4), y).solution[:, 0]
-    title = moment.title("a + b x + c x² + d x³")
-    return _paths(path, best, "abcd", title, "least squares")
+    return _paths(path, best, "abcd", moment.title("a + b x + c x² + d x³"), "least squares")
 
 
 def _paths(path: Mapping[int, Tensor], goals: Tensor, names: Sequence[str], title: str, goal: str) -> "Figure | None":
@@ -98,29 +94,23 @@ def _weights_and_bias(model: Neuron | LinearRegression) -> Tensor:
 
 
 @picture("planted weights", (Neuron, LinearRegression), Planted, follow=_weights_and_bias)
-def draw_planted(moment: Moment) -> "Figure | None":
-    """Draw the weights on their way to those that the data was made with."""
+def _draw_planted(moment: Moment) -> "Figure | None":
     data, path = moment.data, moment.notes["planted weights"]
     planted = torch.cat([data.weights, data.bias[None]])
-    names = [
-        *data.feature_names,
-        *(f"w{number + 1}" for number in range(len(data.feature_names), len(data.weights))),
-        "bias",
-    ]
-    title = moment.title("learned and planted weights")
-    return _paths(path, planted, names, title, "planted")
+    numbered = (f"w{number}" for number in range(1, len(data.weights) + 1))
+    names = [*(data.feature_names or numbered), "bias"]
+    return _paths(path, planted, names, moment.title("learned and planted weights"), "planted")
 
 
 @picture("weights", SoftmaxRegression, fits=_are_images)
-def draw_weights(moment: Moment) -> "Figure":
-    """Draw the weights of each class as an image."""
+def _draw_weights(moment: Moment) -> "Figure":
     images = _as_images(moment, moment.model.W.T)
     return plots.weight_images(images, moment.class_names(), moment.title("weights of each class"))
 
 
 @picture("first layer", (MLP, NeuralNetwork), fits=_are_images)
-def draw_first_layer(moment: Moment) -> "Figure":
-    """Draw the weights of hidden units as images, those first that count most in the next layer."""
+def _draw_first_layer(moment: Moment) -> "Figure":
+    # the units that count most in the next layer come first
     weights, following = [each.detach() for each in moment.model.parameters() if each.ndim == 2][:2]
     strongest = following.norm(dim=0).argsort(descending=True, stable=True)[:MAX_UNITS]
     content = f"the {len(strongest)} strongest of {len(weights)} hidden units"
@@ -128,16 +118,14 @@ def draw_first_layer(moment: Moment) -> "Figure":
 
 
 @picture("confusion matrix", Classification)
-def draw_confusion(moment: Moment) -> "Figure":
-    """Draw how often each class was taken for which."""
+def _draw_confusion(moment: Moment) -> "Figure":
     num_classes, (_, guess, truth) = moment.model.num_classes, moment.guesses
     counts = torch.bincount(num_classes * truth + guess, minlength=num_classes**2).view(num_classes, num_classes)
     return plots.confusion_matrix(counts, moment.class_names(), moment.title(_correct(moment)))
 
 
 @picture("mistakes", Classification, fits=_are_images)
-def draw_mistakes(moment: Moment) -> "Figure | None":
-    """Draw the most confident mistakes."""
+def _draw_mistakes(moment: Moment) -> "Figure | None":
     probability, guess, truth = moment.guesses
     wrong = (guess != truth).nonzero()[:, 0]
     worst = wrong[probability[wrong].argsort(descending=True, stable=True)][:MAX_MISTAKES]
@@ -153,8 +141,7 @@ def draw_mistakes(moment: Moment) -> "Figure | None":
 
 
 @picture("decision boundary", Classification, fits=lambda x: x.shape[1:] == (2,))
-def draw_boundary(moment: Moment) -> "Figure":
-    """Draw which class is guessed where, with the validation examples."""
+def _draw_boundary(moment: Moment) -> "Figure":
     x, y = (torch.cat(part)[: 2 * MAX_POINTS].cpu() for part in zip(*moment.batches(moment.data.val), strict=True))
     low, high = x.amin(dim=0), x.amax(dim=0)
     ends = zip((low - 0.1 * (high - low)).tolist(), (high + 0.1 * (high - low)).tolist(), strict=True)

@@ -145,7 +145,7 @@ def test_model_on_its_data_gets_the_pictures_listed_for_it(model, data, tags, fi
     assert drawn() == {tag: both[tag in later :] for tag in tags | {"learning curves"}}
 
 
-@pytest.mark.parametrize(("epochs", "drawn_after"), [(1, [0, 1]), (3, [0, 1, 3]), (7, [0, 1, 4, 7])])
+@pytest.mark.parametrize(("epochs", "drawn_after"), [(1, [0, 1]), (3, [0, 1, 3]), (7, [0, 1, 7]), (8, [0, 1, 4, 8])])
 def test_epochs_that_are_drawn_depend_on_the_length_of_the_run_alone(epochs, drawn_after, fit, drawn):
     fit(LegendreCubic(), Sine(**SINE), max_epochs=epochs)
     steps = [max(3 * epoch - 1, 0) for epoch in drawn_after]

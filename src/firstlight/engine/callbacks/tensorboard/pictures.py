@@ -1,5 +1,6 @@
 """Pictures, in TensorBoard, W&B or MLflow, of what a model has learned: at the start, at the end, and between."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ __all__ = ["KEY", "Pictures", "run_pictures", "tensorboard_loggers"]
 
 KEY = "pictures"
 """Where a checkpoint has what was noted for pictures, and the scores."""
+POWERS_OF_FOUR = {4**power for power in range(16)}
 GROWTH = 1.001
 """How much steps have to grow until scores are noted again: each of the first 1,000 epochs is, then fewer are."""
 
@@ -53,9 +55,9 @@ def _log_picture(logger: Logger, tag: str, figure: "Figure", step: int) -> None:
 class Pictures(Callback):
     """Draw the pictures that :mod:`firstlight.gallery` lists for a model and its data.
 
-    They are drawn before the first step, after epochs 1, 4, 16, 64, ..., and when training ends or a signal stops it.
-    Drawing does not change weights or random numbers. If a picture fails, a warning says so and the run goes on without
-    it. Checkpoints keep what pictures need of earlier moments.
+    They are drawn before the first step, after epochs 1, 4, 16, 64, ... of the first half of a run, and when training
+    ends or a signal stops it: the same run has the same pictures. Drawing does not change weights or random numbers. If
+    a picture fails, a warning says so and the run goes on without it. Checkpoints keep what is needed of earlier moments.
 
     The first process draws. Data must be in splits, and the process must have all weights; otherwise only the learning
     curves are drawn.
@@ -92,8 +94,8 @@ class Pictures(Callback):
             for picture in self.pictures
             if picture.follow
         ]
-        if not restored:
-            step = trainer.global_step
+        step = trainer.global_step
+        if not (restored and step):
             self._update_pictures(trainer, pl_module, f"step {step:,}" if step else "before training")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -102,11 +104,12 @@ class Pictures(Callback):
             self._note_scores(trainer, "val")
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the scores of the epoch before, and draw after epochs 1, 4, 16, ...; the last is drawn at the end."""
+        """Note the scores of the epoch before, and draw after epochs 1, 4, 16, ... of the first half of the run."""
         epochs = trainer.current_epoch
         if self.pictures and epochs:
             self._note_scores(trainer, "train")
-            if epochs & (epochs - 1) == 0 and epochs.bit_length() % 2:  # a power of four
+            planned = internals.planned_length(trainer, "epoch") or math.inf
+            if epochs in POWERS_OF_FOUR and 2 * epochs <= planned:
                 self._update_pictures(trainer, pl_module, _when(trainer.global_step, epochs))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
