@@ -57,7 +57,7 @@ class Pictures(Callback):
 
     They are drawn before the first step, after epochs 1, 4, 16, 64, ... of the first half of a run, and when training
     ends or a signal stops it: the same run has the same pictures. Drawing does not change weights or random numbers. If
-    a picture fails, a warning says so and the run goes on without it. Checkpoints keep what is needed of earlier moments.
+    a picture fails, a warning says so and the run goes on without it. Checkpoints keep what earlier moments left.
 
     The first process draws. Data must be in splits, and the process must have all weights; otherwise only the learning
     curves are drawn.
