@@ -17,6 +17,7 @@ from firstlight.errors import FirstlightError, UsageError
 
 __all__ = ["load_yaml", "printable", "read_json", "read_text", "read_yaml"]
 
+PIECE = 2**16  # bytes: to ask for the most that a file may hold would allocate it
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
 MAX_NODES = 100_000
@@ -83,6 +84,8 @@ def read_json(path: Path, error: type[FirstlightError] = FirstlightError) -> dic
 
 def printable(text: str) -> str:
     """Return a text with its control characters escaped: what a file said must not steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -97,7 +100,9 @@ def read_text(path: Path, error: type[FirstlightError] = UsageError) -> str:
         with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise error(f"{path} is not a regular file")
-            content = file.read(MAX_BYTES + 1)
+            content = b""
+            while len(content) <= MAX_BYTES and (piece := file.read(PIECE)):
+                content += piece
     except OSError as refused:
         raise error(f"{path} cannot be read: {refused.strerror}") from refused
     if len(content) > MAX_BYTES:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from firstlight.engine.runs import folders
+
 SMALL = ("--config", "autograd_cubic", "--data.num_points=30", "--data.repeats=2", "--trainer.max_epochs=1")
 
 
@@ -59,6 +61,16 @@ def test_test_score_is_shown_beside_the_validation_score(did):
     (row,) = json.loads(did("runs", "--json"))
     assert row["test"] == json.loads(Path("lightning_logs/autograd_cubic/version_0/test.json").read_text())["loss/test"]
     assert (row["score"], row["mode"]) == ("loss/val", "min")
+
+
+def test_each_receipt_is_read_once(did, monkeypatch):
+    for version in range(3):
+        written("a", version)
+    opened = []
+    read = folders.read_json
+    monkeypatch.setattr(folders, "read_json", lambda path: opened.append(path.name) or read(path))
+    did("runs")
+    assert opened.count("run.json") == 3
 
 
 def test_runs_that_differ_in_seed_or_fold_are_a_group(did):

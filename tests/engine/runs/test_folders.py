@@ -50,14 +50,14 @@ def test_folder_that_cannot_be_read_is_left_out_and_named_once(monkeypatch, caps
     make("mlp", seconds=1)
     make("secret", seconds=2)
     Path("lightning_logs/file").write_text("no folder")
-    read = Path.iterdir
+    read = os.scandir
 
     def refuse(folder):
-        if folder.name == "secret":
+        if Path(folder).name == "secret":
             raise PermissionError(13, "Permission denied")
         return read(folder)
 
-    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     assert [run.name for run in [*list_runs(Path()), *list_runs(Path())]] == ["mlp/version_0"] * 2
     assert capsys.readouterr().err == "warning: lightning_logs/secret is left out: Permission denied\n"
 

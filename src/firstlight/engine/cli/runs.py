@@ -11,7 +11,7 @@ from firstlight.engine.cli.removal import remove_runs
 from firstlight.engine.cli.table import print_table
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.folders import LOGS, Run, add_root_flag, find_run, list_runs
+from firstlight.engine.runs.folders import LOGS, Run, add_root_flag, find_run, list_runs, read_runs
 from firstlight.errors import UsageError
 
 __all__ = ["runs"]
@@ -52,8 +52,8 @@ def runs(words: list[str]) -> None:
     if action:
         remove_runs(action, [find_run(options.root, name) for name in names], is_confirmed=options.yes)
         return
-    chosen = list_runs(options.root, *names)
-    found = [(run, _row(run)) for run in reversed(chosen or list_runs(options.root))]
+    chosen = read_runs(options.root, *names)
+    found = [(run, _row(run, receipt)) for run, receipt in reversed(chosen or read_runs(options.root))]
     if names and not chosen:
         text = names[0].casefold()
         found = [(run, row) for run, row in found if text in f"{run.name} {row['note'] or ''}".casefold()]
@@ -71,8 +71,7 @@ def runs(words: list[str]) -> None:
         print(f"no runs in {options.root / LOGS}: {program()} fit --config NAME makes one")
 
 
-def _row(run: Run) -> dict[str, Any]:
-    receipt = run.read_receipt()
+def _row(run: Run, receipt: dict[str, Any]) -> dict[str, Any]:
     best = receipt.get("best", {})
     status, name = receipts.status(run, receipt), str(best.get("name"))
     scores = best.get("score"), run.read_scores("test").get(name.replace("val", "test", 1))

@@ -30,6 +30,7 @@ __all__ = [
     "discard_unused_folder",
     "find_run",
     "list_runs",
+    "read_runs",
     "relative_to_cwd",
     "run_of_checkpoint",
 ]
@@ -162,19 +163,27 @@ def list_runs(root: Path, name: str | None = None) -> list[Run]:
 
     The times of files do not count: a copy has others.
     """
-    return sorted(_folders(root, name), key=lambda run: (run.read_receipt().get("start", ""), run.version))
+    return [run for run, _ in read_runs(root, name)]
+
+
+def read_runs(root: Path, name: str | None = None) -> list[tuple[Run, dict[str, Any]]]:
+    """Return the runs that :func:`list_runs` does, each with its receipt."""
+    found = [(run, run.read_receipt()) for run in _folders(root, name)]
+    return sorted(found, key=lambda each: (each[1].get("start", ""), each[0].version))
 
 
 def _folders(root: Path, name: str | None, logs: str = LOGS) -> list[Run]:
     """Return the runs with a name, or all runs, in the order of their names; say which folders cannot be read."""
     parents = [root / logs / name] if name is not None else _list_folder(root / logs)
     folders = [folder for parent in parents for folder in _list_folder(parent)]
-    return [Run(folder) for folder in folders if re.fullmatch(r"version_\d+", folder.name) and folder.is_dir()]
+    return [Run(folder) for folder in folders if re.fullmatch(r"version_\d+", folder.name)]
 
 
 def _list_folder(folder: Path) -> list[Path]:
+    """Return the folders in a folder, in the order of their names."""
     try:
-        return sorted(folder.iterdir())
+        with os.scandir(folder) as entries:
+            return [folder / name for name in sorted(entry.name for entry in entries if entry.is_dir())]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from firstlight.engine import processes
 from firstlight.engine.files import write_atomically
-from firstlight.engine.runs.folders import Run, list_runs
+from firstlight.engine.runs.folders import Run, read_runs
 from firstlight.engine.runs.locks import is_run_locked, lock_if_free
 
 __all__ = ["Ending", "Status", "add_command", "add_data", "find_run_of_job", "status", "update"]
@@ -27,8 +27,8 @@ def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
     """Return the latest run with a name that a SLURM job started, if it has a checkpoint to resume from."""
     if job is None:
         return None
-    runs = reversed(list_runs(root, name))
-    return next((run for run in runs if run.read_receipt().get("job") == job and run.last.is_file()), None)
+    runs = reversed(read_runs(root, name))
+    return next((run for run, receipt in runs if receipt.get("job") == job and run.last.is_file()), None)
 
 
 def start(run: Run, command: list[str], seed: int, note: str | None = None, **conditions: Any) -> None:
