@@ -122,7 +122,7 @@ def test_scores_and_predictions_are_written(name, place):
             assert any("loss" in score or "acc" in score for score in scores)
     ended = firstlight(folder, "predict", **OWN)
     assert ended.status == 0, ended.text
-    rows = list(csv.DictReader((the_run(folder) / "predictions.csv").open()))
+    rows = list(csv.DictReader((the_run(folder) / "predictions.csv").read_text().splitlines()))
     assert len(rows) == {"SeveralLosses": 21, "LanguageModel": 7, "SelfServing": 14}.get(name, 11)
 
 
