@@ -14,11 +14,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 from tests.conftest import write_fashion_mnist
-from tests.faults.harness import differences, firstlight, left_behind, parts_left, start, the_run, tiny
+from tests.faults.harness import differences, firstlight, left_behind, parts_left, start, the_run, tiny, together
 
 from firstlight.engine.command.configs import config_names
 from firstlight.engine.runs.checkpoint_files import load_checkpoint
@@ -27,6 +28,9 @@ from firstlight.errors import CheckpointError
 KILLED = (-signal.SIGKILL,)
 ENDED = [status for status in range(-64, 256) if status]  # by itself, but not well
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+OWN = {"FIRSTLIGHT_PACKAGES": "own_data"}
+OWN_MODEL = "--model=MLP --model.num_features=4 --model.hidden_dims=[8] --model.num_classes=2 --trainer.accelerator=cpu"
+WORKERS = (0, 1, 3)
 EVERY3 = "--checkpoint.every_n_steps=3"
 VARIANTS = {
     "accumulated": f"manual_cubic {EVERY3} --trainer.accumulate_grad_batches=2",
@@ -272,14 +276,44 @@ def disasters(place):
         yield "two at once", "" if good else "".join(end.text[-300:] for end in ends)
 
 
-GROUPS = (kills, trust, regroupings, processes, signals, saving, damage, disasters)
+def own_data(place):
+    """Runs on data sets of a user's own are killed before each step, and go on with other numbers of workers."""
+    flags = ["fit", *OWN_MODEL.split(), "--trainer.max_epochs=3", "--checkpoint.every_n_steps=2"]
+    for number, data, before in product((1, 2), ("Points", "Drawn"), WORKERS):
+        group = [*flags, f"--data={data}", f"--trainer.devices={number}"]
+        run = partial(together, processes=number, **OWN) if number > 1 else _alone
+        name = f"own data{', augmented' * (data == 'Drawn')}, {before} workers, {number} processes"
+        reference = place.fresh()
+        if failed := [end.text for end in run(reference, *group) if end.status]:
+            raise RuntimeError(f"{name} fails without a fault:\n{failed[0]}")
+        expected = left_behind(reference)
+        for step in range(expected["last"]["global_step"]):
+            folder, fault = place.fresh(), {"do": "SIGKILL", "step": step, "rank": step % number}
+            killed = run(folder, *group, f"--data.num_workers={before}", fault=fault)
+            resumed = run(folder, "fit", "--resume", f"--data.num_workers={WORKERS[step % 3]}")
+            wrong = "" if all(end.status for end in killed) else "the fault did not end the run"
+            wrong += "".join(end.text[-300:] for end in resumed if end.status)
+            yield (
+                name,
+                wrong
+                or ", ".join(
+                    [each for each in differences(expected, left_behind(folder)) if "num_workers" not in each][:3]
+                ),
+            )
+
+
+def _alone(*args, **how):
+    return [firstlight(*args, **how, **OWN)]
+
+
+GROUPS = (kills, trust, regroupings, processes, signals, saving, damage, disasters, own_data)
 
 
 def main():
     tried, lost = Counter(), Counter()
-    begin = time.monotonic()
+    begin, asked = time.monotonic(), [word.replace("-", "_") for word in sys.argv[1:]]
     with tempfile.TemporaryDirectory() as folder:
-        for group in [group for group in GROUPS if not sys.argv[1:] or group.__name__ in sys.argv[1:]]:
+        for group in [group for group in GROUPS if not asked or group.__name__ in asked]:
             for fault, reason in group(Place(Path(folder, group.__name__))):
                 tried[fault] += 1
                 lost[fault] += bool(reason)

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+from pathlib import Path
 
 import pytest
 import yaml
@@ -152,7 +154,9 @@ def test_loaded_model_is_the_trained_one(name, place, monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_processes_of_a_plain_module_are_killed_and_go_on_to_the_same_bits(place):
+def test_two_processes_of_a_plain_module_are_killed_and_go_on_to_the_same_bits(place, monkeypatch):
+    paths = [str(Path(__file__).parent), str(Path(package.__file__).parents[1])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     whole, killed = place("ConvNet", fresh=True), place("ConvNet", fresh=True)
     words = ["fit", "--config=own", "--config=presets/ddp", "--checkpoint.every_n_steps=2"]
     fault = {"do": "SIGKILL", "step": 4}

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from firstlight.engine.cli import check
+
 MODEL = "model: {class_path: LinearRegression}\n"
 START = MODEL + "data: {class_path: Houses}\n"
 ADAM = "optimizer: {class_path: Adam, init_args: {lr: 0.1}}\n"
@@ -169,3 +171,14 @@ def test_score_that_nobody_logs_is_named_when_a_run_waits_for_it(number, complai
 def test_monitor_is_checked_by_the_debug_preset_too(complaint):
     words = ("fit", "-c", "linear_regression", "-c", "presets/debug", "--checkpoint.monitor=acc")
     assert complaint(*words) == (2, "checkpoint.monitor is 'acc', but the model logs loss/val")
+
+
+def test_configs_here_are_checked_alone_unless_all_are_asked_for(did, monkeypatch):
+    monkeypatch.setattr(check, "_try", lambda _: ("ok", ""))
+    everything = did("check").splitlines()
+    Path("configs/presets").mkdir(parents=True)
+    for name in ("mine", "presets/mine"):
+        Path(f"configs/{name}.yaml").touch()
+    own = ["ok       mine", "ok       presets/mine"]
+    assert did("check").splitlines() == [*own, "these are the project's own; all: firstlight check --all"]
+    assert sorted(did("check", "--all").splitlines()) == sorted([*own, *everything])

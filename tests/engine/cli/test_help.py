@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from firstlight.engine import program as program_module
+from firstlight.engine.cli import help as help_module
 from firstlight.engine.cli.commands import COMMANDS
 from firstlight.engine.cli.help import EXAMPLES
 
@@ -51,3 +53,14 @@ def test_help_of_a_class_needs_no_config_and_no_run(command, did):
     out = did(command, "--model.help", "MLP")
     assert "--model.hidden_dims" in out
     assert "Widths of the hidden layers" in out
+
+
+def test_help_of_a_project_speaks_of_its_own_configs(did, monkeypatch):
+    monkeypatch.setattr(help_module, "program", lambda: "pytest")  # a distribution with a summary
+    monkeypatch.setattr(program_module, "program", lambda: "pytest")
+    Path("configs").mkdir()
+    Path("configs/waves.yaml").touch()
+    out = did("--help")
+    assert out.splitlines()[2] == "pytest: pytest: simple powerful testing with Python. Built on firstlight."
+    assert "pytest fit --config waves\n" in out
+    assert "mlp" not in out + did("fit", "--help") + did("test", "--help")

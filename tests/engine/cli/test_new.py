@@ -18,12 +18,14 @@ ROOT = Path(__file__).parents[3]
 
 
 def files(folder):
-    return {str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()}
+    paths = {path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file()}
+    return {str(path) for path in paths if ".git" not in path.parts}
 
 
 @pytest.mark.slow
-def test_project_passes_its_own_tests_and_checks_and_can_be_installed(did):
-    did("new", "my-research")
+@pytest.mark.parametrize("data", new.DATA)
+def test_project_passes_its_own_tests_and_checks_and_can_be_installed(data, did):
+    did("new", "my-research", f"--data={data}")
     for tool in ("pytest -p no:cacheprovider", "ruff check .", "ruff format --check .", "hatchling build -t wheel"):
         command = [sys.executable, "-m", *tool.split()]
         paths = [Path("my-research/src").absolute(), Path(package.__file__).parents[1]]
@@ -52,7 +54,7 @@ def test_project_goes_by_its_own_name_throughout(did):
 def test_all_of_the_template_is_written():
     paths = {path for path in new.TEMPLATE.rglob("*") if path.is_file()}
     attic = {path for path in paths if not any(part.endswith(("__pycache__", "_cache")) for part in path.parts)}
-    variants = {f"src/my_research/{file}" for file in new.DATA.values()}
+    variants = {source for files in new.DATA.values() for source in files.values() if source}
     assert {path.relative_to(new.TEMPLATE).as_posix() for path in attic} == {*new.FILES, *variants}
 
 
@@ -61,6 +63,16 @@ def test_wheel_carries_all_that_is_written(tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     assert {f"firstlight/{new.TEMPLATE.name}/{file}" for file in new.FILES} <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_project_is_a_repository_unless_it_is_in_one(did, monkeypatch):
+    did("new", "alone")
+    Path(".git").mkdir()
+    did("new", "inside")
+    monkeypatch.setattr(new, "which", lambda _: None)
+    Path(".git").rmdir()
+    did("new", "without")
+    assert [Path(name, ".git").exists() for name in ("alone", "inside", "without")] == [True, False, False]
 
 
 RULE = "is not a valid project name: expected lower-case letters, digits and single hyphens, the first a letter"

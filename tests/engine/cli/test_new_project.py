@@ -48,6 +48,16 @@ def test_killed_run_of_a_project_goes_on_to_the_same_bits_and_its_best_weights_a
     assert firstlight(killed, "configs").text.splitlines()[1].startswith("small_mlp ")
 
 
+@pytest.mark.parametrize(("data", "count", "model"), [("images", 120, "16,578"), ("table", 1, "387")])
+def test_project_on_files_has_examples_to_begin_with(data, count, model, written):
+    folder = written("my-research", f"--data={data}")
+    assert len([path for path in (folder / "data").rglob("*") if path.is_file()]) == count
+    assert not (folder / "src/my_research/data.py").exists()
+    assert "TwoMoons" not in (folder / "README.md").read_text()
+    assert firstlight(folder, "check").text.startswith("ok       small_mlp\n")
+    assert f"SmallMLP, {model} parameters" in firstlight(folder, "fit", "--config=small_mlp").text
+
+
 def test_command_of_a_project_does_not_mind_what_else_is_installed(written):
     folder = written("my-research")
     other = folder / ".door/other-0.1.0.dist-info"

@@ -23,6 +23,7 @@ from firstlight.engine.cli.schema import print_schema
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.configs import config_names
 from firstlight.engine.command.failures import not_logged
+from firstlight.engine.program import program
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import DataError, FirstlightError, UsageError
 
@@ -45,17 +46,21 @@ HERE = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
 def check(words: list[str]) -> None:
     """Say of each config, in a line, whether it runs; end with 2 if one does not."""
     parser = command_parser("check")
-    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="names or files; by default all of: configs")
+    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="names or files; by default those in configs/")
+    parser.add_argument("--all", action="store_true", help="also the configs and presets of firstlight")
     parser.add_argument("--schema", action="store_true", help=SCHEMA)
     options = parser.parse_args(words)
     if options.schema:
         print_schema()
         return
     verdicts = []
-    for name in options.configs or config_names():
+    names = options.configs or config_names(own=not options.all)
+    for name in names:
         verdict, reason = _try(name)
         verdicts.append(verdict)
         print(f"{verdict:9}{name}" + (f": {reason}" if reason else "").replace("\n", "\n" + 9 * " "), flush=True)
+    if not (options.configs or options.all) and names != config_names():
+        print(f"these are the project's own; all: {program()} check --all")
     if "error:" in verdicts:
         sys.exit(2)
 

@@ -1,16 +1,17 @@
 """The texts of ``--help``: of the program, and of ``fit``, ``validate``, ``test`` and ``predict``."""
 
 import argparse
+import re
 
 from firstlight.engine.cli.commands import COMMANDS, About
-from firstlight.engine.program import CommandParser, program
+from firstlight.engine.program import CommandParser, example_config, program
 
 __all__ = ["EXAMPLES", "command_parser", "help_asked", "overview", "short_help"]
 
 OVERVIEW = """\
 usage: {program} COMMAND [--config NAME ...] [--KEY VALUE ...]
 
-Train, test and look at documented models.
+{about}
 
 {commands}
 
@@ -82,19 +83,36 @@ def overview() -> str:
         f"  {name:13}{about.summary:{width}}{f'   {program()} {about.example}' * bool(about.example)}".rstrip()
         for name, about in COMMANDS.items()
     ]
-    return OVERVIEW.format(program=program(), commands="\n".join(lines))
+    return _of_project(OVERVIEW.format(program=program(), about=_about(), commands="\n".join(lines)))
 
 
 def short_help(command: str) -> str:
     """Return the help of ``fit``, ``validate``, ``test`` or ``predict``, on one screen."""
     lines = [
         f"  {flags:{WIDTH}}{text}" if len(flags) < WIDTH else f"  {flags}\n{'':{WIDTH + 2}}{text}"
-        for flags, text in EXAMPLES[command].items()
+        for flags, text in (map(_of_project, pair) for pair in EXAMPLES[command].items())
     ]
     examples = "\n".join(lines).format(program=program())
     words = {"command": command, "summary": _sentence(COMMANDS[command]), "details": DETAILS[command]}
     files = "[FILE ...] " * (command == "predict")
     return STAGE.format(program=program(), examples=examples, files=files, **words)
+
+
+def _of_project(text: str) -> str:
+    """Let the examples name a project's own config."""
+    config = example_config()
+    return text if config == "mlp" else re.sub(r"\bmlp\b", config, text.replace("--sweep mlp", "--sweep FILE"))
+
+
+def _about() -> str:
+    """Return what the program is for: the description of a project, if it has one."""
+    from importlib.metadata import PackageNotFoundError, metadata  # noqa: PLC0415  # slow to import
+
+    try:
+        summary = metadata(program())["Summary"] if program() != "firstlight" else None
+    except PackageNotFoundError:
+        summary = None
+    return f"{program()}: {summary}. Built on firstlight." if summary else "Train, test and look at documented models."
 
 
 def help_asked(words: list[str]) -> str | None:

@@ -3,11 +3,14 @@
 import json
 import keyword
 import re
+import runpy
 import shutil
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
+from shutil import which
 
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.runs.folders import relative_to_cwd
@@ -32,8 +35,25 @@ FILES = (
     "tests/test_data.py",
     "tests/test_models.py",
 )
-DATA = {"memory": "data.py", "loader": "data_loader.py"}
-"""The data module of a project, by the kind of data: tensors in memory, or data sets that a ``DataLoader`` reads."""
+CLASSES = {"images": "ImageFolder", "table": "Table"}
+"""The data modules of firstlight that read files, by the kind of data."""
+DATA: dict[str, dict[str, str | None]] = {
+    "memory": {},
+    "loader": {"src/my_research/data.py": "src/my_research/data_loader.py"},
+    **{
+        kind: {
+            "configs/small_mlp.yaml": f"configs/small_mlp_{kind}.yaml",
+            "src/my_research/data.py": None,
+            "src/my_research/examples.py": f"src/my_research/examples_{kind}.py",
+            "src/my_research/models.py": "src/my_research/models_files.py",
+            "tests/conftest.py": "tests/conftest_files.py",
+            "tests/test_data.py": "tests/test_data_files.py",
+            "tests/test_models.py": "tests/test_models_files.py",
+        }
+        for kind in CLASSES
+    },
+}
+"""What a project has in place of a file of the template, or besides, by the kind of its data; None for nothing."""
 NAME = r"[a-z][a-z0-9]*([-_][a-z0-9]+)*"
 
 
@@ -46,9 +66,8 @@ def new(words: list[str]) -> None:
     """
     parser = command_parser("new")
     parser.add_argument("folder", type=Path, help="my-research, or a path: work/my-research")
-    parser.add_argument(
-        "--data", choices=DATA, default="memory", help="what is read: tensors in memory, or examples by a DataLoader"
-    )
+    kinds = "tensors in memory, examples by a DataLoader, a folder of images, a CSV table"
+    parser.add_argument("--data", choices=DATA, default="memory", help=f"what is read: {kinds}")
     options = parser.parse_args(words)
     folder = options.folder
     if ".." in folder.parts:
@@ -56,8 +75,14 @@ def new(words: list[str]) -> None:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"new {folder}: this exists already and is not an empty folder; nothing was changed")
     name = _checked(folder.name)
-    files = {file: file for file in FILES} | {"src/my_research/data.py": f"src/my_research/{DATA[options.data]}"}
-    _write(folder, files, {"my_research": name.replace("-", "_"), "my-research": name.replace("_", "-")} | _origin())
+    files = {file: file for file in FILES} | DATA[options.data]
+    words_of = {"my_research": name.replace("-", "_"), "my-research": name.replace("_", "-")} | _origin()
+    if kind := CLASSES.get(options.data):
+        words_of["`TwoMoons`"] = f"`{kind}`"
+    _write(folder, {file: source for file, source in files.items() if source}, words_of)
+    git = which("git")
+    if git and not any((above / ".git").exists() for above in folder.absolute().parents):
+        subprocess.run([git, "init", "--quiet", folder], check=False)  # noqa: S603  # nothing of it was typed but a path
     print(f"project: {relative_to_cwd(folder)}")
     print(f"next:    cd {relative_to_cwd(folder)} && make fit")
 
@@ -125,6 +150,8 @@ def _write(folder: Path, files: dict[str, str], replacements: dict[str, str]) ->
             target = part / folder.relative_to(top) / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
+        for script in part.rglob("examples.py"):
+            runpy.run_path(str(script))["write"](part / folder.relative_to(top) / "data")
         part.replace(top)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -106,12 +106,20 @@ def config_folders() -> list[Path]:
     return [Path("configs"), installed if installed.is_dir() else PACKAGE.parent.parent / "configs"]
 
 
-def config_names() -> list[str]:
-    """Return the names of all configs and presets: those here first, presets last."""
+def config_names(*, own: bool = False) -> list[str]:
+    """Return the names of all configs and presets: those here first, presets last.
+
+    Args:
+        own: Leave the package's out where there are others here.
+    """
+    here, package = config_folders()
+    paths = {folder: sorted(folder.rglob("*.yaml")) for folder in (here, package)}
+    if own and paths[here] and here.resolve() != package.resolve():
+        del paths[package]
     names: Iterable[str] = (
         path.relative_to(folder).with_suffix("").as_posix()
-        for folder in config_folders()
-        for path in sorted(folder.rglob("*.yaml"))
+        for folder in paths
+        for path in paths[folder]
         if path.parent.name != SWEEPS and path.is_file() and not path.name.startswith(".")  # what an editor leaves
     )
     return sorted(dict.fromkeys(names), key=lambda name: "/" in name)
