@@ -49,7 +49,9 @@ def no_pictures(request, monkeypatch):
         monkeypatch.setattr(
             command_module,
             "tensorboard_callbacks",
-            lambda seed, pictures: tensorboard_callbacks(seed, "none" if pictures == "few" else pictures),
+            lambda seed, pictures, configs: tensorboard_callbacks(
+                seed, "none" if pictures == "few" else pictures, configs
+            ),
         )
 
 

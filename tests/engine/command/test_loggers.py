@@ -86,7 +86,7 @@ def test_folder_that_is_named_is_used(did):
 def test_several_loggers_share_the_run_s_folder(did):
     out = did(*SHORT, "--trainer.logger=[{class_path: CSVLogger}, {class_path: TensorBoardLogger}]")
     assert curves(out) == [f"{RUN}/metrics.csv", "firstlight tensorboard --logdir lightning_logs"]
-    assert [file.parent for file in events()] == [RUN, RUN]
+    assert [file.parent for file in events()] == [RUN, RUN / "scores"]
     config = (RUN / "config.yaml").read_text()
     assert "version_0" not in config  # a run that starts from this config gets a folder of its own
 

@@ -23,11 +23,12 @@ def test_run_is_one_folder(did):
             "checkpoints/best.ckpt",
             "checkpoints/last.ckpt",
             "config.yaml",
-            "events.out.tfevents",  # the row in TensorBoard's table of runs
             "events.out.tfevents",
             "hparams.yaml",
             "predictions.csv",
             "run.json",
+            "scores/events.out.tfevents",  # the row in TensorBoard's table of runs
+            "scores/events.out.tfevents",  # the test score in it
             "test.json",
             "validate.json",
         )

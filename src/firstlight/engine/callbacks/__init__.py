@@ -12,7 +12,7 @@ from firstlight.engine.callbacks.resumes import ResumedCallbacks
 from firstlight.engine.callbacks.scores import RunScores, SharedScores, TrainingScores
 from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
 from firstlight.engine.callbacks.stopping import Ended, Stopped, StopSignals
-from firstlight.engine.callbacks.tensorboard.dashboard import Dashboard, tensorboard_callbacks
+from firstlight.engine.callbacks.tensorboard.dashboard import Dashboard, tensorboard_callbacks, write_test_score
 from firstlight.engine.callbacks.tensorboard.details import Details
 from firstlight.engine.callbacks.tensorboard.pictures import Pictures
 from firstlight.engine.callbacks.updates import SeveralUpdates
@@ -45,4 +45,5 @@ __all__ = [
     "TypedOptimizer",
     "progress_bar",
     "tensorboard_callbacks",
+    "write_test_score",
 ]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from jsonargparse.typing import PositiveInt
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, StochasticWeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.monitors import only_validation_loss
@@ -197,8 +198,9 @@ class Checkpoints(Checkpoint):
         if math.isnan(score) or (best is not None and not (score > best if self.mode == "max" else score < best)):
             return
         self.best_score, self.best_epoch, self._best_is_due = score, trainer.current_epoch, True
-        for logger in trainer.loggers:  # loss/val gives loss/best
-            logger.log_metrics({f"{str(self.monitor).removesuffix('/val')}/best": score}, trainer.global_step - 1)
+        for logger in trainer.loggers:  # loss/val gives loss/best; TensorBoard has a table of best scores
+            if not isinstance(logger, TensorBoardLogger):
+                logger.log_metrics({f"{str(self.monitor).removesuffix('/val')}/best": score}, trainer.global_step - 1)
 
     def _save_last_or_stop(self, trainer: Trainer) -> None:
         """Write ``last.ckpt`` if it is due, or if a signal stops the run at this step boundary."""

@@ -74,16 +74,15 @@ def runs(words: list[str]) -> None:
 def _row(run: Run, receipt: dict[str, Any]) -> dict[str, Any]:
     best = receipt.get("best", {})
     status, name = receipts.status(run, receipt), str(best.get("name"))
-    scores = best.get("score"), run.read_scores("test").get(name.replace("val", "test", 1))
-    best_score, test_score = (score if isinstance(score, int | float) else None for score in scores)
+    score = best.get("score")
     return {
         "run": run.name,
         "status": f"{status} early" if status == "finished" and receipt.get("stopped_by") else status,
         "epochs": receipt.get("epochs"),
         "score": best.get("name"),
         "mode": best.get("mode") or ("max" if "acc" in name else "min"),  # old receipts do not say
-        "best": best_score,
-        "test": test_score,
+        "best": score if isinstance(score, int | float) else None,
+        "test": receipts.test_score(run, receipt),
         "start": receipt.get("start"),
         "note": receipt.get("note"),
     }

@@ -26,7 +26,7 @@ def tensorboard(words: list[str]) -> None:
     options, others = parser.parse_known_args(words)
     if not options.logdir.is_dir():
         raise UsageError(f"no folder {options.logdir}: {program()} fit --config NAME makes {LOGS} where it is run")
-    from tensorboard import program as library  # noqa: PLC0415  # slow to import
+    import tensorboard.program as library  # noqa: PLC0415  # slow to import
     from tensorboard.plugins.base_plugin import FlagsError  # noqa: PLC0415
 
     library._DATA_SERVER_ADVISORY_MESSAGE = ""  # noqa: SLF001  # "experimental fast data loading"

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -208,7 +209,7 @@ class Command:
             before += [LambdaCallback(on_fit_start=lambda trainer, _: keep_found(trainer, self.config, settings))]
             before += [BegunAverages(), TypedOptimizer()]  # others replace what these need to see
             mine += [StepLoss(self.checkpoints), RunScores(), TrainingScores(), PlateauSchedules(), self.resumed]
-            mine += tensorboard_callbacks(settings.seed_everything, settings.pictures)
+            mine += tensorboard_callbacks(settings.seed_everything, settings.pictures, self._words_of_fit())
             if self.run:
                 mine.append(LambdaCallback(on_train_start=self._save_config))
         self.signals.defer = settings.trainer.enable_checkpointing is not False
@@ -221,6 +222,12 @@ class Command:
             self.predictions = Predictions(self.request.output or own)
             mine.append(self.predictions)
         return before + given + mine
+
+    def _words_of_fit(self) -> str:
+        """Return the configs and flags that the run was begun with."""
+        commands = self.run.read_receipt().get("commands", []) if self.run else []
+        words = map(str, commands[0][2:] if commands and isinstance(commands[0], list) else self.request.words)
+        return re.sub(r"(--config|-c)[ =]", "", shlex.join(words)) or "none"
 
     def _save_config(self, trainer: Trainer, _: LightningModule) -> None:
         """Write the run's config, as training starts: a resume that is refused leaves it as it was."""

@@ -22,10 +22,19 @@ from firstlight.engine.program import program
 from firstlight.engine.runs.folders import Run, relative_to_cwd
 from firstlight.errors import UsageError
 
-__all__ = ["LOGGERS", "Place", "keep_ids", "where_to_look"]
+__all__ = ["LOGGERS", "Curves", "Place", "keep_ids", "where_to_look"]
+
+
+class Curves(TensorBoardLogger):
+    """Lightning's logger, but without the curve ``epoch``."""
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Write a point of each curve."""
+        super().log_metrics({name: value for name, value in metrics.items() if name != "epoch"}, step)
+
 
 LOGGERS: dict[str, type[Logger]] = {
-    "tensorboard": TensorBoardLogger,
+    "tensorboard": Curves,
     "csv": ResumableCSVLogger,
     "wandb": WandbLogger,
     "mlflow": MLFlowLogger,
@@ -69,7 +78,7 @@ class Place:
         if not is_fit or name == "none":
             return False
         # a process that logs nothing must not open the database of a service either
-        kind = LOGGERS[name] if self.run or processes.is_first_process() else TensorBoardLogger
+        kind = LOGGERS[name] if self.run or processes.is_first_process() else Curves
         try:
             return kind(**self._missing(kind, {}))
         except ModuleNotFoundError as error:
@@ -87,7 +96,7 @@ class Place:
             return logger
         module, _, name = logger.class_path.rpartition(".")
         kind = getattr(importlib.import_module(module), name)
-        kind = ResumableCSVLogger if kind is CSVLogger else kind
+        kind = {CSVLogger: ResumableCSVLogger, TensorBoardLogger: Curves}.get(kind, kind)
         given = logger.as_dict().get("init_args", {})
         filled = logger.clone()
         filled.class_path = f"{kind.__module__}.{kind.__qualname__}"
@@ -121,7 +130,7 @@ class Place:
         return {
             name: str(value) if isinstance(value, Path) else value
             for name, value in arguments.items()
-            if (name in taken or (name == "purge_step" and kind is TensorBoardLogger))
+            if (name in taken or (name == "purge_step" and issubclass(kind, TensorBoardLogger)))
             and given.get(name) in (None, taken[name].default if name in taken else None)
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from firstlight.data.data_module import DataModule
 from firstlight.engine import processes
-from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped
+from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped, write_test_score
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.loggers import where_to_look
@@ -196,6 +196,9 @@ def _evaluate(command: Command) -> int:
         path = command.request.checkpoint
         text = json.dumps({"checkpoint": str(path) if path else None, **scores}, indent=2) + "\n"
         write_atomically(command.run.folder / f"{stage}.json", text.encode())
+        tested = receipts.test_score(command.run, command.run.read_receipt())
+        if stage == "test" and tested is not None:
+            write_test_score(command.run.folder, tested, command.start_step or 0)
     return 0
 
 

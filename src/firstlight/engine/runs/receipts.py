@@ -13,7 +13,7 @@ from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.folders import Run, read_runs
 from firstlight.engine.runs.locks import is_run_locked, lock_if_free
 
-__all__ = ["Ending", "Status", "add_command", "add_data", "find_run_of_job", "status", "update"]
+__all__ = ["Ending", "Status", "add_command", "add_data", "find_run_of_job", "status", "test_score", "update"]
 
 Ending = Literal["finished", "stopped", "pruned", "failed"]
 """How a run ends: at its last epoch, by a signal, by the sweep it belongs to, or by an error."""
@@ -120,6 +120,13 @@ def update(run: Run, **fields: Any) -> None:
     """
     text = json.dumps({**run.read_receipt(), **fields}, indent=2) + "\n"
     write_atomically(run.folder / "run.json", text.encode())
+
+
+def test_score(run: Run, receipt: Mapping[str, Any]) -> float | None:
+    """Return the test score that belongs to the best score in a receipt: ``accuracy/test`` to ``accuracy/val``."""
+    name = str(receipt.get("best", {}).get("name"))
+    score = run.read_scores("test").get(name.replace("val", "test", 1))
+    return score if isinstance(score, int | float) else None
 
 
 def status(run: Run, receipt: Mapping[str, Any]) -> Status:

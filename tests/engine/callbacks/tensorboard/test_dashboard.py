@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from firstlight import MLP, AutogradCubic, FashionMNIST, Houses, LinearRegression, Sine
-from firstlight.engine.callbacks import Checkpoints, Dashboard
+from firstlight.engine.callbacks import Checkpoints, Dashboard, write_test_score
 
 
 class Foreign(LightningModule):
@@ -49,7 +49,7 @@ def fit(quick_trainer, tmp_path):
     def run(model, data=None, *callbacks, **arguments):
         logger = TensorBoardLogger(tmp_path, "", "logs", default_hp_metric=False)
         arguments = {"max_epochs": 2, "log_every_n_steps": 1, "logger": logger} | arguments
-        quick_trainer(callbacks=[*callbacks, Dashboard(seed=7)], **arguments).fit(model, data)
+        quick_trainer(callbacks=[*callbacks, Dashboard(seed=7, configs="my.yaml")], **arguments).fit(model, data)
 
     return run
 
@@ -57,7 +57,7 @@ def fit(quick_trainer, tmp_path):
 @pytest.fixture
 def events(tmp_path):
     """Return a function that reads the event files."""
-    return lambda: EventAccumulator(str(tmp_path / "logs")).Reload()
+    return lambda part="": EventAccumulator(str(tmp_path / "logs" / part)).Reload()
 
 
 def charts(events):
@@ -88,9 +88,11 @@ def test_one_chart_shows_training_and_validation_of_a_score(fit, events, fashion
 def test_any_model_gets_its_charts_and_its_row(fit, events):
     fit(Foreign())
     assert charts(events()) == {"f1": ["train/f1$", "val/f1$"], "loss": ["train_loss$", "val_loss$"]}
-    assert entry(events())[0] == {
-        "model": "Foreign",
-        "optimizer": "Adam",
+    assert entry(events("scores"))[0] == {
+        "Model": "Foreign",
+        "Optimizer": "Adam",
+        "Schedule": "none",
+        "Configs": "my.yaml",
         "lr": 0.25,
         "betas": "(0.9, 0.999)",
         "eps": 1e-8,
@@ -104,18 +106,21 @@ def test_row_of_a_run_has_readable_hyperparameters_and_nothing_else(fit, events)
     model = LinearRegression(lr=0.25)
     model.hparams["_instantiator"] = "noise"
     fit(model, Houses(num_examples=20, batch_size=4))
-    assert entry(events()) == (
+    assert entry(events("scores")) == (
         {
-            "model": "LinearRegression",
+            "Model": "LinearRegression",
             "num_features": 2,
             "lr": 0.25,
-            "data": "Houses",
+            "Data": "Houses",
+            "fold": "none",
             "num_examples": 20,
             "noise": 0.01,
             "batch_size": 4,
             "repeats": 1,
             "seed": 0,
-            "optimizer": "SGD",
+            "Optimizer": "SGD",
+            "Schedule": "none",
+            "Configs": "my.yaml",
             "max_epochs": 2,
             "seed_everything": 7,
         },
@@ -126,7 +131,7 @@ def test_row_of_a_run_has_readable_hyperparameters_and_nothing_else(fit, events)
 
 def test_location_of_the_data_is_not_a_hyperparameter(fit, events, fashion_root):
     fit(MLP(hidden_dims=[5, 4], batch_norm=True), FashionMNIST(str(fashion_root)))
-    row, _ = entry(events())
+    row, _ = entry(events("scores"))
     assert row["hidden_dims"] == "[5, 4]"
     assert row["batch_norm"] == "True"
     assert not {"root", "device_resident"} & {*row}
@@ -136,26 +141,49 @@ def test_failed_run_has_a_row_and_a_best_score(fit, events):
     checkpoints = Checkpoints(folder="here")
     with pytest.raises(RuntimeError, match="broken"):
         fit(AutogradCubic(), Sine(num_points=30), checkpoints, End(), enable_checkpointing=True)
-    row, ended = entry(events())
-    assert row["model"] == "AutogradCubic"
+    row, ended = entry(events("scores"))
+    assert (row["Model"], row["Score"]) == ("AutogradCubic", "loss/val")
     assert not ended
-    assert [point.value for point in events().Scalars("loss/best")] == [pytest.approx(checkpoints.best_score)]
+    assert [point.value for point in events("scores").Scalars("best")] == [pytest.approx(checkpoints.best_score)]
 
 
 def test_resumed_run_replaces_its_row(fit, events):
     fit(AutogradCubic(lr=1e-6), Sine(num_points=30))
     fit(AutogradCubic(lr=1e-7), Sine(num_points=30))
-    assert entry(events())[0]["lr"] == 1e-7
+    assert entry(events("scores"))[0]["lr"] == 1e-7
 
 
-def test_best_score_is_logged_when_it_improves(fit, events):
+def test_best_score_is_in_the_table_alone(fit, events):
     checkpoints = Checkpoints(folder="here")
     fit(AutogradCubic(3e-4), Sine(num_points=30, repeats=2), checkpoints, enable_checkpointing=True, max_epochs=3)
     validated = [point.value for point in events().Scalars("loss/val")]
     assert validated[0] == min(validated)  # too long a step: it only gets worse
-    assert [point.value for point in events().Scalars("loss/best")] == validated[:1]
+    assert [point.value for point in events("scores").Scalars("best")] == validated[:1]
+    assert "loss/best" not in events().Tags()["scalars"]
 
 
 def test_other_loggers_are_left_alone(fit):
     fit(AutogradCubic(), Sine(num_points=30), logger=CSVLogger("csv"))
     fit(AutogradCubic(), Sine(num_points=30), logger=False)
+
+
+def test_test_score_joins_the_row_and_replaces_the_one_before(fit, events, tmp_path):
+    write_test_score(tmp_path / "logs", 0.5, 4)
+    assert not (tmp_path / "logs").exists()  # there is no table
+    fit(AutogradCubic(), Sine(num_points=30))
+    for score in (0.5, 0.25):
+        write_test_score(tmp_path / "logs", score, 4)
+    assert [(point.step, point.value) for point in events("scores").Scalars("test")] == [(4, 0.25)]
+    assert entry(events("scores"))[1]
+
+
+def test_rows_of_all_models_have_the_columns_that_are_listed_first(fit, events, fashion_root):
+    """TensorBoard lists five columns in the order of their names, capitals first, and draws no run that lacks one."""
+    rows = []
+    pairs = [(AutogradCubic(), Sine(num_points=30)), (MLP(hidden_dims=[4]), FashionMNIST(str(fashion_root)))]
+    for model, data in pairs:
+        fit(model, data, Checkpoints(folder=type(model).__name__), enable_checkpointing=True)
+        rows.append(entry(events("scores"))[0])
+        assert events("scores").Tags()["scalars"] == ["best"]
+    general = ["Configs", "Data", "Model", "Optimizer", "Schedule", "Score"]
+    assert [sorted(row)[:6] for row in rows] == [general, general]

@@ -1,5 +1,6 @@
 """TensorBoard's tabs Custom Scalars and HParams: training and validation in one chart, and a table of runs."""
 
+import contextlib
 import io
 import re
 import time
@@ -11,26 +12,28 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
 from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.tensorboard.details import Details
 from firstlight.engine.callbacks.tensorboard.pictures import Pictures, tensorboard_loggers
 from firstlight.engine.files import write_atomically
 from firstlight.gallery import stage_of
 
-__all__ = ["Dashboard", "hyperparameters", "tensorboard_callbacks"]
+__all__ = ["Dashboard", "hyperparameters", "tensorboard_callbacks", "write_test_score"]
 
-HPARAMS_FILE = "events.out.tfevents.0.hparams"
-"""TensorBoard reads files by name, and never an earlier one again: this name sorts before those of the loggers."""
+SCORES = "scores"
+"""Folder in a run's, of its row in the tab HParams: the tab shows the scalars there, not every curve of the run."""
 NOT_HYPERPARAMETERS = ("root", "device_resident")  # where the data is makes no difference to the scores
 
 
-def tensorboard_callbacks(seed: int, pictures: Literal["none", "few", "all"]) -> list[Callback]:
+def tensorboard_callbacks(seed: int, pictures: Literal["none", "few", "all"], configs: str = "") -> list[Callback]:
     """Return the callbacks that fill TensorBoard besides the curves.
 
     Args:
         seed: Seed of the run.
+        configs: Configs and flags of the run.
         pictures: How much is drawn: ``few`` are the pictures of the gallery, ``all`` adds the details.
     """
-    callbacks: list[Callback] = [Dashboard(seed)]
+    callbacks: list[Callback] = [Dashboard(seed, configs)]
     if pictures != "none":
         callbacks.append(Pictures())
     if pictures == "all":
@@ -42,20 +45,23 @@ class Dashboard(Callback):
     """Fill TensorBoard's tabs Custom Scalars and HParams.
 
     Custom Scalars: one chart a score, with its curves of training and of validation. The x axis is the optimizer
-    step, as in all curves and pictures; the scalar ``epoch`` tells which step ends which epoch.
+    step, as in all curves and pictures.
 
     HParams: one row a run, written at its first step, so it is there however the run ends. Next to the
-    hyperparameters TensorBoard shows the run's scores; ``Checkpoints`` logs the best one.
+    hyperparameters are ``best``, the validation score of the best checkpoint, and ``test``, which the command adds.
+    These names are the same for all models, and so are those of columns that begin with a capital, which TensorBoard
+    lists first: its parallel coordinates show no run that lacks a column.
 
     A ``TensorBoardLogger`` of your own needs ``default_hp_metric=False``: with the default, Lightning adds an entry
     ``hp_metric`` to the same tab, and TensorBoard shows no other columns.
 
     Args:
         seed: Seed of the run.
+        configs: Configs and flags of the run.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, configs: str = "") -> None:
+        self.seed, self.configs = seed, configs
         self._has_charts = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -72,6 +78,11 @@ class Dashboard(Callback):
         self._write_charts(trainer)
         self._write_rows(trainer, ended=True)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Write the best score so far; what failed may have been the disk."""
+        with contextlib.suppress(OSError):
+            self._write_rows(trainer, ended=False)
+
     def _write_charts(self, trainer: Trainer) -> None:
         charts = dict(_charts(trainer.callback_metrics))
         if self._has_charts or not charts:
@@ -81,30 +92,56 @@ class Dashboard(Callback):
             logger.experiment.add_custom_scalars({"training and validation": charts})
 
     def _write_rows(self, trainer: Trainer, *, ended: bool) -> None:
-        row = hyperparameters(trainer) | {"seed_everything": self.seed}
+        from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415  # slow to import
+
+        row, best = hyperparameters(trainer) | {"seed_everything": self.seed, "Configs": self.configs}, None
+        for checkpoints in internals.callbacks_of(trainer, Checkpoints):
+            best, row["Score"] = checkpoints.best_score, str(checkpoints.monitor)
+        # the first part lists the columns of all runs, and TensorBoard would take those of any one run
+        _, start, end = hparams(row, {})  # type: ignore[no-untyped-call]
         for logger in tensorboard_loggers(trainer):
-            _write_row(Path(logger.log_dir, HPARAMS_FILE), row, ended=ended)
+            folder = Path(logger.log_dir, SCORES)
+            _write_events(folder, "hparams", [start, *[end] * ended], trainer.global_step, best=best)
+
+
+def write_test_score(folder: Path, score: float, step: int) -> None:
+    """Add the test score to the row of a run, if it has one.
+
+    Args:
+        folder: Folder of the run.
+        score: The score.
+        step: Optimizer steps of the weights.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    if (folder / SCORES).is_dir():
+        _write_events(folder / SCORES, "test", [], step, test=score)
 
 
 def hyperparameters(trainer: Trainer) -> dict[str, float | str]:
     """Return the hyperparameters of a run: numbers as numbers, everything else as text."""
     found: dict[str, Any] = {}
-    for kind, part in (("data", internals.datamodule_of(trainer)), ("model", trainer.lightning_module)):
+    for kind, part in (("Data", internals.datamodule_of(trainer)), ("Model", trainer.lightning_module)):
         if part is not None:
             found |= {**part.hparams, kind: type(part).__name__}
     for optimizer in trainer.optimizers[:1]:
         # the model's hyperparameters do not know of --optimizer; settings that are off are left out
         used = {name: value for name, value in optimizer.defaults.items() if value and not isinstance(value, bool)}
-        found |= {**used, "optimizer": type(optimizer).__name__}
-    for schedule in trainer.lr_scheduler_configs[:1]:
-        found["lr_scheduler"] = type(schedule.scheduler).__name__
+        found |= {**used, "Optimizer": type(optimizer).__name__}
+    schedules = [type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs]
+    found["Schedule"] = schedules[0] if schedules else "none"
     found["max_epochs"] = trainer.max_epochs
     if found.get("fold") is None:
         found.pop("num_folds", None)  # unused
     return {
-        name: value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+        name: value
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else "none"
+        if value is None
+        else str(value)
         for name, value in sorted(found.items())
-        if value is not None and not name.startswith("_") and name not in NOT_HYPERPARAMETERS
+        if not name.startswith("_") and name not in NOT_HYPERPARAMETERS
     }
 
 
@@ -118,17 +155,21 @@ def _charts(names: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
         yield score, ["Multiline", tags]
 
 
-def _write_row(path: Path, row: dict[str, float | str], *, ended: bool) -> None:
-    """Write a run's row to a file of its own, in place of the row before: TensorBoard keeps the first that it reads."""
+def _write_events(folder: Path, kind: str, summaries: list[Any], step: int, **scores: float | None) -> None:
+    """Write an event file in place of that of the same kind, under a later name: TensorBoard reads no file again."""
     from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415  # slow to import
     from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415
-    from torch.utils.tensorboard.summary import hparams  # noqa: PLC0415
+    from torch.utils.tensorboard.summary import scalar  # noqa: PLC0415
 
-    # the first part lists the columns of all runs, and TensorBoard would take those of any one run
-    _, start, end = hparams(row, {})  # type: ignore[no-untyped-call]
+    known = {name: score for name, score in scores.items() if score is not None}
+    summaries += [scalar(name, score) for name, score in known.items()]  # type: ignore[no-untyped-call]
     file = io.BytesIO()
     records = RecordWriter(file)
     records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
-    for summary in (start, end) if ended else (start,):
-        records.write(Event(wall_time=time.time(), summary=summary).SerializeToString())
-    write_atomically(path, file.getvalue())
+    for summary in summaries:
+        records.write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
+    folder.mkdir(parents=True, exist_ok=True)
+    before = [*folder.glob(f"*.{kind}")]
+    write_atomically(folder / f"events.out.tfevents.{time.time_ns()}.{kind}", file.getvalue())
+    for path in before:
+        path.unlink(missing_ok=True)
