@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from docs.tables import END, WORDS, fill, models, translations
 from torchvision.transforms.v2.functional import to_pil_image
 
+import firstlight as package
 from firstlight.engine.cli.commands import COMMANDS
 from firstlight.engine.command.configs import config_names
 
@@ -64,6 +66,10 @@ def links(readme):
 @pytest.mark.parametrize("readme", ALL)
 def test_readme_has_at_most_150_lines(readme):
     assert len(text(readme).splitlines()) <= 150
+
+
+def test_citation_names_this_version():
+    assert yaml.safe_load(text("CITATION.cff"))["version"] == package.__version__
 
 
 @pytest.mark.slow
