@@ -18,7 +18,10 @@ def predict(quick_trainer):
     """Return a function that writes a model's predictions and reads them back, a dict a row."""
 
     def run(model, data):
-        quick_trainer(callbacks=[Predictions(Path("deep/er/table.csv"))]).predict(model, data, return_predictions=False)
+        writer = Predictions(Path("deep/er/table.csv"))
+        trainer = quick_trainer(callbacks=[writer])
+        trainer.predict(model, data, return_predictions=False)
+        writer.write(trainer)
         return list(csv.DictReader(Path("deep/er/table.csv").read_text().splitlines()))
 
     return run

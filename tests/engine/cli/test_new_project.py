@@ -81,11 +81,11 @@ BROKEN = {
     "import of what is not there": (
         [(MODELS, "import Classification", "import Clasification")],
         "my_research.models cannot be imported: cannot import name 'Clasification' from 'firstlight' "
-        "({package}/__init__.py) (.door/my_research/models.py, line 3)\nFIRSTLIGHT_DEBUG=1 shows the traceback",
+        "({package}/__init__.py) (.door/my_research/models.py, line 5)\nFIRSTLIGHT_DEBUG=1 shows the traceback",
     ),
     "bracket left open": (
         [(MODELS, "(num_classes, lr)", "(num_classes, lr")],
-        "my_research.models cannot be imported: '(' was never closed (.door/my_research/models.py, line 27)\n"
+        "my_research.models cannot be imported: '(' was never closed (.door/my_research/models.py, line 30)\n"
         "FIRSTLIGHT_DEBUG=1 shows the traceback",
     ),
     "name that firstlight has": (
@@ -100,12 +100,20 @@ BROKEN = {
     "mistake in __init__": (
         [(MODELS, "nn.Sequential", "nn.Sequental")],
         "SmallMLP (configs/small_mlp.yaml, line 11): AttributeError: module 'torch.nn' has no attribute 'Sequental' "
-        "(.door/my_research/models.py, line 29)\nFIRSTLIGHT_DEBUG=1 shows the traceback",
+        "(.door/my_research/models.py, line 32)\nFIRSTLIGHT_DEBUG=1 shows the traceback",
     ),
     "layers that do not fit": (
         [(MODELS, "nn.Linear(hidden_dim,", "nn.Linear(32,")],
-        "model and data do not fit each other: an example has 64 numbers where a layer takes 32 "
-        "(.door/my_research/models.py, line 37)\nset sizes in --model or --data",
+        "model and data do not fit each other: an example has 64 numbers where a layer takes 32, in net.2, "
+        "Linear(in_features=32, out_features=2, bias=True) (.door/my_research/models.py, line 40)\n"
+        "set sizes in --model or --data",
+    ),
+    "too few classes": (
+        [
+            (DATA, 'classes = ("upper", "lower")', "classes = ()"),
+            (MODELS, "num_classes: PositiveInt = 2", "num_classes: int = 1"),
+        ],
+        "model and data do not fit each other: class 1, but num_classes is 1\nset sizes in --model or --data",
     ),
     "outputs and targets of other shapes": (
         [(MODELS, "Classification", "Regression"), (MODELS, "(num_classes, lr)", "(lr)")],

@@ -25,6 +25,10 @@ MISMATCHES = {
         lambda: torch.ones(2, 3) @ torch.ones(2, 3),
         lambda: F.cross_entropy(torch.ones(2, 3), torch.tensor([0, 5])),
         lambda: torch.ones(2) + torch.ones(3),
+        lambda: torch.nn.Conv2d(1, 2, 3)(torch.ones(1, 3, 8, 8)),
+        lambda: torch.nn.BatchNorm1d(6)(torch.ones(2, 4)),
+        lambda: torch.nn.LayerNorm(6)(torch.ones(2, 4)),
+        lambda: torch.nn.Embedding(6, 2)(torch.tensor([6])),
     ],
     "inputs need a floating-point type, as weights have": [lambda: F.linear(torch.ones(1, 2).long(), torch.ones(2, 2))],
 }

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torchvision.transforms.v2.functional import to_pil_image
 
 from firstlight import load
+from firstlight.engine.command import stages
 
 MLP = ("--config=mlp", "--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--data.batch_size=6", "--pictures=none")
 TABLE = ("--config=own/table", "--model.num_features=2", "--trainer.max_epochs=2", "--data.fold=1")
@@ -44,6 +46,28 @@ def test_images_are_predicted_as_those_of_the_test_split(did, clothes):
     for row, other in zip(found, clothes, strict=True):
         assert (row["class"], row["name"]) == (other["class"], other["name"])
         assert float(row["probability"]) == pytest.approx(float(other["probability"]), abs=1e-6)
+
+
+def test_files_are_predicted_in_parts_as_at_once(firstlight, clothes, monkeypatch):
+    Path("pictures/07.png").write_text("no image")
+    sizes = []
+    predict = Trainer.predict
+    monkeypatch.setattr(
+        Trainer,
+        "predict",
+        lambda self, *_, datamodule, **how: (
+            sizes.append(len(datamodule.test[0])),
+            predict(self, *_, datamodule=datamodule, **how),
+        ),
+    )
+    ended = firstlight("predict", "--run", "mlp", "pictures", "--data.batch_size=1", "--output=whole.csv")
+    monkeypatch.setattr(stages, "PART", 3 * 784)
+    again = firstlight("predict", "--run", "mlp", "pictures", "--data.batch_size=1", "--output=parts.csv")
+    assert sizes == [19, 4, 4, 4, 4, 3]
+    assert Path("parts.csv").read_text() == Path("whole.csv").read_text()
+    assert (again.status, again.err) == (ended.status, ended.err)
+    assert ended.status == 1
+    assert [row["class"] for row in rows("parts.csv")] == [row["class"] for row in clothes[:7] + clothes[8:]]
 
 
 def test_what_is_done_to_images_is_said(did, clothes):

@@ -7,6 +7,7 @@ import torch
 from torchvision.transforms.v2.functional import to_pil_image
 
 from firstlight import load
+from firstlight.engine.runs.inputs import read_inputs
 from firstlight.errors import DataError, UsageError
 
 FIT = ("fit", "--config=mlp", "--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--data.batch_size=6")
@@ -52,3 +53,15 @@ def test_data_that_cannot_read_files_says_so(did):
     with pytest.raises(UsageError, match=r"but the run was trained with no data module$"):
         trained._replace(data=None).predict("points.csv")
     assert torch.equal(trained._replace(data=None).predict(x)["prediction"], trained.model(x))
+
+
+def test_files_are_read_in_parts_of_a_size(trained):
+    Path("black").mkdir()
+    for number in range(8):
+        to_pil_image(torch.zeros(1, 28, 28, dtype=torch.uint8)).save(f"black/{number}.png")
+    Path("black/2.png").write_text("no image")
+    trained.data.batch_size = 1  # and four times as many in evaluation
+    parts = list(read_inputs(trained.data, ["black"], part=3 * 784))
+    assert [[place[6] for place, _ in part.places] for part in parts] == [[*"0134"], [*"567"]]
+    assert [len(part.x) for part in parts] == [4, 3]
+    assert len(parts[-1].skipped) == 1

@@ -40,13 +40,15 @@ class Predictions(Callback):
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.num_rows = 0
-        self.places: list[tuple[str, int]] | None = None
+        self.parts: list[Table] = []
+        """What each process predicted, in each call of ``Trainer.predict``."""
+        self.places: list[tuple[str, int]] = []
         """File and row of each example, where they come from files: columns in place of those of the data."""
+        self.left_out: dict[str, str] = {}
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start with an empty table."""
         self.batches: list[Table] = []
-        self.left_out: dict[str, str] = {}
 
     def on_predict_batch_end(
         self,
@@ -60,32 +62,37 @@ class Predictions(Callback):
         """Add a batch."""
         loaders = trainer.predict_dataloaders
         order = getattr(loaders, "order", None)
-        columns: Table = {"index": order.indices(batch_idx)} if isinstance(order, Order) else {}
+        columns: Table = {"index": order.indices(batch_idx) + self.num_rows} if isinstance(order, Order) else {}
         columns = add_columns(columns, outputs, self.left_out)
         if isinstance(loaders, list | tuple) and len(loaders) > 1 and columns:
             columns = {"dataloader": torch.full((num_rows(columns),), dataloader_idx), **columns}
         self.batches.append(columns)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Collect what all processes predicted."""
+        parts = [part for part in gather_objects(join_columns(self.batches, self.left_out)) if part]
+        self.num_rows += sum(map(num_rows, parts))
+        self.parts += parts
+
+    def write(self, trainer: Trainer) -> None:
         """Write the file, in the first process.
 
         Raises:
             UsageError: If there is no column.
         """
-        parts = [part for part in gather_objects(join_columns(self.batches, self.left_out)) if part]
-        self.num_rows = sum(map(num_rows, parts))
         if not trainer.is_global_zero or self.path is None:
             return
+        parts = self.parts
         table = join_columns(parts, self.left_out)
         reasons = ", ".join(f"{name} ({why})" for name, why in self.left_out.items())
         if not table.keys() - POSITIONS:
-            what = f"{type(pl_module).__name__}.predict_step returned nothing with an entry for each example"
-            raise UsageError(f"{what}: {reasons or 'None'}")
+            what = "predict_step returned nothing with an entry for each example"
+            raise UsageError(f"{type(trainer.lightning_module).__name__}.{what}: {reasons or 'None'}")
         if reasons:
             print(f"warning: {self.path.name} is without {reasons}", file=sys.stderr)
         data = internals.datamodule_of(trainer)
         classes = data.classes if isinstance(data, DataModule) else ()
-        if self.places is None:
+        if not self.places:
             columns = dict(_printed(table, classes))
         else:
             places = [self.places[row] for row in table["index"].tolist()]

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule, LightningModule
+from torch import nn
 
 from firstlight.engine.command.configs import PACKAGE
 from firstlight.engine.documents import printable
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError
+from firstlight.tasks import Classification
 
 __all__ = ["explain_failure", "first_failure", "not_logged", "other_length", "own_line"]
 
@@ -25,6 +27,10 @@ MISMATCHES = {
     "shapes cannot be multiplied": SIZES,
     "is out of bounds": SIZES,
     "The size of tensor a": SIZES,
+    "channels, but got": SIZES,
+    "running_mean should contain": SIZES,
+    "Given normalized_shape": SIZES,
+    "index out of range in self": SIZES,
     "Using a target size": "outputs and targets need the same shape: (batch, 1) for one number each",
     "target tensor expected": LABELS,
     "expected target dtype": LABELS,
@@ -58,7 +64,10 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
             first = message.partition("\n")[0].partition(". ")[0]
             if widths := re.search(r"shapes cannot be multiplied \(\d+x(\d+) and (\d+)x", message):
                 first = f"an example has {widths[1]} numbers where a layer takes {widths[2]}"
-            return UsageError(f"model and data do not fit each other: {first}{own_line(error)}\n{advice}")
+            model, layer = _model_and_layer(error)
+            if (number := re.match(r"Target (\d+) is out of bounds", message)) and isinstance(model, Classification):
+                first = f"class {number[1]}, but num_classes is {model.num_classes}"
+            return UsageError(f"model and data do not fit each other: {first}{layer}{own_line(error)}\n{advice}")
     return _missing_part(error, message) or _refused_setting(message)
 
 
@@ -103,6 +112,15 @@ def _is_raised_in_default_predict_step(error: BaseException) -> bool:
     code = LightningModule.predict_step.__code__
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     return isinstance(error, CONTENT_ERRORS) and any(frame.f_code is code for frame in frames)
+
+
+def _model_and_layer(error: BaseException) -> tuple[LightningModule | None, str]:
+    """Return the model that an error came through, and words for the layer of it that raised the error, if one did."""
+    selves = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = [each for each in selves if isinstance(each, nn.Module)]
+    model = next((each for each in modules if isinstance(each, LightningModule)), None)
+    names = [name for name, module in model.named_modules() if module is modules[-1] and name] if model else []
+    return model, f", in {names[0]}, {modules[-1]}" if names and not [*modules[-1].children()] else ""
 
 
 def own_line(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Run ``fit``, ``validate``, ``test`` or ``predict``, from the first line that is printed to the last."""
 
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.conditions import compare_conditions, current_conditions
 from firstlight.engine.runs.folders import Run, relative_to_cwd
-from firstlight.engine.runs.inputs import Inputs, read_inputs, serve_inputs
+from firstlight.engine.runs.inputs import PART, read_inputs, serve_inputs
 from firstlight.engine.runs.loading import load_run_checkpoint
 from firstlight.engine.runs.locks import lock_run
 from firstlight.errors import DataError, FirstlightError
@@ -204,29 +205,34 @@ def _evaluate(command: Command) -> int:
 
 def _predict(command: Command) -> int:
     """Write predictions for the test split, or for files, and return how many of these were skipped."""
-    request, trainer, writer = command.request, command.trainer, command.predictions
-    found = _serve_files(command) if request.files else None
-    trainer.predict(return_predictions=False, **_inputs(command))
-    if not trainer.is_global_zero:
-        return 0
-    what = f"{writer.num_rows:,} examples" + " of the test split" * (not found and isinstance(command.data, DataModule))
-    if writer.path:
-        print(f"predictions: {relative_to_cwd(writer.path)} ({what})")
-    return len(found.skipped) if found else 0
+    trainer, writer, is_first = command.trainer, command.predictions, command.trainer.is_global_zero
+    inputs, skipped = _inputs(command), 0
+    if command.request.files:
+        skipped = _predict_files(command, inputs)
+    else:
+        trainer.predict(return_predictions=False, **inputs)
+    writer.write(trainer)
+    what = " of the test split" * (not command.request.files and isinstance(command.data, DataModule))
+    if writer.path and is_first:
+        print(f"predictions: {relative_to_cwd(writer.path)} ({writer.num_rows:,} examples{what})")
+    return skipped
 
 
-def _serve_files(command: Command) -> Inputs:
-    """Let the data module serve the examples in files, and say what was done to them."""
-    request, data, writer = command.request, command.data, command.predictions
+def _predict_files(command: Command, inputs: dict[str, Any]) -> int:
+    """Predict for the examples in files, a part of them in memory at a time, and say what was done to them."""
+    request, data, trainer, writer = command.request, command.data, command.trainer, command.predictions
     saved = load_run_checkpoint(request.checkpoint) if request.checkpoint else {}
     if data and (state := saved.get(type(data).__qualname__)):
         data.load_state_dict(state)
-    found = read_inputs(data, request.files)
-    serve_inputs(data, found.x)
-    writer.places = found.places
-    if command.trainer.is_global_zero:
+    # several processes share each batch, so a part must not be smaller than their number
+    for found in read_inputs(data, request.files, PART if trainer.world_size == 1 else math.inf):
+        serve_inputs(data, found.x)
+        writer.places.extend(found.places)
+        trainer.predict(return_predictions=False, **inputs)
+        inputs["ckpt_path"] = None  # the model has the weights now
+    if trainer.is_global_zero:
         for reason in found.skipped:
             print(f"skipped: {printable(reason)}", file=sys.stderr)
         changes = "".join(f"; {count:,} {change}" for change, count in found.changes.items())
-        print(f"files: {len(found.x):,} examples{changes}")
-    return found
+        print(f"files: {len(writer.places):,} examples{changes}")
+    return len(found.skipped)

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,20 +15,24 @@ from firstlight.data.data_module import DataModule
 from firstlight.engine.runs.columns import Table, add_columns, join_columns
 from firstlight.errors import DataError, UsageError
 
-__all__ = ["Inputs", "predict_inputs", "predicted_columns", "read_inputs", "serve_inputs"]
+__all__ = ["PART", "Inputs", "predict_inputs", "predicted_columns", "read_inputs", "serve_inputs"]
 
 OF_DATA = ("index", "x", "y", "truth")
 """Columns of predictions that say nothing where the examples come from a file: they are in it, or not known."""
 
 
+PART = 2**26
+"""Bytes of inputs that are read before the model predicts for them."""
+
+
 class Inputs(NamedTuple):
-    """What was read from files.
+    """A part of what was read from files.
 
     Args:
         x: The inputs, as a split of the data module holds them.
         places: File and row of each, rows from 1.
-        changes: What was done to make them so, and to how many.
-        skipped: Why a file was skipped, one text each.
+        changes: What was done to make them so, and to how many, in all parts up to here.
+        skipped: Why a file was skipped, one text each, in all parts up to here.
     """
 
     x: Tensor
@@ -37,8 +41,13 @@ class Inputs(NamedTuple):
     skipped: list[str]
 
 
-def read_inputs(data: object, paths: Iterable[str | os.PathLike[str]]) -> Inputs:
-    """Read the examples in files, and in all suitable files in folders; files that are damaged are skipped.
+def read_inputs(data: object, paths: Iterable[str | os.PathLike[str]], part: float = PART) -> Iterator[Inputs]:
+    """Yield the examples in files, and in all suitable files in folders, in parts; damaged files are skipped.
+
+    Args:
+        data: The data module that reads them.
+        paths: Files and folders.
+        part: How many bytes of inputs make a part, at least.
 
     Raises:
         DataError: If nothing is left.
@@ -47,21 +56,32 @@ def read_inputs(data: object, paths: Iterable[str | os.PathLike[str]]) -> Inputs
     if not isinstance(data, DataModule):
         kind = "no data module" if data is None else type(data).__name__
         raise UsageError(f"files are read by a data module of firstlight, but the run was trained with {kind}")
+    batch = (data.batch_size or 1) * data.evaluation_times  # parts of whole batches give the same bits as one part
     inputs: list[Tensor] = []
     found = Inputs(torch.empty(0), [], Counter(), [])
-    for path in _files(data, map(Path, paths)):
-        try:
-            x, change = data.read_file(path)
-        except DataError as error:
-            found.skipped.append(str(error))
-            continue
-        inputs.append(x)
-        found.places.extend((str(path), row + 1) for row in range(len(x)))
-        found.changes.update([change] * (change != ""))
-    if not inputs:
+    is_first, size = True, 0
+    for path in [*_files(data, map(Path, paths)), None]:
+        if inputs and (path is None or size >= part):
+            inputs = [torch.cat(inputs)]
+            end = len(inputs[0]) if path is None else len(inputs[0]) // batch * batch
+            if end:
+                yield found._replace(x=inputs[0][:end], places=found.places[:end])
+                is_first, inputs = False, [inputs[0][end:].clone()]
+                del found.places[:end]
+                size = inputs[0].nbytes
+        if path:
+            try:
+                x, change = data.read_file(path)
+            except DataError as error:
+                found.skipped.append(str(error))
+                continue
+            inputs.append(x)
+            size += x.nbytes
+            found.places.extend((str(path), row + 1) for row in range(len(x)))
+            found.changes.update([change] * (change != ""))
+    if is_first:
         reason = found.skipped[0] if found.skipped else f"no {', '.join(data.file_suffixes)} in the folders"
         raise DataError(f"there is nothing to predict for: {reason}")
-    return found._replace(x=torch.cat(inputs))
 
 
 def serve_inputs(data: Any, x: Tensor) -> None:

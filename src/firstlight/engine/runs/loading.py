@@ -14,6 +14,7 @@ from torch import Tensor
 from firstlight.engine.packages import import_class
 from firstlight.engine.runs.checkpoint_checks import accepted_arguments, refuse_other_shapes, refuse_untrained
 from firstlight.engine.runs.checkpoint_files import CheckpointFile, load_checkpoint, newest_valid_checkpoint
+from firstlight.engine.runs.columns import join_columns
 from firstlight.engine.runs.folders import (
     BEST_CHECKPOINT,
     LAST_CHECKPOINT,
@@ -58,10 +59,13 @@ class Trained(NamedTuple):
         """
         if isinstance(inputs, Tensor | np.ndarray):
             return predict_inputs(self.model, self.data, torch.as_tensor(inputs))
-        found = read_inputs(self.data, [inputs] if isinstance(inputs, str | os.PathLike) else inputs)
-        if found.skipped:
-            raise DataError(found.skipped[0])
-        return predict_inputs(self.model, self.data, found.x)
+        tables: list[dict[str, Any]] = []
+        for part in read_inputs(self.data, [inputs] if isinstance(inputs, str | os.PathLike) else inputs):
+            if not part.skipped:
+                tables.append(predict_inputs(self.model, self.data, part.x))
+        if part.skipped:
+            raise DataError(part.skipped[0])
+        return join_columns(tables, {})
 
 
 def load(
