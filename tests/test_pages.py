@@ -25,6 +25,7 @@ DOCS = ROOT / "docs"
 ALL = sorted(path.name for path in DOCS.glob("*.md"))
 PAGES = ("schedules.md",)  # each command by itself
 SCRIPTS = (
+    "compare-runs.md",
     "export.md",
     "your-own-model.md",
     "your-own-pictures.md",
