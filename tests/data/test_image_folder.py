@@ -102,7 +102,7 @@ def test_run_goes_through_every_stage_and_keeps_its_classes(did):
     did("test")
     did("predict")
     (run,) = Path("lightning_logs/image_folder").iterdir()
-    assert json.loads((run / "test.json").read_text()).keys() == {"checkpoint", "accuracy/test", "loss/test"}
+    assert json.loads((run / "test.json").read_text()).keys() == {"checkpoint", "accuracy/test", "loss/test", "report"}
     assert load().data.classes == ("cat", "dog")  # before setup
 
 

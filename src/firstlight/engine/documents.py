@@ -15,7 +15,7 @@ import yaml
 
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["load_yaml", "printable", "read_json", "read_text", "read_yaml"]
+__all__ = ["load_yaml", "printable", "read_json", "read_text", "read_yaml", "strict_json"]
 
 PIECE = 2**16  # bytes: to ask for the most that a file may hold would allocate it
 MAX_BYTES = 1_000_000
@@ -80,6 +80,12 @@ def read_json(path: Path, error: type[FirstlightError] = FirstlightError) -> dic
     except (ValueError, RecursionError) as broken:
         raise error(f"{path} is not valid JSON: {broken}") from broken
     return _checked(content, path, error)
+
+
+def strict_json(content: Any) -> str:
+    """Return content as JSON that any program reads: no NaN and no infinity, null in their place."""
+    plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
+    return json.dumps(plain, indent=2, allow_nan=False)
 
 
 def printable(text: str) -> str:

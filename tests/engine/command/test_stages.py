@@ -26,10 +26,12 @@ def test_run_is_one_folder(did):
             "events.out.tfevents",
             "hparams.yaml",
             "predictions.csv",
+            "report.md",
             "run.json",
             "scores/events.out.tfevents",  # the row in TensorBoard's table of runs
             "scores/events.out.tfevents",  # the test score in it
             "test.json",
+            "validate-report.md",
             "validate.json",
         )
     ]

@@ -8,6 +8,7 @@ from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimiz
 from firstlight.engine.callbacks.predictions import Predictions
 from firstlight.engine.callbacks.progress import EpochLines, progress_bar
 from firstlight.engine.callbacks.pruning import Pruned, Pruning
+from firstlight.engine.callbacks.reports import Report
 from firstlight.engine.callbacks.resumes import ResumedCallbacks
 from firstlight.engine.callbacks.scores import RunScores, SharedScores, TrainingScores
 from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
@@ -32,6 +33,7 @@ __all__ = [
     "Predictions",
     "Pruned",
     "Pruning",
+    "Report",
     "ResumableLoaders",
     "ResumedCallbacks",
     "RunScores",

@@ -39,11 +39,13 @@ FIT = {
     "--seed_everything 1": "other random numbers",
     "--checkpoint.every_n_steps 500": "write last.ckpt more often than once an epoch",
     "--resume": "resume the latest run; another one: --resume mlp/version_0",
+    "--test": "then test the best checkpoint",
     "--print_config": "print the whole configuration and do nothing else",
 }
 EVALUATION = {
     "--config mlp": "the latest run of this name",
     "--run mlp/version_0": "this run",
+    "--report": "print the report too: classes and calibration, or errors",
     "--ckpt_path last": "its last checkpoint instead of its best; or any file; none: untrained",
     "--data.batch_size 512": "an argument of the data",
     **{flags: FIT[flags] for flags in ("--trainer.accelerator cpu", "--trainer.precision bf16-mixed")},
@@ -53,13 +55,18 @@ FILES = {
     "picture.png folder/ points.csv": "predict for these, instead of the test split",
     "--output FILE": "write the predictions there",
 }
-EXAMPLES = {"fit": FIT, "validate": EVALUATION, "test": EVALUATION, "predict": FILES | EVALUATION}
+EXAMPLES = {
+    "fit": FIT,
+    "validate": EVALUATION,
+    "test": EVALUATION,
+    "predict": FILES | {flags: text for flags, text in EVALUATION.items() if flags != "--report"},
+}
 
 BEST = "Without --ckpt_path it takes the best checkpoint of the latest run that matches, and prints which."
 DETAILS = {
     "fit": "The run is one folder, lightning_logs/NAME/version_N.",
-    "validate": f"The scores are written to validate.json in the run's folder.\n{BEST}",
-    "test": f"The scores are written to test.json in the run's folder.\n{BEST}",
+    "validate": f"The scores go to validate.json and validate-report.md in the run's folder.\n{BEST}",
+    "test": f"The scores go to test.json and report.md in the run's folder.\n{BEST}",
     "predict": f"They are written to predictions.csv in the run's folder.\n{BEST}",
 }
 STAGE = """\

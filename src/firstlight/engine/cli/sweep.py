@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["sweep"]
 
-REFUSED = ("--resume", "--run", "--print_config", "--trainer.fast_dev_run")
+REFUSED = ("--resume", "--run", "--test", "--print_config", "--trainer.fast_dev_run")
 """Flags of ``fit`` that do anything else than train a new run and keep it."""
 
 HELP = """\

@@ -107,8 +107,8 @@ class Command:
         if request.checkpoint and saved is not None:
             refuse = refuse_weights_alone if self.is_fit else refuse_untrained
             refuse(CheckpointFile(request.checkpoint, saved))
-        self.start_epoch: int | None = saved.get("epoch") if saved else None
-        self.start_step: int | None = saved.get("global_step") if saved else None
+        start: dict[str, int | None] = saved or {}
+        self.start_epoch, self.start_step = start.get("epoch"), start.get("global_step")
         self._unread = {str(request.checkpoint): saved} if saved else {}
         self.settings = [*request.settings, *more]
         self.parser = make_parser(request.stage)
@@ -116,7 +116,7 @@ class Command:
         self.run = None if self.config.trainer.fast_dev_run else request.run
         is_same = request.run is not None and not any(key.startswith("trainer.callbacks") for key in request.changed)
         self.resumed = ResumedCallbacks(is_resume=request.checkpoint is not None, keep_stop=is_same)
-        self.fingerprint = DataFingerprint(is_resume=request.is_resume, allow_changed=request.allow_changed_data)
+        self.fingerprint = DataFingerprint(request.is_resume, "allow_changed_data" in request.switches)
 
     @property
     def argv(self) -> list[str]:

@@ -6,7 +6,8 @@ fail. Here configs always go first and flags win. Nothing here needs torch.
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,13 @@ OWN_FLAGS = {
     "ckpt_path": "Checkpoint to start from: a file, best or last of the run, or none.",
     "note": "fit: what to say of the run; runs shows it and finds it.",
     "output": "predict: file to write the predictions to, instead of predictions.csv in the run's folder.",
+    "report": "validate, test: print the report too, which is always in the run's folder (report.md).",
     "allow_changed_data": "fit --resume: resume a run on other data than it was trained on.",
     "strict": "fit --resume: refuse to resume under other conditions (threads, versions, device, code).",
 }
 """Flags that concern one command and are no settings of a run."""
-SWITCHES = ("allow_changed_data", "strict")
-"""Those that stand alone, and belong to ``fit``."""
+SWITCHES = {flag: OWN_FLAGS[flag] for flag in ("allow_changed_data", "strict", "report")} | {"test": "fit"}
+"""Those that stand alone, and ``--test``, which is a section in configs."""
 NO_SETTINGS = (*OWN_FLAGS, "config")
 CLASSES = ("model", "data", "optimizer", "lr_scheduler")
 """Settings that are a class with its arguments; null takes back what a config before says."""
@@ -58,8 +60,7 @@ class Request:
         checkpoint: The file to start from; None starts from untrained weights.
         configs: The configs, the strongest last.
         flags: The settings that were typed, in order.
-        allow_changed_data: Whether a run may be resumed on other data.
-        strict: Whether other conditions than those of the run are an error.
+        switches: Which of ``SWITCHES`` are on.
         files: Files and folders to predict for, instead of the test split.
         output: File to write the predictions to.
         note: What to say of the run.
@@ -73,8 +74,7 @@ class Request:
     checkpoint: Path | None
     configs: list[Config]
     flags: list[str]
-    allow_changed_data: bool = False
-    strict: bool = False
+    switches: Collection[str] = ()
     files: Sequence[Path] = ()
     output: Path | None = None
     note: str | None = None
@@ -102,10 +102,9 @@ class Request:
                 source = folders.find_run(root, names[0] if names else None)
             checkpoint = _find_checkpoint(stage, own.ckpt_path, source)
         configs = _choose_configs(stage, own, named, run, checkpoint)
-        more: dict[str, Any] = {flag: getattr(own, flag) == "true" for flag in SWITCHES} | {"note": own.note}
-        more["files"] = [Path(file) for file in files]
-        more["output"] = Path(expand_home(own.output)) if own.output else None
-        return cls(stage, list(words), name or "default", root, run, checkpoint, configs, flags, **more)
+        switches = [flag for flag in SWITCHES if getattr(own, flag) == "true"]
+        more = (switches, [Path(file) for file in files], own.output and Path(expand_home(own.output)), own.note)
+        return cls(stage, list(words), name or "default", root, run, checkpoint, configs, flags, *more)
 
     @property
     def settings(self) -> list[Setting]:
@@ -183,9 +182,10 @@ def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, li
         raise UsageError("--run belongs to validate, test and predict; to resume a run: fit --resume RUN")
     if stage != "fit" and own.resume:
         raise UsageError(f"--resume belongs to fit; to choose a run: {stage} --run RUN")
-    for flag in (*SWITCHES, "note") if stage != "fit" else ():
-        if getattr(own, flag):
-            raise UsageError(f"--{flag} belongs to fit{' --resume' * (flag in SWITCHES)}")
+    for flag, about in {**SWITCHES, "note": "fit"}.items():
+        owners = about.partition(":")[0]
+        if getattr(own, flag) and stage not in re.split(r", | ", owners):
+            raise UsageError(f"--{flag} belongs to {owners.replace(', ', ' and ')}")
     if own.output and (stage != "predict" or Path(expand_home(own.output)).is_dir()):
         raise UsageError(f"--output {own.output}: it belongs to predict, and names a file, not a folder")
     if own.resume and own.name:

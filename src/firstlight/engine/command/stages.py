@@ -1,6 +1,5 @@
 """Run ``fit``, ``validate``, ``test`` or ``predict``, from the first line that is printed to the last."""
 
-import json
 import math
 import re
 import sys
@@ -10,11 +9,12 @@ from typing import Any
 
 from firstlight.data.data_module import DataModule
 from firstlight.engine import processes
-from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped, write_test_score
+from firstlight.engine.callbacks import Ended, Report, ResumableLoaders, Stopped, write_test_score
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.loggers import where_to_look
-from firstlight.engine.documents import printable
+from firstlight.engine.command.reports import report_text, write_report
+from firstlight.engine.documents import printable, strict_json
 from firstlight.engine.files import write_atomically
 from firstlight.engine.parameters import parameter_count
 from firstlight.engine.program import program
@@ -45,7 +45,9 @@ def run(stage: str, words: Sequence[str], reproduced: Run | None = None) -> Run 
         command.claim_folder()
         command.build()
         run_stage(command, reproduced)
-        return command.run
+    if "test" in command.request.switches and command.checkpoints.folder:  # which all processes know
+        run("test", ["--run", str(command.checkpoints.folder.parent)])
+    return command.run
 
 
 fit, validate, test, predict = (partial(run, stage) for stage in ("fit", "validate", "test", "predict"))
@@ -62,7 +64,7 @@ def run_stage(command: Command, reproduced: Run | None = None) -> None:
         DataError: If files were skipped.
     """
     sys.argv = command.argv  # Lightning starts the other processes of a run with the words that it finds here
-    is_first, strict = command.trainer.is_global_zero, command.request.strict
+    is_first, strict = command.trainer.is_global_zero, "strict" in command.request.switches
     conditions = current_conditions(command.trainer.accelerator.name(), command.trainer.world_size)
     if reproduced:
         before = reproduced.read_receipt()
@@ -180,23 +182,31 @@ def _print_end(command: Command) -> None:
     print(f"run:     {command.run}")
     for place in where_to_look(trainer.loggers):
         print(f"curves:  {place}")
-    if command.run.last.exists():
+    if command.run.last.exists() and "test" not in command.request.switches:
         print(f"next:    {program()} test {command.run.as_flag('--run')}")
 
 
 def _evaluate(command: Command) -> int:
     """Score the validation or the test data, and write the scores into the run's folder."""
     stage, trainer = command.request.stage, command.trainer
+    report = Report()
+    trainer.callbacks.append(report)  # type: ignore[attr-defined]
     score = trainer.validate if stage == "validate" else trainer.test
     # one dict for each of several loaders, whose names say which it is of
     scores = dict(pair for found in score(verbose=False, **_inputs(command)) for pair in found.items())
     if not trainer.is_global_zero:
         return 0
-    print("  ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items())))
+    line = "  ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items()))
+    print(line)
+    if "report" in command.request.switches:
+        print(f"\n{report_text(report.found)}")
     if command.run:
         path = command.request.checkpoint
-        text = json.dumps({"checkpoint": str(path) if path else None, **scores}, indent=2) + "\n"
-        write_atomically(command.run.folder / f"{stage}.json", text.encode())
+        content = {"checkpoint": str(path) if path else None, **scores}
+        content |= {"report": report.found} if report.found else {}
+        write_atomically(command.run.folder / f"{stage}.json", f"{strict_json(content)}\n".encode())
+        if report.found:
+            write_report(command.run, stage, line, report.found)
         tested = receipts.test_score(command.run, command.run.read_receipt())
         if stage == "test" and tested is not None:
             write_test_score(command.run.folder, tested, command.start_step or 0)
