@@ -45,7 +45,7 @@ MODULES = {
     **{f"Forms, {form}": {"model": ("Forms", {"form": form}), "data": "Digits"} for form in FORMS},
 }
 """Class of the model and of the data, each alone or with its arguments, and callbacks."""
-QUICK = "ConvNet", "GAN"
+QUICK = ("ConvNet",)
 
 
 def modules(*quick):

@@ -48,7 +48,9 @@ def test_killed_run_of_a_project_goes_on_to_the_same_bits_and_its_best_weights_a
     assert firstlight(killed, "configs").text.splitlines()[1].startswith("small_mlp ")
 
 
-@pytest.mark.parametrize(("data", "count", "model"), [("images", 120, "16,578"), ("table", 1, "387")])
+@pytest.mark.parametrize(
+    ("data", "count", "model"), [pytest.param("images", 120, "16,578", marks=pytest.mark.slow), ("table", 1, "387")]
+)
 def test_project_on_files_has_examples_to_begin_with(data, count, model, written):
     folder = written("my-research", f"--data={data}")
     assert len([path for path in (folder / "data").rglob("*") if path.is_file()]) == count
