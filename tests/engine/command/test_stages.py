@@ -83,3 +83,10 @@ def test_resume_under_other_conditions_is_named_and_strict_refuses_it(did, first
     assert complaint(*more, "--strict") == (2, f"{text} (--strict)")
     assert firstlight(*more).err == f"warning: {text}; the bits may differ\n"
     assert json.loads(path.read_text())["versions"]["torch"] == "1.13.0"
+
+
+def test_preset_stops_a_run_that_no_longer_gets_better(did):
+    out = did("fit", *SMALL, "-c", "presets/early_stopping", "--model.lr=1e-30", "--trainer.max_epochs=30")
+    assert "early:   " in out
+    assert "epoch 11/30" in out
+    assert "epoch 12/30" not in out

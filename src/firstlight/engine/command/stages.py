@@ -202,7 +202,7 @@ def _evaluate(command: Command) -> int:
         print(f"\n{report_text(report.found)}")
     if command.run:
         path = command.request.checkpoint
-        content = {"checkpoint": str(path) if path else None, **scores}
+        content: dict[str, Any] = {"checkpoint": str(path) if path else None, **scores}
         content |= {"report": report.found} if report.found else {}
         write_atomically(command.run.folder / f"{stage}.json", f"{strict_json(content)}\n".encode())
         if report.found:
