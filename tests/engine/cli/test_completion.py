@@ -16,6 +16,13 @@ COMPLETED = {
     "firstlight fit --trainer.max": ["--trainer.max_epochs", "--trainer.max_steps", "--trainer.max_time"],
     "firstlight fit --model.hid": ["--model.hidden_dims"],
     "firstlight fit --model Neu": ["NeuralNetwork", "Neuron"],
+    "firstlight fit --model.activation ": ["relu", "sigmoid", "tanh"],
+    "firstlight fit --pictures = f": ["few"],
+    "firstlight fit --trainer.accelerator ": ["auto", "cpu", "gpu"],
+    "firstlight fit --checkpoint.mode ": ["max", "min"],
+    "firstlight export mlp --format o": ["onnx"],
+    "firstlight pictures mlp --format ": ["png", "svg"],
+    "firstlight export ml": ["mlp", "mlp/version_0"],
     "firstlight describe Neur": ["NeuralNetwork", "Neuron"],
     "firstlight sweep --sweep m": ["mlp"],
     "firstlight sweep --tri": ["--trials"],
@@ -35,7 +42,8 @@ def test_tab_completes_what_is_typed(did):
     for file in ("configs/mine.yaml", "lightning_logs/mlp/version_0/config.yaml"):
         Path(file).parent.mkdir(parents=True)
         Path(file).touch()
-    program = "\n".join(f"({PRESS_TAB % typed})" for typed in COMPLETED)
+    words = [typed + " ''" * typed.endswith(" ") for typed in COMPLETED]
+    program = "\n".join(f"({PRESS_TAB % typed})" for typed in words)
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True, env=os.environ)
     assert [sorted(line.split()) for line in done.stdout.splitlines()] == list(COMPLETED.values())
 

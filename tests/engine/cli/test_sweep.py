@@ -156,6 +156,8 @@ def test_mistake_in_a_flag_is_explained(complaint):
         2,
         "--resume cannot be used with sweep, which trains new runs and keeps them",
     )
+    for flag in ("--trails", "--sweep.trials"):
+        assert complaint(*SWEEP, flag, "2") == (2, f"{flag}: sweep has no such flag; did you mean --trials?")
     assert complaint(*SWEEP, "--trials=many") == (
         2,
         "firstlight sweep: argument --trials: invalid int value: 'many'",

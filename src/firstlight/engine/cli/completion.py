@@ -6,12 +6,16 @@ configs and runs.
 
 import inspect
 import shlex
+from typing import Any, Literal, get_args, get_origin
 
+from firstlight.engine.callbacks import Checkpoints
 from firstlight.engine.cli.commands import COMMANDS, STAGES
+from firstlight.engine.cli.export import FORMATS
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.schema import fit_parser
 from firstlight.engine.command.classes import choices
 from firstlight.engine.command.configs import config_folders
+from firstlight.engine.command.parser import CHOICES
 from firstlight.engine.program import program
 
 __all__ = ["completion"]
@@ -37,6 +41,7 @@ _firstlight() {{
         -c|--config) words="$(_firstlight_configs)" ;;
         --sweep) words="$(_firstlight_configs sweeps)" ;;
         --run|--resume) words="$(_firstlight_runs)" ;;
+        --format) words="{formats}"; if [ "$command" = pictures ]; then words="png svg"; fi ;;
 {values}
         *)
             case "$command" in
@@ -63,17 +68,35 @@ def completion(words: list[str]) -> None:
     parser.add_argument("shell", choices=["bash", "zsh"])
     shell = parser.parse_args(words).shell
     flags = {f"--{key}" for key in fit_parser().get_defaults().keys(branches=True)} | {"--help", "--print_config"}
+    values = {"--trainer.accelerator": {"auto", "cpu", "gpu"}}
     for key in KEYS:
-        flags |= {f"--{key}.{name}" for kind in choices(key) for name in inspect.signature(kind).parameters}
-    names = {key: " ".join(sorted({kind.__name__ for kind in choices(key)})) for key in KEYS}
+        values[f"--{key}"] = {kind.__name__ for kind in choices(key)}
+        for kind in choices(key):
+            for name, parameter in inspect.signature(kind).parameters.items():
+                flags.add(f"--{key}.{name}")
+                values.setdefault(f"--{key}.{name}", set()).update(_literals(parameter.annotation))
+    for name, parameter in inspect.signature(Checkpoints).parameters.items():
+        values[f"--checkpoint.{name}"] = _literals(parameter.annotation)
+    values |= {f"--{name}": _literals(kind) for name, kind in CHOICES.items()}
     script = SCRIPT.format(
         shell=shell,
+        formats=" ".join(FORMATS),
         program=program(),
         configs=shlex.quote(str(config_folders()[-1])),
         commands=" ".join(COMMANDS),
         stages="|".join(STAGES),
-        values="\n".join(f'        --{key}) words="{names[key]}" ;;' for key in KEYS),
+        values="\n".join(
+            f'        {flag}) words="{" ".join(sorted(names))}" ;;' for flag, names in values.items() if names
+        ),
         flags=" ".join(sorted(flags)),
-        models=names["model"],
+        models=" ".join(sorted(values["--model"])),
     )
     print((ZSH if shell == "zsh" else "") + script, end="")
+
+
+def _literals(annotation: Any) -> set[str]:
+    """Return the texts that an annotation allows: those of ``Literal``, also as a part of another type."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return {part for part in parts if isinstance(part, str)}
+    return set().union(*map(_literals, parts))

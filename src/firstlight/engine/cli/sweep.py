@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,8 @@ def sweep(args: list[str]) -> None:
     for word in flags:
         if (flag := word.partition("=")[0]) in REFUSED:
             raise UsageError(f"{flag} cannot be used with sweep, which trains new runs and keeps them")
+        if near := get_close_matches(flag.removeprefix("--").removeprefix("sweep."), ("trials", "storage"), cutoff=0.8):
+            raise UsageError(f"{flag}: sweep has no such flag; did you mean --{near[0]}?")
     from firstlight.engine.sweeps.plan import read_plan, trial_count  # noqa: PLC0415  # it needs Optuna, an extra
     from firstlight.engine.sweeps.sweep import run_sweep  # noqa: PLC0415
 

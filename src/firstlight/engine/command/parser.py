@@ -26,7 +26,7 @@ from firstlight.engine.command.settings import Setting
 from firstlight.engine.program import expand_home, program
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["dump", "instantiate", "make_parser", "parse"]
+__all__ = ["CHOICES", "dump", "instantiate", "make_parser", "parse"]
 
 
 class _Parser(LightningArgumentParser):
@@ -50,6 +50,11 @@ class _Parser(LightningArgumentParser):
 
 BAREBONES = {"enable_checkpointing": False, "enable_progress_bar": False, "log_every_n_steps": 0, "logger": False}
 """What ``trainer.barebones`` turns off, unless it is typed too, which the Trainer refuses."""
+CHOICES: dict[str, Any] = {
+    "logger": Literal["tensorboard", "csv", "wandb", "mlflow", "none"],
+    "pictures": Literal["none", "few", "all"],
+}
+"""Types of flags with few values."""
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])  # NumPy takes no larger one
 
 
@@ -93,14 +98,14 @@ def _add_run_arguments(parser: LightningArgumentParser) -> None:
     )
     parser.add_argument(
         "--logger",
-        type=Literal["tensorboard", "csv", "wandb", "mlflow", "none"],
+        type=CHOICES["logger"],
         default="tensorboard",
         help="fit: where the curves go; wandb and mlflow need their packages. A logger with settings of its own, or "
         "several: --trainer.logger.",
     )
     parser.add_argument(
         "--pictures",
-        type=Literal["none", "few", "all"],
+        type=CHOICES["pictures"],
         default="few",
         help="fit: what a logger shows besides curves: pictures of what was learned; or, in "
         "TensorBoard, also the model's graph, its learning rate, and histograms of weights and gradients.",
