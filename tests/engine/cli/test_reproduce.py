@@ -13,6 +13,14 @@ def test_run_is_reproduced_to_the_bit(did):
     )
 
 
+def test_run_that_was_resumed_with_other_settings_is_said_to_have_been(did, complaint):
+    did("fit", *SMALL)
+    did("fit", "--resume", "--trainer.max_epochs=2", "--data.repeats=1")
+    status, message = complaint("reproduce", "autograd_cubic")
+    assert status == 1
+    assert message.endswith("\nit took 2 commands, and this one had the settings of the last from the start")
+
+
 def test_run_without_scores_is_not_called_reproduced(did, complaint):
     did("fit", *SMALL)
     receipt = Path("lightning_logs/autograd_cubic/version_0/run.json")

@@ -40,5 +40,7 @@ def reproduce(words: list[str]) -> None:
     if different:
         changed = differences(before, after)
         hint = f"\nother conditions than then: {', '.join(changed)}" if changed else ""
+        if (commands := len(before.get("commands", []))) > 1:
+            hint += f"\nit took {commands} commands, and this one had the settings of the last from the start"
         raise FirstlightError(f"{old.name} was not reproduced: {'; '.join(different)}{hint}")
     print(f"reproduced: the {len(scores)} scores of {old.name} are bit-identical")
