@@ -32,9 +32,9 @@ def main() -> None:
 
 
 def smaller(png: str) -> str:
-    """Return a picture with 64 colours, which takes a third of the room."""
+    """Return a picture with 256 colours, which takes half the room."""
     file = BytesIO()
-    Image.open(BytesIO(b64decode(png))).convert("RGB").quantize(64).save(file, "png", optimize=True)
+    Image.open(BytesIO(b64decode(png))).convert("RGB").quantize(256).save(file, "png", optimize=True)
     return b64encode(file.getvalue()).decode()
 
 

@@ -1,8 +1,7 @@
 """Ten documented PyTorch models, each a LightningModule paired with a LightningDataModule.
 
-The public names are those of ``models``, ``data``, ``tasks`` and ``schedules``, and the functions ``load``, ``main``,
-and ``quiet_trainer``. They are imported when they are first used, so ``import firstlight`` is quick and does not
-import torch.
+The public names are those of the parts in ``CLASSES``, and the functions ``load``, ``main`` and ``quiet_trainer``. They
+are imported when they are first used, so ``import firstlight`` is quick and does not import torch.
 """
 
 from importlib import import_module
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-CLASSES = ("models", "data", "tasks", "schedules")
+CLASSES = ("models", "data", "tasks", "schedules", "learning_curves")
 FUNCTIONS = {"load": "engine.runs.loading", "main": "engine.cli.main", "quiet_trainer": "engine.quiet"}
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from firstlight.engine.cli.main import main as main
     from firstlight.engine.quiet import quiet_trainer as quiet_trainer
     from firstlight.engine.runs.loading import load as load
+    from firstlight.learning_curves import *
     from firstlight.models import *
     from firstlight.schedules import *
     from firstlight.tasks import *

@@ -137,7 +137,7 @@ def _draw_mistakes(moment: Moment) -> "Figure | None":
     images = ((images - low) / (high - low)).permute(0, 2, 3, 1).squeeze(3)
     captions = [(names[truth[row]], f"{names[guess[row]]} {int(100 * probability[row])}%") for row in worst.tolist()]
     title = moment.title(f"most confident of {len(wrong):,} mistakes")
-    return plots.mistakes(images, captions, f"{title}; truth in black, guess in red")
+    return plots.mistakes(images, captions, f"{title}; truth in black, guess in orange")
 
 
 @picture("decision boundary", Classification, fits=lambda x: x.shape[1:] == (2,))

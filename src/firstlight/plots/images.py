@@ -42,7 +42,7 @@ def mistakes(images: Tensor, captions: Sequence[tuple[str, str]], title: str) ->
 
     Args:
         images: Of shape ``(num_images, height, width)``, or ``(num_images, height, width, 3)``, from 0 to 1.
-        captions: Two lines above each image: the truth in black, and the guess in red.
+        captions: Two lines above each image: the truth in black, and the guess in orange.
         title: Title of the figure.
     """
     figure, image = _tiles(images, captions, title, columns=5)
