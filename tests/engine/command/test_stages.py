@@ -90,3 +90,8 @@ def test_preset_stops_a_run_that_no_longer_gets_better(did):
     assert "early:   " in out
     assert "epoch 11/30" in out
     assert "epoch 12/30" not in out
+
+
+def test_profiled_run_says_where_its_profile_is(did):
+    out = did("fit", *SMALL, "-c", "presets/profile")
+    assert "profile: lightning_logs/autograd_cubic/version_0/fit-profile.txt" in out

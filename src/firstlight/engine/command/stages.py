@@ -180,6 +180,8 @@ def _print_end(command: Command) -> None:
     if checkpoints.best_score is not None and checkpoints.best_epoch is not None:
         print(f"best:    {checkpoints.monitor} {checkpoints.best_score:.5g} in epoch {checkpoints.best_epoch + 1}")
     print(f"run:     {command.run}")
+    for path in sorted(command.run.folder.glob("fit-*.txt")):  # where Lightning's profilers write
+        print(f"profile: {relative_to_cwd(path)}")
     for place in where_to_look(trainer.loggers):
         print(f"curves:  {place}")
     if command.run.last.exists() and "test" not in command.request.switches:
