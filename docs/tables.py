@@ -53,13 +53,13 @@ def rows_of_models() -> list[list[str]]:
     """Return a row a config, by document: what its opening comment says, and the classes it names."""
     command = [sys.executable, "-m", "firstlight", "configs", "--json"]
     rows = []
-    for config in json.loads(subprocess.check_output(command, cwd=REPOSITORY)):
+    for config in json.loads(subprocess.check_output(command, cwd=REPOSITORY))["configs"]:
         if "/" in config["config"]:
             continue  # a preset
         settings = yaml.safe_load(Path(REPOSITORY, config["file"]).read_text(encoding="utf-8"))
         classes = [f"`{settings[part]['class_path']}`" for part in ("model", "data")]
-        what, documents = re.fullmatch(r"(.*?)(?: \((?:after )?(D\d.*)\))?", config["what it is"]).groups(default="")
-        score = "`{}` {}".format(*config["ends at"].split())
+        what, documents = re.fullmatch(r"(.*?)(?: \((?:after )?(D\d.*)\))?", config["what_it_is"]).groups(default="")
+        score = "`{}` {}".format(*config["ends_at"].split())
         rows.append([f"`{config['config']}`", what, *classes, documents, score])
     return sorted(rows, key=lambda row: (row[HEAD.index("document")] or "without one", row[0].strip("`")))
 

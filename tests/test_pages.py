@@ -23,7 +23,7 @@ from firstlight.engine.runs.locks import lock_run
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 ALL = sorted(path.name for path in DOCS.glob("*.md"))
-PAGES = ("schedules.md",)  # each command by itself
+PAGES = ("json.md", "schedules.md")  # each command by itself
 SCRIPTS = (
     "compare-runs.md",
     "export.md",

@@ -30,18 +30,18 @@ def test_configs_are_listed_with_the_score_they_end_at_and_presets_by_themselves
             "One sigmoid neuron that recovers the weights its data were made with (D1, D2, D4)",
         ],
     ]
-    listed = {row["config"]: row for row in json.loads(did("configs", "--json"))}
+    listed = {row["config"]: row for row in json.loads(did("configs", "--json"))["configs"]}
     assert listed["mine"] == {
         "config": "mine",
-        "ends at": "accuracy/test 0.75",
-        "what it is": "Mine, all mine",
+        "ends_at": "accuracy/test 0.75",
+        "what_it_is": "Mine, all mine",
         "file": "configs/mine.yaml",
     }
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_says_where_it_ends(name, did):
-    assert {row["config"]: row for row in json.loads(did("configs", "--json"))}[name]["ends at"]
+    assert {row["config"]: row for row in json.loads(did("configs", "--json"))["configs"]}[name]["ends_at"]
 
 
 def test_what_an_editor_or_a_broken_link_leaves_is_no_config(did):

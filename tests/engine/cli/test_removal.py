@@ -90,9 +90,8 @@ def test_no_link_is_followed(action, did, complaint):
     ("words", "message"),
     {
         ("rm",): "firstlight runs rm takes runs (NAME, NAME/version_N or a folder each) and --yes",
-        ("rm", "mlp", "--json"): "firstlight runs rm takes runs (NAME, NAME/version_N or a folder each) and --yes",
         ("diff", "mlp", "wide", "--yes"): "firstlight runs diff takes two runs (NAME, NAME/version_N or a folder each)",
-        ("--yes",): "firstlight runs takes a name or text, --group, --json; or: diff A B",
+        ("--yes",): "firstlight runs takes a name or text, --group; or: diff A B",
         ("rm", "deep"): "no run 'deep' in lightning_logs",
     }.items(),
     ids=str,

@@ -56,9 +56,9 @@ def written(name, version=0, seed=0, score=0.5, test=None, note=None, lr=0.1, **
 
 def test_test_score_is_shown_beside_the_validation_score(did):
     did("fit", *SMALL)
-    assert json.loads(did("runs", "--json"))[0]["test"] is None
+    assert json.loads(did("runs", "--json"))["runs"][0]["test"] is None
     did("test")
-    (row,) = json.loads(did("runs", "--json"))
+    (row,) = json.loads(did("runs", "--json"))["runs"]
     assert row["test"] == json.loads(Path("lightning_logs/autograd_cubic/version_0/test.json").read_text())["loss/test"]
     assert (row["score"], row["mode"]) == ("loss/val", "min")
 
@@ -78,7 +78,7 @@ def test_runs_that_differ_in_seed_or_fold_are_a_group(did):
         written("mlp", version, seed=version, score=best, test=test)
     written("wide", 0, score=0.25, lr=0.5)
     written("wide", 1, status="failed")
-    first, second = json.loads(did("runs", "--group", "--json"))
+    first, second = json.loads(did("runs", "--group", "--json"))["groups"]
     assert first["run"] == "mlp/version_2 and 2 more"
     expected = {"n": 3, "mean": 0.625, "std": 0.125, "best": 0.75, "tested": 2, "test_mean": 0.475}
     assert {key: first[key] for key in expected} == expected
@@ -87,13 +87,13 @@ def test_runs_that_differ_in_seed_or_fold_are_a_group(did):
     assert [first["settings"], second["settings"]] == ["model.lr=0.1", "model.lr=0.5"]
     assert "0.625" in did("runs", "mlp", "--group")
     Path("lightning_logs/mlp/version_0/config.yaml").unlink()
-    assert json.loads(did("runs", "--group", "--json"))[0]["n"] == 2
+    assert json.loads(did("runs", "--group", "--json"))["groups"][0]["n"] == 2
 
 
 def test_best_of_a_group_is_the_smallest_loss(did):
     for version in (0, 1):
         written("mlp", version, best={"name": "loss/val", "score": 2.0 - version})  # as old receipts are
-    assert json.loads(did("runs", "--group", "--json"))[0]["best"] == 1.0
+    assert json.loads(did("runs", "--group", "--json"))["groups"][0]["best"] == 1.0
 
 
 def test_note_is_shown_kept_and_found(did, complaint):
@@ -114,6 +114,6 @@ def test_note_is_shown_kept_and_found(did, complaint):
 def test_damaged_scores_are_not_shown(did):
     folder = written("mlp", score="high", note={"a": 1})
     (folder / "test.json").write_text('{"accuracy/test": "high"}')
-    (row,) = json.loads(did("runs", "--json"))
+    (row,) = json.loads(did("runs", "--json"))["runs"]
     assert (row["best"], row["test"], row["note"]) == (None, None, None)
     assert did("runs", "--group") == "no run has finished: there is nothing to group\n"

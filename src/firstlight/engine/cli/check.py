@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -43,8 +44,8 @@ STAGES = (
 HERE = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
 
 
-def check(words: list[str]) -> None:
-    """Say of each config, in a line, whether it runs; end with 2 if one does not."""
+def check(words: list[str]) -> dict[str, Any] | None:
+    """Say of each config, in a line, whether it runs; the exit status is 2 if one does not."""
     parser = command_parser("check")
     parser.add_argument("configs", nargs="*", metavar="CONFIG", help="names or files; by default those in configs/")
     parser.add_argument("--all", action="store_true", help="also the configs and presets of firstlight")
@@ -52,17 +53,16 @@ def check(words: list[str]) -> None:
     options = parser.parse_args(words)
     if options.schema:
         print_schema()
-        return
-    verdicts = []
+        return None
+    rows = []
     names = options.configs or config_names(own=not options.all)
     for name in names:
         verdict, reason = _try(name)
-        verdicts.append(verdict)
+        rows.append({"config": name, "verdict": verdict.rstrip(":"), "reason": reason or None})
         print(f"{verdict:9}{name}" + (f": {reason}" if reason else "").replace("\n", "\n" + 9 * " "), flush=True)
     if not (options.configs or options.all) and names != config_names():
         print(f"these are the project's own; all: {program()} check --all")
-    if "error:" in verdicts:
-        sys.exit(2)
+    return {"exit": 2 * any(row["verdict"] == "error" for row in rows), "configs": rows}
 
 
 def _try(name: str) -> tuple[str, str]:

@@ -1,6 +1,5 @@
 """``firstlight runs diff A B``: in what two runs differ, and whether one predicts better by more than chance."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from firstlight.engine.cli.table import print_table
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["print_difference"]
 
 
-def print_difference(first: Run, second: Run, *, as_json: bool) -> None:
-    """Print in which settings, scores and conditions two runs differ, and compare their predictions."""
+def print_difference(first: Run, second: Run) -> dict[str, Any]:
+    """Print and return in which settings, scores and conditions two runs differ; compare their predictions."""
     from firstlight.engine.runs.paired import compare_predictions  # noqa: PLC0415  # NumPy is slow to import
 
     names = (first.name, second.name) if first.name != second.name else (str(first), str(second))
@@ -27,15 +26,13 @@ def print_difference(first: Run, second: Run, *, as_json: bool) -> None:
         lines = _sentences(paired, names)
     except UsageError as error:
         lines = [f"test scores are not compared: {error}"]
-    if as_json:
-        print(json.dumps({"different": rows, "predictions": paired and paired.as_dict()}, indent=2))
-        return
     if rows:
         print_table(rows)
     else:
         print("the same settings and the same scores")
     if first.folder.absolute() != second.folder.absolute():
         print("", *lines, sep="\n")
+    return {"different": rows, "predictions": paired and paired.as_dict(), "text": lines}
 
 
 def _different(first: Run, second: Run) -> list[tuple[str, Any, Any]]:

@@ -1,7 +1,7 @@
 """``firstlight configs``: the configs and presets that ``--config`` takes by name."""
 
-import json
 import re
+from typing import Any
 
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.table import print_table
@@ -10,20 +10,16 @@ from firstlight.engine.command.configs import config_names, find_config
 __all__ = ["configs"]
 
 
-def configs(words: list[str]) -> None:
+def configs(words: list[str]) -> dict[str, Any]:
     """List the configs, with the score that each ends at, and the presets that go on top of any of them."""
-    parser = command_parser("configs")
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
-    options = parser.parse_args(words)
+    command_parser("configs").parse_args(words)
     rows = [_described(name) for name in config_names()]
-    if options.json:
-        print(json.dumps(rows, indent=2))
-        return
     presets = [row for row in rows if row["config"].startswith("presets/")]
     print_table([{key: row[key] for key in ("config", "ends at", "what it is")} for row in rows if row not in presets])
     if presets:
         print()
         print_table([{"preset": row["config"], "what it changes": row["what it is"]} for row in presets])
+    return {"configs": [{key.replace(" ", "_"): value for key, value in row.items()} for row in rows]}
 
 
 def _described(name: str) -> dict[str, str]:

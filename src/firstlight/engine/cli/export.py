@@ -1,6 +1,7 @@
 """``firstlight export RUN --format FORMAT``: write a trained model as a file for other programs."""
 
 from pathlib import Path
+from typing import Any
 
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.files import write_atomically
@@ -18,7 +19,7 @@ FORMATS = {
 """Suffix of the file, and the packages that write and check it."""
 
 
-def export(words: list[str]) -> None:
+def export(words: list[str]) -> dict[str, Any]:
     """Write a run's model, and check that the file computes the same outputs.
 
     Raises:
@@ -57,3 +58,4 @@ def export(words: list[str]) -> None:
         f"model:   {relative_to_cwd(output)}, {len(exported.content):,} bytes, "
         f"outputs differ by at most {difference:.2g} over {len(x):,} examples"
     )
+    return {"weights": str(trained.checkpoint), "model": str(output), "difference": difference, "examples": len(x)}

@@ -21,6 +21,7 @@ over configs, later configs over earlier ones.
 
   {program} COMMAND --help      what people set, with examples; --help=all: all settings
   {program} fit --config mlp --print_config     the whole configuration, to look at or to keep
+  {program} COMMAND --json      one JSON object on standard output, for scripts
   {program} --version
 """
 FIT = {

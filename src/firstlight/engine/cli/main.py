@@ -10,8 +10,9 @@ import time
 import traceback
 from collections.abc import Iterator
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from firstlight.engine.cli.answers import Answer
 from firstlight.engine.cli.commands import STAGES
 from firstlight.engine.cli.help import help_asked, overview, short_help
 from firstlight.engine.documents import printable
@@ -43,6 +44,7 @@ FUNCTIONS = {
 """The function of each command; it takes the words after the command. Only that of the command typed is imported."""
 OF_LIGHTNING = "PL_(CONFIG|SEED_EVERYTHING|(FIT|VALIDATE|TEST|PREDICT|TRAINER|MODEL|DATA|OPTIMIZER|LR_SCHEDULER)_)"
 """Environment variables that set something in Lightning's own command line."""
+BUG = "error: this is a bug, in firstlight or in a class that the config names"
 PARENT = os.getppid()  # as long as it runs: an orphan gets another
 
 
@@ -56,24 +58,33 @@ def main(package: str | None = None) -> None:
         os.environ[PACKAGES] = ",".join(filter(None, [package, os.environ.get(PACKAGES)]))
     keep_streams()
     command, *words = _command_first(sys.argv[1:]) or ["--help"]
+    answer = Answer(command, words)
     try:
-        _dispatch(command, words)
+        found = _dispatch(command, answer.words)
+        answer.give(status := (found or {}).pop("exit", 0), found)
         if failure := unnoticed_failure():
             raise failure
+        if status:
+            _exit(status)
     except FirstlightError as error:
-        _end(error, error.exit_status)
+        _end(error, error.exit_status, answer)
     except KeyboardInterrupt:
+        answer.give(130, {"error": "interrupted"})
         _exit(130)
     except SystemExit as error:
-        if str(error) and not str(error).isdigit():
-            print(error, file=sys.stderr)  # a signal stopped the run: how to resume it
+        message = "" if error.code is None or str(error).isdigit() else str(error)
+        if message:
+            print(message, file=sys.stderr)  # a signal stopped the run: how to resume it
+        status = error.code if isinstance(error.code, int) else int(bool(message))
+        answer.give(status, {"error": message} if message else None)
         _exit(error.code)
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             name_file(error)
-            _end(error, 1)
+            _end(error, 1, answer)
         traceback.print_exc()
-        print("error: this is a bug, in firstlight or in a class that the config names", file=sys.stderr)
+        print(BUG, file=sys.stderr)
+        answer.give(1, {"error": f"{BUG.removeprefix('error: ')}: {error!r}"})
         _exit(1)
 
 
@@ -85,7 +96,8 @@ def _command_first(words: list[str]) -> list[str]:
     return [*words[count : count + 1], *words[:count], *words[count + 1 :]] if count < len(words) else words
 
 
-def _dispatch(command: str, words: list[str]) -> None:
+def _dispatch(command: str, words: list[str]) -> dict[str, Any] | None:
+    """Run a command, and return what it found, if that is more than a text."""
     if command in ("-h", "--help", "help"):
         print(overview(), end="")
     elif command in ("-V", "--version"):
@@ -105,7 +117,8 @@ def _dispatch(command: str, words: list[str]) -> None:
         module, _, function = FUNCTIONS[command].partition(":")
         with _no_garbage_collection():
             run = getattr(import_module(module), function)
-        run(["--help"] if command in STAGES and help_asked(words) else words)
+        return run(["--help"] if command in STAGES and help_asked(words) else words)  # type: ignore[no-any-return]
+    return None
 
 
 @contextlib.contextmanager
@@ -123,12 +136,13 @@ def _no_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _end(error: Exception, status: int) -> NoReturn:
+def _end(error: Exception, status: int, answer: Answer) -> NoReturn:
     """Print an error that its reader can mend, and end."""
     if os.environ.get("FIRSTLIGHT_DEBUG"):
         traceback.print_exc()
     lines = map(printable, f"error: {error}".split("\n"))  # a message may quote what a file said
     print("\n".join(lines), file=sys.stderr)
+    answer.give(status, {"error": str(error)})
     _exit(status)
 
 

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.runs.folders import relative_to_cwd
@@ -57,7 +58,7 @@ DATA: dict[str, dict[str, str | None]] = {
 NAME = r"[a-z][a-z0-9]*([-_][a-z0-9]+)*"
 
 
-def new(words: list[str]) -> None:
+def new(words: list[str]) -> dict[str, Any]:
     """Write a project into a new folder, completely or not at all.
 
     Raises:
@@ -85,6 +86,7 @@ def new(words: list[str]) -> None:
         subprocess.run([git, "init", "--quiet", folder], check=False)  # noqa: S603  # nothing of it was typed but a path
     print(f"project: {relative_to_cwd(folder)}")
     print(f"next:    cd {relative_to_cwd(folder)} && make fit")
+    return {"project": str(folder.absolute())}
 
 
 def _checked(name: str) -> str:

@@ -1,6 +1,7 @@
 """``firstlight pictures RUN``: write a run's pictures as files, for a paper or a talk."""
 
 from pathlib import Path
+from typing import Any
 
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.runs.folders import add_root_flag, relative_to_cwd
@@ -9,7 +10,7 @@ from firstlight.errors import UsageError
 __all__ = ["pictures"]
 
 
-def pictures(words: list[str]) -> None:
+def pictures(words: list[str]) -> dict[str, Any]:
     """Draw the model of a run's last step, as TensorBoard shows it at the end, and write a file for each picture.
 
     Raises:
@@ -38,9 +39,10 @@ def pictures(words: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     print(f"weights: {relative_to_cwd(trained.checkpoint)}")
     figures = dict(run_pictures(trained))
-    for tag, figure in figures.items():
-        path = folder / f"{tag.replace(' ', '_')}.{options.format}"
-        write_atomically(path, to_bytes(figure, options.format))
+    paths = {tag: folder / f"{tag.replace(' ', '_')}.{options.format}" for tag in figures}
+    for tag, path in paths.items():
+        write_atomically(path, to_bytes(figures[tag], options.format))
         print(f"picture: {relative_to_cwd(path)}")
     if "learning curves" not in figures:
         print("left out: learning curves, as the run kept no scores (--pictures none)")
+    return {"weights": str(trained.checkpoint), "pictures": {tag: str(path) for tag, path in paths.items()}}

@@ -19,7 +19,7 @@ from firstlight.errors import UsageError
 __all__ = ["remove_runs"]
 
 
-def remove_runs(action: str, runs: Iterable[Run], *, is_confirmed: bool) -> None:
+def remove_runs(action: str, runs: Iterable[Run], *, is_confirmed: bool) -> dict[str, Any]:
     """List runs, ask, and remove them or move them into the archive.
 
     Args:
@@ -39,7 +39,7 @@ def remove_runs(action: str, runs: Iterable[Run], *, is_confirmed: bool) -> None
             is_confirmed = input(f"{'remove' if action == 'rm' else 'archive'} these? [y/N] ").lower() in ("y", "yes")
     if not is_confirmed:
         print("all are still there")
-        return
+        return {"removed" if action == "rm" else "archived": []}
     for run in chosen:
         with lock_run(run):
             if action == "rm":
@@ -51,6 +51,7 @@ def remove_runs(action: str, runs: Iterable[Run], *, is_confirmed: bool) -> None
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(run.folder, target)
         print(f"to put it back: {shlex.join(['mv', str(relative_to_cwd(target)), str(run)])}")
+    return {"removed" if action == "rm" else "archived": [run.name for run in chosen]}
 
 
 def _row(action: str, run: Run) -> dict[str, Any]:

@@ -1,17 +1,20 @@
 """``firstlight reproduce RUN``: run a run again and check that its scores are bit-identical."""
 
+from pathlib import Path
+from typing import Any
+
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.command.stages import run
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.conditions import differences
-from firstlight.engine.runs.folders import add_root_flag, find_run
+from firstlight.engine.runs.folders import Run, add_root_flag, find_run
 from firstlight.errors import FirstlightError, UsageError
 
 __all__ = ["reproduce"]
 
 
-def reproduce(words: list[str]) -> None:
+def reproduce(words: list[str]) -> dict[str, Any]:
     """Run a finished run again, from its own config, into a new folder, and compare the scores.
 
     Raises:
@@ -33,7 +36,7 @@ def reproduce(words: list[str]) -> None:
     root = old.folder.parents[2]
     flags = ["--config", str(old.config), "--name", old.folder.parent.name, "--trainer.default_root_dir", str(root)]
     new = run("fit", [*flags, *["--strict"] * options.strict], old)
-    after = new.read_receipt() if new else {}
+    after = Run(Path(new["folder"])).read_receipt() if new["folder"] else {}
     keys = sorted({*before["scores"], *after.get("scores", {})})
     scores = [(key, before["scores"].get(key), after.get("scores", {}).get(key)) for key in keys]
     different = [f"{key}: {was!r}, now {now!r}" for key, was, now in scores if was != now]
@@ -44,3 +47,4 @@ def reproduce(words: list[str]) -> None:
             hint += f"\nit took {commands} commands, and this one had the settings of the last from the start"
         raise FirstlightError(f"{old.name} was not reproduced: {'; '.join(different)}{hint}")
     print(f"reproduced: the {len(scores)} scores of {old.name} are bit-identical")
+    return {"reproduced": old.name, **new}

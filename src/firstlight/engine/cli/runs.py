@@ -1,6 +1,5 @@
 """``firstlight runs``: list the runs, alone or in groups; compare two, remove or archive some."""
 
-import json
 import sys
 from typing import Any
 
@@ -18,15 +17,15 @@ __all__ = ["runs"]
 
 EACH = "NAME, NAME/version_N or a folder each"
 USES = {
-    "": (range(2), {"group", "json"}, "a name or text, --group, --json; or: diff A B, rm RUN ..., archive RUN ..."),
-    "diff": (range(2, 3), {"json"}, f"two runs ({EACH}) and --json"),
+    "": (range(2), {"group"}, "a name or text, --group; or: diff A B, rm RUN ..., archive RUN ..."),
+    "diff": (range(2, 3), set[str](), f"two runs ({EACH})"),
     "rm": (range(1, sys.maxsize), {"yes"}, f"runs ({EACH}) and --yes"),
     "archive": (range(1, sys.maxsize), {"yes"}, f"runs ({EACH}) and --yes"),
 }
 """What may stand after each action: how many words, which flags, and what to say of them."""
 
 
-def runs(words: list[str]) -> None:
+def runs(words: list[str]) -> dict[str, Any]:
     """List runs, the newest first; print in what two of them differ; or remove or archive some.
 
     Raises:
@@ -37,21 +36,18 @@ def runs(words: list[str]) -> None:
     parser.add_argument("names", nargs="*", metavar="TEXT | diff A B | rm RUN ... | archive RUN ...", help=about)
     add_root_flag(parser)
     parser.add_argument("--group", action="store_true", help="group finished runs that differ only in seed or fold")
-    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
     parser.add_argument("--yes", action="store_true", help="rm, archive: do not ask, for scripts")
     options = parser.parse_intermixed_args(words)
     action, names = "", options.names
     if names and names[0] in USES and not (len(names) == 1 and list_runs(options.root, names[0])):
         action, *names = names
     counts, flags, about = USES[action]
-    if len(names) not in counts or any(getattr(options, flag) for flag in {"group", "json", "yes"} - flags):
+    if len(names) not in counts or any(getattr(options, flag) for flag in {"group", "yes"} - flags):
         raise UsageError(f"{program()} runs{f' {action}' * bool(action)} takes {about}")
     if action == "diff":
-        print_difference(*(find_run(options.root, name) for name in names), as_json=options.json)
-        return
+        return print_difference(*(find_run(options.root, name) for name in names))
     if action:
-        remove_runs(action, [find_run(options.root, name) for name in names], is_confirmed=options.yes)
-        return
+        return remove_runs(action, [find_run(options.root, name) for name in names], is_confirmed=options.yes)
     chosen = read_runs(options.root, *names)
     found = [(run, _row(run, receipt)) for run, receipt in reversed(chosen or read_runs(options.root))]
     if names and not chosen:
@@ -60,15 +56,14 @@ def runs(words: list[str]) -> None:
         if not found:
             find_run(options.root, names[0])  # says which names there are
     rows = group_rows(found) if options.group else [row for _, row in found]
-    if options.json:
-        print(json.dumps(rows, indent=2))
-    elif rows:
+    if rows:
         shown = [key for key in rows[0] if key != "mode" and not (key == "note" and all(not row[key] for row in rows))]
         print_table([{key: row[key] for key in shown} for row in rows])
     elif found:
         print("no run has finished: there is nothing to group")
     else:
         print(f"no runs in {options.root / LOGS}: {program()} fit --config NAME makes one")
+    return {"groups" if options.group else "runs": rows}
 
 
 def _row(run: Run, receipt: dict[str, Any]) -> dict[str, Any]:

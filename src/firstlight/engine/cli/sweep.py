@@ -4,7 +4,7 @@ import signal
 import sys
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstlight.engine.cli.help import help_asked
 from firstlight.engine.cli.table import print_table
@@ -51,7 +51,7 @@ again.
 """
 
 
-def sweep(args: list[str]) -> None:
+def sweep(args: list[str]) -> dict[str, Any] | None:
     """Run trials of a sweep until all have ended, and print the results.
 
     Raises:
@@ -60,7 +60,7 @@ def sweep(args: list[str]) -> None:
     """
     if help_asked(args):
         print(HELP.replace("firstlight", program()), end="")
-        return
+        return None
     parser = CommandParser("sweep")
     for flag in ("--sweep", "--storage", "--name"):
         parser.add_argument(flag)
@@ -86,7 +86,9 @@ def sweep(args: list[str]) -> None:
     if outcome.stopped_by:
         left = f"; run the same command again to continue with {trial_count(outcome.unfinished)}"
         print(f"stopped by {signal.Signals(outcome.stopped_by).name}{left * bool(outcome.unfinished)}", file=sys.stderr)
-        sys.exit(128 + outcome.stopped_by)
+    files = {what: str(path) for what, path in outcome.files.items()}
+    status = 128 + outcome.stopped_by if outcome.stopped_by else 0
+    return {"exit": status, "sweep": name, "trials": outcome.rows, "files": files, "unfinished": outcome.unfinished}
 
 
 def _print_results(outcome: "Outcome", name: str, root: Path) -> None:

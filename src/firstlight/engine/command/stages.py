@@ -1,36 +1,30 @@
 """Run ``fit``, ``validate``, ``test`` or ``predict``, from the first line that is printed to the last."""
 
-import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from firstlight.data.data_module import DataModule
 from firstlight.engine import processes
-from firstlight.engine.callbacks import Ended, Report, ResumableLoaders, Stopped, write_test_score
+from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.command import Command, prepared
+from firstlight.engine.command.evaluation import evaluate, inputs_of, predict_with
 from firstlight.engine.command.loggers import where_to_look
-from firstlight.engine.command.reports import report_text, write_report
-from firstlight.engine.documents import printable, strict_json
-from firstlight.engine.files import write_atomically
 from firstlight.engine.parameters import parameter_count
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.conditions import compare_conditions, current_conditions
 from firstlight.engine.runs.folders import Run, relative_to_cwd
-from firstlight.engine.runs.inputs import PART, read_inputs, serve_inputs
-from firstlight.engine.runs.loading import load_run_checkpoint
 from firstlight.engine.runs.locks import lock_run
 from firstlight.errors import DataError, FirstlightError
 
 __all__ = ["fit", "predict", "run", "run_stage", "test", "validate"]
 
 
-def run(stage: str, words: Sequence[str], reproduced: Run | None = None) -> Run | None:
-    """Do what a command line asks for, and return the run that it made or used.
+def run(stage: str, words: Sequence[str], reproduced: Run | None = None) -> dict[str, Any]:
+    """Do what a command line asks for, and return what came out: the run that was made or used, scores, files.
 
     Args:
         stage: ``fit``, ``validate``, ``test`` or ``predict``.
@@ -44,17 +38,18 @@ def run(stage: str, words: Sequence[str], reproduced: Run | None = None) -> Run 
     with prepared(stage, words) as command:
         command.claim_folder()
         command.build()
-        run_stage(command, reproduced)
+        found = run_stage(command, reproduced)
     if "test" in command.request.switches and command.checkpoints.folder:  # which all processes know
-        run("test", ["--run", str(command.checkpoints.folder.parent)])
-    return command.run
+        found["test"] = run("test", ["--run", str(command.checkpoints.folder.parent)])
+    made = command.run
+    return {"run": made and made.name, "folder": made and str(made.folder.absolute()), **found}
 
 
 fit, validate, test, predict = (partial(run, stage) for stage in ("fit", "validate", "test", "predict"))
 
 
-def run_stage(command: Command, reproduced: Run | None = None) -> None:
-    """Run a command that was built.
+def run_stage(command: Command, reproduced: Run | None = None) -> dict[str, Any]:
+    """Run a command that was built, and return what came out.
 
     Args:
         command: The command.
@@ -77,12 +72,14 @@ def run_stage(command: Command, reproduced: Run | None = None) -> None:
         _print_start(command)
     if command.is_fit:
         _fit(command, conditions)
-        return
-    skipped = _predict(command) if command.request.stage == "predict" else _evaluate(command)
+        receipt = command.run.read_receipt() if command.run else {}
+        return {key: receipt.get(key) for key in ("status", "step", "epochs", "best", "scores", "stopped_by")}
+    found = predict_with(command) if command.request.stage == "predict" else evaluate(command)
     if command.run and is_first:
         receipts.add_command(command.run, command.argv, **conditions, data=command.fingerprint.found)
-    if skipped:
-        raise DataError(f"files that were skipped: {skipped}; the predictions are those of all others")
+    if skipped := found.get("skipped"):
+        raise DataError(f"files that were skipped: {len(skipped)}; the predictions are those of all others")
+    return found
 
 
 def _print_start(command: Command) -> None:
@@ -97,12 +94,6 @@ def _print_start(command: Command) -> None:
         print(f"weights: {relative_to_cwd(path)}{when}")
     elif not command.is_fit:
         print("weights: untrained, as asked for (--ckpt_path none)")
-
-
-def _inputs(command: Command) -> dict[str, Any]:
-    """Return what all stages of a Trainer take."""
-    path = command.request.checkpoint
-    return {"model": command.model, "datamodule": command.data, "ckpt_path": str(path) if path else None}
 
 
 def _fit(command: Command, conditions: dict[str, Any]) -> None:
@@ -132,7 +123,7 @@ def _train(command: Command, folder: Run | None, conditions: dict[str, Any]) -> 
             loaders.run = folder
         receipts.start(folder, command.argv, command.config.seed_everything, command.request.note, **conditions)
     try:
-        trainer.fit(**_inputs(command))
+        trainer.fit(**inputs_of(command))
         status = "finished"
     except Ended as ended:
         status = ended.status
@@ -186,65 +177,3 @@ def _print_end(command: Command) -> None:
         print(f"curves:  {place}")
     if command.run.last.exists() and "test" not in command.request.switches:
         print(f"next:    {program()} test {command.run.as_flag('--run')}")
-
-
-def _evaluate(command: Command) -> int:
-    """Score the validation or the test data, and write the scores into the run's folder."""
-    stage, trainer = command.request.stage, command.trainer
-    report = Report()
-    trainer.callbacks.append(report)  # type: ignore[attr-defined]
-    score = trainer.validate if stage == "validate" else trainer.test
-    # one dict for each of several loaders, whose names say which it is of
-    scores = dict(pair for found in score(verbose=False, **_inputs(command)) for pair in found.items())
-    if not trainer.is_global_zero:
-        return 0
-    line = "  ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items()))
-    print(line)
-    if "report" in command.request.switches:
-        print(f"\n{report_text(report.found)}")
-    if command.run:
-        path = command.request.checkpoint
-        content: dict[str, Any] = {"checkpoint": str(path) if path else None, **scores}
-        content |= {"report": report.found} if report.found else {}
-        write_atomically(command.run.folder / f"{stage}.json", f"{strict_json(content)}\n".encode())
-        if report.found:
-            write_report(command.run, stage, line, report.found)
-        tested = receipts.test_score(command.run, command.run.read_receipt())
-        if stage == "test" and tested is not None:
-            write_test_score(command.run.folder, tested, command.start_step or 0)
-    return 0
-
-
-def _predict(command: Command) -> int:
-    """Write predictions for the test split, or for files, and return how many of these were skipped."""
-    trainer, writer, is_first = command.trainer, command.predictions, command.trainer.is_global_zero
-    inputs, skipped = _inputs(command), 0
-    if command.request.files:
-        skipped = _predict_files(command, inputs)
-    else:
-        trainer.predict(return_predictions=False, **inputs)
-    writer.write(trainer)
-    what = " of the test split" * (not command.request.files and isinstance(command.data, DataModule))
-    if writer.path and is_first:
-        print(f"predictions: {relative_to_cwd(writer.path)} ({writer.num_rows:,} examples{what})")
-    return skipped
-
-
-def _predict_files(command: Command, inputs: dict[str, Any]) -> int:
-    """Predict for the examples in files, a part of them in memory at a time, and say what was done to them."""
-    request, data, trainer, writer = command.request, command.data, command.trainer, command.predictions
-    saved = load_run_checkpoint(request.checkpoint) if request.checkpoint else {}
-    if data and (state := saved.get(type(data).__qualname__)):
-        data.load_state_dict(state)
-    # several processes share each batch, so a part must not be smaller than their number
-    for found in read_inputs(data, request.files, PART if trainer.world_size == 1 else math.inf):
-        serve_inputs(data, found.x)
-        writer.places.extend(found.places)
-        trainer.predict(return_predictions=False, **inputs)
-        inputs["ckpt_path"] = None  # the model has the weights now
-    if trainer.is_global_zero:
-        for reason in found.skipped:
-            print(f"skipped: {printable(reason)}", file=sys.stderr)
-        changes = "".join(f"; {count:,} {change}" for change, count in found.changes.items())
-        print(f"files: {len(writer.places):,} examples{changes}")
-    return len(found.skipped)

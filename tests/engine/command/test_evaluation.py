@@ -13,7 +13,7 @@ from lightning.pytorch import Trainer
 from torchvision.transforms.v2.functional import to_pil_image
 
 from firstlight import load
-from firstlight.engine.command import stages
+from firstlight.engine.command import evaluation
 
 MLP = ("--config=mlp", "--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--data.batch_size=6", "--pictures=none")
 TABLE = ("--config=own/table", "--model.num_features=2", "--trainer.max_epochs=2", "--data.fold=1")
@@ -61,7 +61,7 @@ def test_files_are_predicted_in_parts_as_at_once(firstlight, clothes, monkeypatc
         ),
     )
     ended = firstlight("predict", "--run", "mlp", "pictures", "--data.batch_size=1", "--output=whole.csv")
-    monkeypatch.setattr(stages, "PART", 3 * 784)
+    monkeypatch.setattr(evaluation, "PART", 3 * 784)
     again = firstlight("predict", "--run", "mlp", "pictures", "--data.batch_size=1", "--output=parts.csv")
     assert sizes == [19, 4, 4, 4, 4, 3]
     assert Path("parts.csv").read_text() == Path("whole.csv").read_text()

@@ -1,0 +1,87 @@
+"""Evaluate a trained model: score a split, or predict for it or for files."""
+
+import math
+import sys
+from typing import Any
+
+from firstlight.data.data_module import DataModule
+from firstlight.engine.callbacks import Report, write_test_score
+from firstlight.engine.command.command import Command
+from firstlight.engine.command.reports import report_text, write_report
+from firstlight.engine.documents import printable, strict_json
+from firstlight.engine.files import write_atomically
+from firstlight.engine.runs import receipts
+from firstlight.engine.runs.folders import relative_to_cwd
+from firstlight.engine.runs.inputs import PART, read_inputs, serve_inputs
+from firstlight.engine.runs.loading import load_run_checkpoint
+
+__all__ = ["evaluate", "inputs_of", "predict_with"]
+
+
+def inputs_of(command: Command) -> dict[str, Any]:
+    """Return what all stages of a Trainer take."""
+    path = command.request.checkpoint
+    return {"model": command.model, "datamodule": command.data, "ckpt_path": str(path) if path else None}
+
+
+def evaluate(command: Command) -> dict[str, Any]:
+    """Score the validation or the test data, write the scores into the run's folder, and return them."""
+    stage, trainer = command.request.stage, command.trainer
+    report = Report()
+    trainer.callbacks.append(report)  # type: ignore[attr-defined]
+    score = trainer.validate if stage == "validate" else trainer.test
+    # one dict for each of several loaders, whose names say which it is of
+    scores = dict(pair for found in score(verbose=False, **inputs_of(command)) for pair in found.items())
+    path = command.request.checkpoint
+    content: dict[str, Any] = {"checkpoint": str(path) if path else None, **scores}
+    content |= {"report": report.found} if report.found else {}
+    if not trainer.is_global_zero:
+        return content
+    line = "  ".join(f"{name} {value:.5g}" for name, value in sorted(scores.items()))
+    print(line)
+    if "report" in command.request.switches:
+        print(f"\n{report_text(report.found)}")
+    if command.run:
+        write_atomically(command.run.folder / f"{stage}.json", f"{strict_json(content)}\n".encode())
+        if report.found:
+            write_report(command.run, stage, line, report.found)
+        tested = receipts.test_score(command.run, command.run.read_receipt())
+        if stage == "test" and tested is not None:
+            write_test_score(command.run.folder, tested, command.start_step or 0)
+    return content
+
+
+def predict_with(command: Command) -> dict[str, Any]:
+    """Write predictions for the test split, or for files; return where, how many, and why files were skipped."""
+    trainer, writer, is_first = command.trainer, command.predictions, command.trainer.is_global_zero
+    inputs, skipped = inputs_of(command), list[str]()
+    if command.request.files:
+        skipped = _predict_files(command, inputs)
+    else:
+        trainer.predict(return_predictions=False, **inputs)
+    writer.write(trainer)
+    what = " of the test split" * (not command.request.files and isinstance(command.data, DataModule))
+    if writer.path and is_first:
+        print(f"predictions: {relative_to_cwd(writer.path)} ({writer.num_rows:,} examples{what})")
+    path = str(writer.path.absolute()) if writer.path else None
+    return {"predictions": path, "examples": writer.num_rows, "skipped": skipped}
+
+
+def _predict_files(command: Command, inputs: dict[str, Any]) -> list[str]:
+    """Predict for the examples in files, a part of them in memory at a time, and say what was done to them."""
+    request, data, trainer, writer = command.request, command.data, command.trainer, command.predictions
+    saved = load_run_checkpoint(request.checkpoint) if request.checkpoint else {}
+    if data and (state := saved.get(type(data).__qualname__)):
+        data.load_state_dict(state)
+    # several processes share each batch, so a part must not be smaller than their number
+    for found in read_inputs(data, request.files, PART if trainer.world_size == 1 else math.inf):
+        serve_inputs(data, found.x)
+        writer.places.extend(found.places)
+        trainer.predict(return_predictions=False, **inputs)
+        inputs["ckpt_path"] = None  # the model has the weights now
+    if trainer.is_global_zero:
+        for reason in found.skipped:
+            print(f"skipped: {printable(reason)}", file=sys.stderr)
+        changes = "".join(f"; {count:,} {change}" for change, count in found.changes.items())
+        print(f"files: {len(writer.places):,} examples{changes}")
+    return found.skipped
