@@ -187,7 +187,7 @@ def test_runs_of_a_store_can_be_compared(services, did):
     assert first.given == {"run_name": "run/version_0", "tracking_uri": store, "run_id": None}
     assert second.given["run_id"] == "a1b2c3"
     assert {run for run, _ in first.figures} == {"a1b2c3"}
-    assert {file.rpartition("/")[2] for _, file in first.figures} == {"step_0.png", "step_7.png"}
+    assert {file.rpartition("/")[2] for _, file in first.figures} == {"step_0.png", "step_3.png", "step_7.png"}
 
 
 def test_server_that_the_environment_names_is_used(services, did, monkeypatch):
