@@ -68,19 +68,31 @@ class RunScores(Callback):
 
 
 class TrainingScores(Callback):
-    """Save what scores have added up since an epoch began, and restore it: metrics of torchmetrics, and ``self.log``.
+    """Save what training scores have added up since an epoch began, and restore it: torchmetrics, and ``self.log``.
 
     Each process goes on with its own sums. If their number is another one now, the sums are shared out among them.
     """
 
     def __init__(self) -> None:
         self._logged: list[dict[str, dict[str, Tensor]]] = []  # until they are logged again
+        self._counts: dict[str, int] = {}  # how often each metric had been updated when validation began
+        self._of_validation: set[str] = set()  # the metrics that it updates; each validation begins them anew
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the updates."""
+        self._counts = {name: metric.update_count for name, metric in _metrics(pl_module)}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note which metrics were updated."""
+        counts = {name: metric.update_count for name, metric in _metrics(pl_module)}
+        self._of_validation |= {name for name, count in counts.items() if count != self._counts.get(name)}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the sums of each process; after an epoch's last batch there are none, as the next epoch starts anew."""
         own: dict[str, Any] = {}
         if not trainer.is_last_batch:
-            own["metrics"] = {name: metric.metric_state for name, metric in _metrics(pl_module)}
+            metrics = {name: metric for name, metric in _metrics(pl_module) if name not in self._of_validation}
+            own["metrics"] = {name: metric.metric_state for name, metric in metrics.items()}
             results = internals.training_results(trainer)
             own["logged"] = {key: total.metric_state for key, total in results.items() if total.is_tensor}
         checkpoint["train_scores"] = gather_objects(move_data_to_device(own, "cpu"))
