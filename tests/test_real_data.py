@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -28,3 +30,9 @@ def test_five_documented_epochs_reach_the_documented_accuracy(
     trainer.fit(model_class(lr=lr), data)
     (scores,) = trainer.test(ckpt_path="best", datamodule=data, weights_only=True, verbose=False)
     assert scores["accuracy/test"] >= accuracy
+
+
+@pytest.mark.slow
+def test_speedrun_ends_at_the_accuracy_that_it_promises(real_data, did):
+    out = did("fit", "--config=records/speedrun", "--trainer.accelerator=cpu", "--pictures=none", "--test")
+    assert float(re.search(r"accuracy/test ([\d.]+)", out)[1]) == pytest.approx(0.901, abs=0.004)

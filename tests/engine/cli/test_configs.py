@@ -8,7 +8,9 @@ import pytest
 
 FOLDER = Path(__file__).parents[3] / "configs"
 CONFIGS = sorted(path.stem for path in FOLDER.glob("*.yaml"))
-OWN = sorted(f"own/{path.stem}" for path in FOLDER.glob("own/*.yaml"))
+OTHERS = sorted(
+    f"{path.parent.name}/{path.stem}" for part in ("own", "records") for path in FOLDER.glob(f"{part}/*.yaml")
+)
 PRESETS = sorted(path.stem for path in FOLDER.glob("presets/*.yaml"))
 
 
@@ -19,7 +21,7 @@ def test_configs_are_listed_with_the_score_they_end_at_and_presets_by_themselves
     )
     Path("configs/bare.yaml").write_text("model: MLP\n")
     mine, presets = (block.splitlines() for block in did("configs").split("\n\n"))
-    assert [line.split()[0] for line in mine] == ["config", "bare", "mine", *CONFIGS, *OWN]
+    assert [line.split()[0] for line in mine] == ["config", "bare", "mine", *CONFIGS, *OTHERS]
     assert [line.split()[0] for line in presets] == ["preset", *(f"presets/{name.split('/')[-1]}" for name in PRESETS)]
     assert [re.split(r" {2,}", line) for line in mine if line.startswith(("mine", "bare", "neuron"))] == [
         ["bare"],

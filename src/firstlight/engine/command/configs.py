@@ -122,7 +122,7 @@ def config_names(*, own: bool = False) -> list[str]:
         for path in paths[folder]
         if path.parent.name != SWEEPS and path.is_file() and not path.name.startswith(".")  # what an editor leaves
     )
-    return sorted(dict.fromkeys(names), key=lambda name: "/" in name)
+    return sorted(dict.fromkeys(names), key=lambda name: ("/" in name) + name.startswith("presets/"))
 
 
 def find_config(name: str) -> Path:
