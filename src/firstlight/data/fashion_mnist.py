@@ -82,6 +82,7 @@ class FashionMNIST(InMemory):
         created = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            print(f"downloading Fashion-MNIST (30 MB) into {self.folder}", flush=True)  # noqa: T201  # it takes a while
             for file, _ in datasets.FashionMNIST.resources:
                 # torchvision would wait without end for a server that does not answer, or stops in the middle
                 address = datasets.FashionMNIST.mirrors[0] + file

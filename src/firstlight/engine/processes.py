@@ -4,19 +4,29 @@ Lightning itself (``trainer.devices``), ``torchrun`` and SLURM's ``srun`` start 
 variables with their ranks. Nothing here needs torch.
 """
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
 
 from firstlight.errors import UsageError
 
 __all__ = [
     "STOP_SIGNALS",
+    "Arrivals",
+    "announce_meeting",
+    "announce_wait",
     "check_environment",
     "check_processes",
     "devices_and_nodes",
+    "ended_by_second_signal",
     "is_alive",
     "is_first_process",
     "requeue_slurm_job",
@@ -33,6 +43,78 @@ SIZES = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_NNODES")
 NUMBERS = (*RANKS, *SIZES, "SLURM_LOCALID", "SLURM_NODEID", "MASTER_PORT", "SLURM_RESTART_COUNT")
 """Variables that Lightning reads as numbers, some of them when it is imported."""
 OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+
+SAME_SIGNAL = 0.1
+"""Seconds within which a signal that comes twice is one: ``timeout`` sends it to a process and to its group."""
+
+
+class Arrivals:
+    """The stop signals that have come."""
+
+    def __init__(self) -> None:
+        self.first, self._since = 0, 0.0
+
+    def is_second(self, number: int) -> bool:
+        """Note a signal; return whether it is the second."""
+        if not self.first:
+            self.first, self._since = number, time.monotonic()
+            return False
+        return number != self.first or time.monotonic() > self._since + SAME_SIGNAL
+
+
+@contextlib.contextmanager
+def ended_by_second_signal() -> Iterator[None]:
+    """End at the second stop signal even while no Python code runs, as in waiting for another process.
+
+    A handler runs between two lines of Python only; the interpreter tells a thread of each signal at once.
+    """
+    numbers, interpreter = socket.socketpair()
+    interpreter.setblocking(False)
+
+    def watch() -> None:
+        arrivals = Arrivals()
+        with numbers:
+            while received := numbers.recv(1):
+                if received[0] in STOP_SIGNALS and arrivals.is_second(received[0]):
+                    os._exit(128 + received[0])
+
+    with interpreter:
+        before = signal.set_wakeup_fd(interpreter.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=watch, daemon=True).start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # its signals are its own
+
+
+@contextlib.contextmanager
+def announce_wait(text: str, seconds: float = 1) -> Iterator[None]:
+    """Say what this process waits for, and how to end that, unless it is only for a moment."""
+    line = f"waiting for {text}; Ctrl-C, twice, ends that"
+    timer = threading.Timer(seconds, lambda: print(line, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def announce_meeting(trainer: Any) -> None:
+    """Let a Trainer say that it waits for the other processes of its run, if one does not come."""
+    connect = trainer.strategy.setup_environment
+
+    def meet() -> None:
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        with announce_wait(f"all {trainer.world_size} processes of this run to meet at {where}", seconds=10):
+            connect()
+
+    if trainer.world_size > 1:
+        trainer.strategy.setup_environment = meet
 
 
 def check_environment() -> None:

@@ -44,8 +44,8 @@ def test_exclusive_lock_is_held_by_one_worker_at_a_time(join):
         lock = storage.FileLock(second._lock_file("exclusive"), blocking=False)
         with pytest.raises(storage.Timeout):
             lock.acquire()
-    with second.exclusive():
-        pass
+    with second.exclusive(), second.exclusive():
+        second.optuna_storage.get_all_studies()
 
 
 def test_worker_of_another_machine_is_dead_without_heartbeat_if_its_lock_is_not_seen_here(join):

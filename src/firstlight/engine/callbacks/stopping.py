@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from firstlight.engine.processes import STOP_SIGNALS
+from firstlight.engine.processes import STOP_SIGNALS, Arrivals
 from firstlight.engine.program import program
 from firstlight.engine.runs.folders import Run
 from firstlight.engine.runs.receipts import Ending
@@ -60,6 +60,7 @@ class StopSignals(Callback):
         self.received = 0
         """Number of the signal that arrived, 0 if none did."""
         self._is_training = False
+        self._arrivals = Arrivals()
 
     def install_handlers(self) -> None:
         """Install the signal handlers of this run in place of any others."""
@@ -100,8 +101,10 @@ class StopSignals(Callback):
         self._is_training = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
+        if self._arrivals.is_second(number):
             os._exit(128 + number)
+        if self.received:
+            return  # the same again: timeout sends it to a process and to its group
         self.received = number
         if not (self._is_training and self.defer):
             raise Stopped(number)

@@ -44,7 +44,7 @@ from firstlight.engine.command.parser import dump, instantiate, make_parser, par
 from firstlight.engine.command.refusals import refuse_zeros, refused_by_library, refused_setting
 from firstlight.engine.command.request import Request
 from firstlight.engine.command.session import allow_imports
-from firstlight.engine.command.settings import Setting
+from firstlight.engine.command.settings import Setting, as_list
 from firstlight.engine.files import write_atomically
 from firstlight.engine.quiet import silence_lightning
 from firstlight.engine.runs import folders
@@ -76,8 +76,9 @@ def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> 
     signals.install_handlers()
     request, command = Request.read(stage, words), None
     try:
-        command = Command(request, signals, more)
-        yield command
+        with processes.ended_by_second_signal():
+            command = Command(request, signals, more)
+            yield command
     except BaseException as error:
         if command and command.run and command.run != request.run:
             folders.discard_unused_folder(command.run)
@@ -180,8 +181,8 @@ class Command:
         """
         settings = {**self.built.trainer, **processes.devices_and_nodes(), **changes}
         settings["strategy"] = _as_commands(settings["strategy"])
-        settings["callbacks"] = self._callbacks(_as_list(settings["callbacks"]))
-        settings["plugins"] = [*_as_list(settings["plugins"]), AtomicCheckpointIO(self._unread, self._plain)]
+        settings["callbacks"] = self._callbacks(as_list(settings["callbacks"]))
+        settings["plugins"] = [*as_list(settings["plugins"]), AtomicCheckpointIO(self._unread, self._plain)]
         settings["logger"] = self._place.choose(settings["logger"], self.config.logger)
         try:
             trainer = Trainer(**settings)
@@ -194,6 +195,7 @@ class Command:
         if trainer.num_devices > cores and isinstance(trainer.accelerator, CPUAccelerator):
             raise UsageError(f"trainer.devices is {trainer.num_devices}: this machine has {cores} processor cores")
         refuse_zeros(settings, self.request.stage, self.settings)
+        processes.announce_meeting(trainer)
         return trainer
 
     def _callbacks(self, given: list[Callback]) -> list[Callback]:
@@ -244,7 +246,3 @@ def _as_commands(strategy: Any) -> Any:
     if processes.is_first_process():
         print(f"trainer.strategy: ddp{found[1]} instead of {strategy}, which is for notebooks")
     return f"ddp{found[1]}"
-
-
-def _as_list(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list) else [value] if value is not None else []

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Setting", "flatten", "short_key", "split_files", "typed_settings", "written_settings"]
+__all__ = ["Setting", "as_list", "flatten", "short_key", "split_files", "typed_settings", "written_settings"]
 
 NESTING = ("init_args", "dict_kwargs", "class_path")
 """Parts of a key that flags and messages leave out."""
@@ -95,3 +95,8 @@ def _value(node: yaml.Node) -> Any:
     if node.tag == "tag:yaml.org,2002:null":
         return None
     return node.value if isinstance(node, yaml.ScalarNode) else yaml.safe_load(yaml.serialize(node))
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list of what a setting holds: one, several or none."""
+    return list(value) if isinstance(value, list) else [value] if value is not None else []

@@ -23,7 +23,9 @@ def lock_run(run: Run | None) -> Iterator[None]:
         return
     with _try_lock(run, seconds=0.5) as is_locked:
         if is_locked is False:
-            raise UsageError(f"{run.name} is being trained by another process; wait for its end, or stop it first")
+            receipt = run.read_receipt()
+            who = f" ({receipt['pid']} on {receipt.get('host')})" if "pid" in receipt else ""
+            raise UsageError(f"{run.name} is being trained by another process{who}: wait for its end, or stop it first")
         yield
 
 

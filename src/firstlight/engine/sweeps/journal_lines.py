@@ -3,19 +3,19 @@
 import json
 import os
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
-from optuna.storages.journal import BaseJournalBackend, JournalFileOpenLock
+from optuna.storages.journal import BaseJournalBackend
 
 from firstlight.engine.documents import printable
 from firstlight.errors import UsageError
 
 __all__ = ["JournalLines"]
 
-GRACE_PERIOD = 10
-"""Seconds after which a lock on the lines is broken: writing takes milliseconds, so its holder is dead."""
 FIRST_RECORD = b'{"op_code":0,'
 """How a journal begins."""
 
@@ -25,15 +25,14 @@ class JournalLines(BaseJournalBackend):
 
     Args:
         path: The file.
+        exclusive: Returns a context in which no other process appends; it may be entered again within itself.
 
     Raises:
         UsageError: If it holds anything, but no record: it is not a journal, and must not be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        # Optuna's default lock is a symbolic link, and with a relative path it is never broken
-        self.lock = JournalFileOpenLock(str(path), grace_period=GRACE_PERIOD)
+    def __init__(self, path: Path, exclusive: Callable[[], AbstractContextManager[None]]) -> None:
+        self.path, self.exclusive = path, exclusive
         self._records: list[dict[str, Any]] = []
         self._position = self._line = 0  # what has been read
         self._replica = _Replica()
@@ -69,9 +68,8 @@ class JournalLines(BaseJournalBackend):
             OSError: If the disk is full; the file is named.
         """
         content = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
-        self.lock.acquire()
         try:
-            with self.path.open("a+b") as file:
+            with self.exclusive(), self.path.open("a+b") as file:
                 if file.seek(0, os.SEEK_END):
                     file.seek(-1, os.SEEK_END)
                     content = content if file.read(1) == b"\n" else b"\n" + content
@@ -80,8 +78,6 @@ class JournalLines(BaseJournalBackend):
                 os.fsync(file.fileno())
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(self.path)) from error
-        finally:
-            self.lock.release()
 
 
 class _Replica(BaseJournalBackend):

@@ -19,6 +19,7 @@ from sqlalchemy import BigInteger, bindparam, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from firstlight.engine.packages import require
+from firstlight.engine.processes import announce_wait
 from firstlight.engine.sweeps.journal_lines import JournalLines
 from firstlight.errors import FirstlightError, UsageError
 
@@ -45,26 +46,27 @@ class Journal:
         self.worker = {"file": name, "machine": _machine_id(), "host": socket.gethostname()}
         self._worker_file = self._lock_file(name)
         self._worker_lock = FileLock(self._worker_file, thread_local=False, fallback_to_soft=False)
+        self._exclusive = FileLock(self._lock_file("exclusive"), poll_interval=0.01, fallback_to_soft=False)
         with self.exclusive():
             self._worker_lock.acquire()
-            self.optuna_storage = JournalStorage(JournalLines(path))
+            self.optuna_storage = JournalStorage(JournalLines(path, self.exclusive))
 
     def _lock_file(self, name: str) -> Path:
         return self.path.with_name(f".{self.path.name}.{name}")
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the lock of a file beside the journal.
+        """Hold the lock of a file beside the journal; a context within a context holds it on.
 
         Raises:
             FirstlightError: If the file cannot be locked.
         """
-        lock = FileLock(self._lock_file("exclusive"), poll_interval=0.01, fallback_to_soft=False)
         try:
-            acquired = lock.acquire()
+            with announce_wait(f"another worker of this sweep, which holds the lock {self._exclusive.lock_file}"):
+                acquired = self._exclusive.acquire()
         except OSError as error:
             raise FirstlightError(
-                f"{lock.lock_file} cannot be locked ({error.strerror}): workers need file locks\n"
+                f"{self._exclusive.lock_file} cannot be locked ({error.strerror}): workers need file locks\n"
                 "put the journal on another disk, or use a database: --storage postgresql://user@host/database"
             ) from error
         with acquired:
@@ -111,7 +113,8 @@ class Database:
         self._key = secrets.randbits(62)
         self.worker = {"key": self._key, "host": socket.gethostname()}
         try:
-            self._connection = self._engine.connect()
+            with announce_wait(f"the server of {self._engine.url}"):
+                self._connection = self._engine.connect()
             self._call("pg_advisory_lock", self._key)
             with self.exclusive():  # two workers that create the tables at the same time fail
                 self.optuna_storage = RDBStorage(url)
@@ -126,7 +129,8 @@ class Database:
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold a lock that all workers in this database share."""
-        self._call("pg_advisory_lock", 0)
+        with announce_wait(f"another worker in {self._engine.url}, which holds the lock of all"):
+            self._call("pg_advisory_lock", 0)
         try:
             yield
         finally:

@@ -56,7 +56,7 @@ class Worker:
                 self._print_outcome(trial, self._run_trial(trial))
             elif unfinished := self.study.unfinished():
                 if not is_waiting:
-                    print(f"waiting for {trial_count(unfinished)} of other workers", flush=True)
+                    print(f"waiting for {trial_count(unfinished)} of other workers; Ctrl-C ends that", flush=True)
                 is_waiting = True
                 time.sleep(POLL_INTERVAL)
             else:
