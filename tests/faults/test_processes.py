@@ -200,6 +200,12 @@ def test_sharded_run_is_the_run_of_one_process_and_either_goes_on_with_it(after,
     assert close(tmp_path / "alone", tmp_path / "killed")
 
 
+@pytest.mark.slow
+def test_layer_that_is_all_of_a_model_is_sharded_once(tmp_path):
+    for ended in together(tmp_path / "houses", *tiny("linear_regression"), *SHARDED):
+        assert ended.status == 0, ended.text
+
+
 def test_model_with_parameters_in_no_layer_is_not_sharded(tmp_path):
     first, _ = together(tmp_path / "cubic", *tiny("autograd_cubic"), *SHARDED)
     assert first.status == 2

@@ -58,7 +58,7 @@ class Sharded(ModelParallelStrategy):
             if isinstance(layer, nn.Linear):
                 fully_shard(layer, mesh=mesh)
         for child in model.children():  # not the model itself: its class would change
-            if any(True for _ in child.parameters()):
+            if any(True for _ in child.parameters()) and not isinstance(child, nn.Linear):
                 fully_shard(child, mesh=mesh)
 
 

@@ -15,6 +15,7 @@ LATE = {
     "trainer:\n  limit_val_batches: 0.001": "trainer.limit_val_batches is 0.001 (late.yaml, line 2): ",
     "trainer:\n  limit_train_batches: 0.001": "trainer.limit_train_batches is 0.001 (late.yaml, line 2): ",
     "trainer:\n  check_val_every_n_epoch: 0": "trainer.check_val_every_n_epoch is 0 (late.yaml, line 2): ",
+    "trainer:\n  gradient_clip_val: -1": "trainer.gradient_clip_val is -1 (late.yaml, line 2): ",
     "trainer:\n  accumulate_grad_batches: 0": "trainer.accumulate_grad_batches is 0 (late.yaml, line 2): ",
     "trainer:\n  strategy: nosuch": "trainer.strategy is nosuch (late.yaml, line 2): ",
     "trainer:\n  precision: transformer-engine": "trainer: Requirement 'transformer_engine",

@@ -104,7 +104,7 @@ def _out_of_memory(error: BaseException, settings: Sequence[Setting]) -> UsageEr
 
 
 def refuse_zeros(arguments: Mapping[str, Any], stage: str, settings: Sequence[Setting]) -> None:
-    """Refuse zeros that the Trainer takes, though it divides by them later or would do nothing.
+    """Refuse zeros and negative numbers that the Trainer takes, though it divides by them later or does nothing.
 
     Args:
         arguments: Those of the Trainer.
@@ -117,6 +117,8 @@ def refuse_zeros(arguments: Mapping[str, Any], stage: str, settings: Sequence[Se
     for name in ("check_val_every_n_epoch", "accumulate_grad_batches"):
         if arguments[name] == 0:
             raise refused_setting(ValueError(f"{name} has to be above 0"), "trainer", settings)
+    if (arguments["gradient_clip_val"] or 0) < 0:
+        raise refused_setting(ValueError("gradient_clip_val must not be negative"), "trainer", settings)
     limit, purpose = LIMITS[stage]
     if arguments[limit] == 0:
         raise UsageError(f"trainer.{limit} is 0: there is nothing to {purpose}")
