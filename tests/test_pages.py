@@ -140,7 +140,7 @@ import torch
 from firstlight import Classification
 
 
-class Net(Classification):
+class LeafNet(Classification):
     def __init__(self, lr: float = 0.1):
         super().__init__(10, lr)
         self.net = torch.nn.Linear(100, 10)
@@ -154,9 +154,9 @@ def test_troubleshooting_quotes_real_messages(firstlight, did, fashion_root, tmp
     found = re.findall("^error: .*", text_of("troubleshooting.md"), re.MULTILINE)
     unseen = {re.sub(r"\d+", "0", line) for line in found if "downloaded" not in line}  # numbers are the example's
     monkeypatch.setenv("FIRSTLIGHT_DATA", str(fashion_root))
-    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "own")
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "leaf_nets")
     monkeypatch.syspath_prepend(tmp_path)
-    Path("own.py").write_text(NET)
+    Path("leaf_nets.py").write_text(NET)
 
     def fails(*words):
         answer = firstlight(*words)
@@ -169,8 +169,8 @@ def test_troubleshooting_quotes_real_messages(firstlight, did, fashion_root, tmp
     )
     fails("test", "--run", "nan")
     fails("fit", "--config", "softmax_regression", "--model.num_classes", "3")
-    fails("fit", "--config", "mlp", "--model", "Net")
-    fails("fit", "--config", "mlp", "--model", "Nett")
+    fails("fit", "--config", "mlp", "--model", "LeafNet")
+    fails("fit", "--config", "mlp", "--model", "LeafNett")
     did("fit", "--config", "linear_regression", "--name", "two", *QUICK)
     fails("fit", "--resume", "two", "--data.seed=3", "--trainer.max_epochs=5")
     with lock_run(Run(Path("lightning_logs/two/version_0"))):
