@@ -178,3 +178,17 @@ def test_run_that_starts_from_a_checkpoint_has_a_best_of_its_own(did):
     out = did("fit", *SMALL, *WORSENS, "--ckpt_path", checkpoint("last"))
     assert "in epoch 2" in out
     assert str(checkpoint("best", "autograd_cubic/version_1")) in did("test")
+
+
+def test_run_without_a_last_checkpoint_is_not_resumed(did, complaint):
+    did("fit", *SMALL, "--name=lost")
+    last = Path("lightning_logs/lost/version_0/checkpoints/last.ckpt")
+    last.unlink()
+    assert complaint("fit", "--resume", "lost") == (2, f"there is no checkpoint {last}")
+
+
+def test_run_beside_a_file_with_weights_is_refused(did, complaint):
+    did("fit", *SMALL, "--name=one")
+    best = "lightning_logs/one/version_0/checkpoints/best.ckpt"
+    status, message = complaint("test", "--run=one", f"--ckpt_path={best}")
+    assert (status, message) == (2, f"--run one and --ckpt_path {best} both name weights: leave one out")

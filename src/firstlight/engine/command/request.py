@@ -16,7 +16,7 @@ import yaml
 
 from firstlight.engine import processes
 from firstlight.engine.command.configs import Config, read_settings
-from firstlight.engine.command.settings import Setting, flatten, short_key, split_files, typed_settings
+from firstlight.engine.command.settings import Setting, flatten, prints_only, short_key, split_files, typed_settings
 from firstlight.engine.program import CommandParser, expand_home
 from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.folders import Run
@@ -95,7 +95,7 @@ class Request:
         name = own.name or (names[0] if names else None)
         root = Path(expand_home(_last_value("trainer.default_root_dir", named, flags)) or ".")
         run = checkpoint = None
-        if not any(map(_prints_only, flags)):
+        if not any(map(prints_only, flags)):
             run = _find_run(stage, own, root, name)
             source = run
             if stage == "fit" and not run and own.ckpt_path in ("best", "last"):  # a new run, from another's weights
@@ -210,6 +210,8 @@ def _find_run(stage: str, own: argparse.Namespace, root: Path, name: str | None)
             return requeued
         return folders.find_run(root, name if own.resume == LATEST else own.resume) if own.resume else None
     if own.ckpt_path not in OF_RUN:
+        if own.run and own.ckpt_path != "none":
+            raise UsageError(f"--run {own.run} and --ckpt_path {own.ckpt_path} both name weights: leave one out")
         return None if own.ckpt_path == "none" else folders.run_of_checkpoint(Path(own.ckpt_path))
     try:
         return folders.find_run(root, own.run or name)
@@ -220,13 +222,14 @@ def _find_run(stage: str, own: argparse.Namespace, root: Path, name: str | None)
 
 def _find_checkpoint(stage: str, ckpt_path: str | None, run: Run | None) -> Path | None:
     """Return the checkpoint that ``--ckpt_path`` means; None for untrained weights."""
+    how = "" if ckpt_path in OF_RUN else "--ckpt_path: "
     if run and ckpt_path in OF_RUN:
         takes_best = ckpt_path == "best" or (ckpt_path is None and stage != "fit" and run.best.exists())
         ckpt_path = str(run.best if takes_best else run.last)
     elif ckpt_path is None or (ckpt_path == "none" and not run):
         return None
     if not Path(ckpt_path).is_file():
-        raise UsageError(f"--ckpt_path: there is no checkpoint {ckpt_path}")
+        raise UsageError(f"{how}there is no checkpoint {ckpt_path}")
     return Path(ckpt_path)
 
 
@@ -242,9 +245,3 @@ def _choose_configs(
     if models and found_by_name:  # that config only said which run is meant, whose own config says the same
         named = [config for config in named if config is not models[0]]
     return [read_settings(str(origin.config), stage, NO_SETTINGS), *named]
-
-
-def _prints_only(flag: str) -> bool:
-    """Return whether a flag asks for something to read, which needs no run."""
-    name = flag.partition("=")[0]
-    return name in ("-h", "--help", "--print_config") or (name.startswith("--") and name.endswith(".help"))

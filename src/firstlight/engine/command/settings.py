@@ -6,7 +6,16 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Setting", "as_list", "flatten", "short_key", "split_files", "typed_settings", "written_settings"]
+__all__ = [
+    "Setting",
+    "as_list",
+    "flatten",
+    "prints_only",
+    "short_key",
+    "split_files",
+    "typed_settings",
+    "written_settings",
+]
 
 NESTING = ("init_args", "dict_kwargs", "class_path")
 """Parts of a key that flags and messages leave out."""
@@ -100,3 +109,9 @@ def _value(node: yaml.Node) -> Any:
 def as_list(value: Any) -> list[Any]:
     """Return a list of what a setting holds: one, several or none."""
     return list(value) if isinstance(value, list) else [value] if value is not None else []
+
+
+def prints_only(flag: str) -> bool:
+    """Return whether a flag asks for something to read, which needs no run."""
+    name = flag.partition("=")[0]
+    return name in ("-h", "--help", "--print_config") or (name.startswith("--") and name.endswith(".help"))

@@ -11,6 +11,7 @@ from typing import Any, cast
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from firstlight.engine.command.configs import read_config
+from firstlight.engine.command.request import NO_SETTINGS
 from firstlight.engine.command.settings import Setting, short_key
 from firstlight.errors import UsageError, suggestion
 
@@ -90,6 +91,8 @@ def read_plan(path: Path, trials: int | None, typed: Collection[str]) -> Plan:
     for key, entry in {**searched, **repeated}.items():
         if key in searched and key in repeated:
             raise entry.error("it is searched too, but repeats are runs of the same configuration")
+        if key in NO_SETTINGS:
+            raise entry.error("this is a flag of one command, and no setting of a run")
         if key in typed:
             raise entry.error(f"--{key} is typed too: leave one of them out")
     if not searched and not repeated:
