@@ -2,7 +2,6 @@
 
 import io
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -175,32 +174,4 @@ def test_what_is_waited_for_is_said_unless_it_comes_at_once(monkeypatch):
         pass
     with processes.announce_wait("the other lock", seconds=0):
         assert said.wait(10)
-    assert terminal.getvalue() == "waiting for the other lock; Ctrl-C, twice, ends that\n"
-
-
-BUSY = """
-import hashlib, os, signal, sys, time
-from firstlight.engine import processes
-signal.signal(signal.SIGTERM, lambda *_: None)
-signal.signal(signal.SIGINT, lambda *_: None)
-with processes.ended_by_second_signal():
-    if os.fork() == 0:
-        os.kill(os.getpid(), signal.SIGTERM)  # which is not the parent's
-        os._exit(0)
-    os.wait()
-    print(flush=True)
-    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # minutes in C
-"""
-
-
-@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_second_signal_ends_a_process_that_runs_no_python(second, monkeypatch):
-    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE)
-    process.stdout.readline()
-    process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGTERM)  # at once: as timeout does
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(2 * processes.SAME_SIGNAL)
-    process.send_signal(second)
-    assert process.wait(10) == 128 + second
-    process.stdout.close()
+    assert terminal.getvalue() == "waiting for the other lock; Ctrl-C ends that\n"

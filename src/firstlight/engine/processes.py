@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,7 +25,6 @@ __all__ = [
     "check_environment",
     "check_processes",
     "devices_and_nodes",
-    "ended_by_second_signal",
     "is_alive",
     "is_first_process",
     "requeue_slurm_job",
@@ -63,38 +61,9 @@ class Arrivals:
 
 
 @contextlib.contextmanager
-def ended_by_second_signal() -> Iterator[None]:
-    """End at the second stop signal even while no Python code runs, as in waiting for another process.
-
-    A handler runs between two lines of Python only; the interpreter tells a thread of each signal at once.
-    """
-    numbers, interpreter = socket.socketpair()
-    interpreter.setblocking(False)
-
-    def watch() -> None:
-        arrivals = Arrivals()
-        with numbers:
-            while received := numbers.recv(1):
-                if received[0] in STOP_SIGNALS and arrivals.is_second(received[0]):
-                    os._exit(128 + received[0])
-
-    with interpreter:
-        before = signal.set_wakeup_fd(interpreter.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=watch, daemon=True).start()
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(before)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # its signals are its own
-
-
-@contextlib.contextmanager
-def announce_wait(text: str, seconds: float = 1) -> Iterator[None]:
-    """Say what this process waits for, and how to end that, unless it is only for a moment."""
-    line = f"waiting for {text}; Ctrl-C, twice, ends that"
+def announce_wait(text: str, seconds: float = 1, key: str = "Ctrl-C") -> Iterator[None]:
+    """Say what this process waits for, and which key ends that, unless it is only for a moment."""
+    line = f"waiting for {text}; {key} ends that"
     timer = threading.Timer(seconds, lambda: print(line, file=sys.stderr, flush=True))
     timer.daemon = True
     timer.start()
@@ -110,8 +79,10 @@ def announce_meeting(trainer: Any) -> None:
 
     def meet() -> None:
         where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-        with announce_wait(f"all {trainer.world_size} processes of this run to meet at {where}", seconds=10):
-            connect()
+        with announce_wait(
+            f"all {trainer.world_size} processes of this run to meet at {where}", seconds=10, key="Ctrl-\\"
+        ):
+            connect()  # in C++, which leaves no time to handle Ctrl-C
 
     if trainer.world_size > 1:
         trainer.strategy.setup_environment = meet

@@ -25,16 +25,16 @@ def test_checkpoint_without_a_fault_is_loaded():
     assert isinstance(load("model.ckpt").model, LinearRegression)
 
 
-class Lazy(LinearRegression):
+class LazyWeights(LinearRegression):
     def __init__(self):
         super().__init__()
         self.linear = torch.nn.LazyLinear(1)
 
 
 def test_weights_of_a_lazy_layer_have_the_shape_of_the_checkpoint():
-    model = Lazy()
+    model = LazyWeights()
     model(torch.ones(1, 3))
-    save(state_dict=model.state_dict(), model_class=f"{__name__}.Lazy", hyper_parameters={})
+    save(state_dict=model.state_dict(), model_class=f"{__name__}.LazyWeights", hyper_parameters={})
     assert torch.equal(load("model.ckpt").model.linear.weight, model.linear.weight)
 
 

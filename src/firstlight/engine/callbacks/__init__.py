@@ -5,6 +5,7 @@ from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.data_fingerprint import DataFingerprint
 from firstlight.engine.callbacks.loaders import ResumableLoaders
 from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimizer
+from firstlight.engine.callbacks.overfit import OverfitVerdict
 from firstlight.engine.callbacks.predictions import Predictions
 from firstlight.engine.callbacks.progress import EpochLines, progress_bar
 from firstlight.engine.callbacks.pruning import Pruned, Pruning
@@ -28,6 +29,7 @@ __all__ = [
     "Ended",
     "EpochLines",
     "LoaderWorkers",
+    "OverfitVerdict",
     "Pictures",
     "PlateauSchedules",
     "Predictions",

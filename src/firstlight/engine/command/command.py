@@ -76,9 +76,8 @@ def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> 
     signals.install_handlers()
     request, command = Request.read(stage, words), None
     try:
-        with processes.ended_by_second_signal():
-            command = Command(request, signals, more)
-            yield command
+        command = Command(request, signals, more)
+        yield command
     except BaseException as error:
         if command and command.run and command.run != request.run:
             folders.discard_unused_folder(command.run)
