@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +18,6 @@ from firstlight.errors import UsageError
 
 __all__ = [
     "STOP_SIGNALS",
-    "Arrivals",
     "announce_meeting",
     "announce_wait",
     "check_environment",
@@ -41,23 +39,6 @@ SIZES = ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "SLURM_NTASKS", "SLURM_NNODES")
 NUMBERS = (*RANKS, *SIZES, "SLURM_LOCALID", "SLURM_NODEID", "MASTER_PORT", "SLURM_RESTART_COUNT")
 """Variables that Lightning reads as numbers, some of them when it is imported."""
 OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
-
-SAME_SIGNAL = 0.1
-"""Seconds within which a signal that comes twice is one: ``timeout`` sends it to a process and to its group."""
-
-
-class Arrivals:
-    """The stop signals that have come."""
-
-    def __init__(self) -> None:
-        self.first, self._since = 0, 0.0
-
-    def is_second(self, number: int) -> bool:
-        """Note a signal; return whether it is the second."""
-        if not self.first:
-            self.first, self._since = number, time.monotonic()
-            return False
-        return number != self.first or time.monotonic() > self._since + SAME_SIGNAL
 
 
 @contextlib.contextmanager

@@ -25,3 +25,8 @@ def test_verdict_is_on_the_accuracy_where_there_is_one(did, fashion_root):
     learned = did("fit", *words, "--trainer.max_epochs=60", "--model.lr=0.1", "--model.init_std=null")
     assert "\nlearned by heart: accuracy/train 1\n" in learned
     assert [line.split()[1] for line in learned.splitlines() if line.startswith("epoch")] == ["1/60", "60/60"]
+
+
+def test_last_epoch_has_a_line_wherever_training_ends(did):
+    out = did("fit", *CUBIC, "--trainer.max_epochs=1000", "--trainer.max_steps=7", "--data.repeats=1")
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("epoch")] == ["1/1000", "7/1000"]

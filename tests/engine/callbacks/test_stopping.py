@@ -6,7 +6,7 @@ import pytest
 from lightning.pytorch.callbacks import Callback
 
 from firstlight import AutogradCubic, Sine
-from firstlight.engine.callbacks import Checkpoints, Stopped, StopSignals
+from firstlight.engine.callbacks import Checkpoints, Stopped, StopSignals, stopping
 from firstlight.engine.processes import STOP_SIGNALS
 from firstlight.engine.runs.checkpoint_files import load_checkpoint
 from firstlight.engine.runs.folders import Run
@@ -87,6 +87,22 @@ def test_second_signal_ends_the_program_immediately(signals, monkeypatch, quick_
     assert signals.was_received(quick_trainer())
     signal.raise_signal(signal.SIGINT)
     assert ended == [130]
+
+
+def test_signal_that_arrives_twice_at_once_is_one(signals, monkeypatch, quick_trainer):
+    ended, now = [], [5.0]
+    monkeypatch.setattr(os, "_exit", ended.append)
+    monkeypatch.setattr(stopping.time, "monotonic", lambda: now[0])
+    trainer = quick_trainer()
+    trainer.state.fn = "fit"
+    signals.on_train_start(trainer, AutogradCubic())
+    signal.raise_signal(signal.SIGTERM)
+    now[0] += stopping.SAME_SIGNAL / 2
+    signal.raise_signal(signal.SIGTERM)
+    assert not ended
+    now[0] += stopping.SAME_SIGNAL
+    signal.raise_signal(signal.SIGTERM)
+    assert ended == [143]
 
 
 def test_message_says_how_to_resume():

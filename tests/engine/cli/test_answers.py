@@ -66,6 +66,11 @@ def test_error_is_in_the_object_with_the_exit_status(answer):
     assert answer("nope")["error"].startswith("no command 'nope'")
 
 
+def test_failure_of_a_thread_is_an_error_in_the_object(answer, monkeypatch):
+    monkeypatch.setattr("firstlight.engine.cli.main.unnoticed_failure", lambda: OSError(28, "No space left", "events"))
+    assert answer("configs")["error"] == "[Errno 28] No space left: 'events'"
+
+
 @pytest.mark.slow
 def test_sweep_answers_with_its_trials(answer):
     Path("sweep.yaml").write_text("trials: 2\nsearch:\n  model.lr: {choices: [1.0e-6, 2.0e-6]}\n")

@@ -52,6 +52,7 @@ WRONG = {
     "trainer: {max_epochs: three}": "$.trainer.max_epochs",
     "trainer: {precision: half}": "$.trainer.precision",
     "trainer: {callbacks: [{class_path: EarlyStopping, init_args: {monitorr: loss/val}}]}": "$.trainer.callbacks",
+    "trainer: {callbacks+: [{class_path: EarlyStopping, init_args: {monitorr: loss/val}}]}": "$.trainer['callbacks+']",
     "model: {class_path: MLPP}": "$.model",
     MODEL % "hidden_dim: [8]": "$.model",
     MODEL % "dropout: 2": "$.model",

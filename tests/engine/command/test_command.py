@@ -129,3 +129,10 @@ def test_run_finds_its_data_again_without_the_environment_that_it_was_started_in
     monkeypatch.delenv("FIRSTLIGHT_DATA")
     assert config("softmax_regression/version_0")["data"]["init_args"]["root"] == str(fashion_root)
     assert "accuracy/test" in did("test")
+
+
+@pytest.mark.parametrize(("preset", "added"), [("early_stopping", "EarlyStopping"), ("overfit", "OverfitVerdict")])
+def test_preset_keeps_the_callbacks_of_the_config(preset, added):
+    with command.prepared("fit", ["--config", "neural_network_best", "--config", f"presets/{preset}"]) as made:
+        names = [each.class_path.rpartition(".")[2] for each in made.config.trainer.callbacks]
+    assert names == ["EMAWeightAveraging", added]

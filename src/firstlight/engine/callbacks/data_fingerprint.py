@@ -28,7 +28,7 @@ class DataFingerprint(Callback):
         allow_changed: Whether it may go on with other data.
     """
 
-    def __init__(self, is_resume: bool, allow_changed: bool) -> None:
+    def __init__(self, *, is_resume: bool, allow_changed: bool) -> None:
         self.is_resume, self.allow_changed = is_resume, allow_changed
         self.run: Run | None = None
         """The run whose receipt takes the fingerprint."""

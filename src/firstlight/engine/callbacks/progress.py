@@ -54,8 +54,12 @@ class EpochLines(ProgressBar):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch before; all its scores are known by now."""
         every = (trainer.check_val_every_n_epoch or 1) if trainer.overfit_batches else 1  # type: ignore[attr-defined]
-        is_shown = trainer.current_epoch in (1, trainer.max_epochs) or trainer.current_epoch % every == 0
-        if not (self._is_enabled and self._has_trained and is_shown):
+        if trainer.current_epoch == 1 or trainer.current_epoch % every == 0:
+            self.on_train_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line of the last epoch, if it has trained."""
+        if not (self._is_enabled and self._has_trained):
             return
         self._has_trained = False
         scores = "  ".join(f"{name} {value:.5g}" for name, value in sorted(trainer.callback_metrics.items()))
@@ -63,8 +67,6 @@ class EpochLines(ProgressBar):
         seconds = time.perf_counter() - self._start_time
         print(f"epoch {epoch}  step {trainer.global_step}  {scores}  {seconds:.1f} s", flush=True)
         self._start_time += seconds
-
-    on_train_end = on_train_epoch_start  # the last epoch
 
 
 def progress_bar() -> ProgressBar:

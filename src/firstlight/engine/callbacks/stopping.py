@@ -2,13 +2,14 @@
 
 import os
 import signal
+import time
 from types import FrameType
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
-from firstlight.engine.processes import STOP_SIGNALS, Arrivals
+from firstlight.engine.processes import STOP_SIGNALS
 from firstlight.engine.program import program
 from firstlight.engine.runs.folders import Run
 from firstlight.engine.runs.receipts import Ending
@@ -17,6 +18,8 @@ __all__ = ["Ended", "StopSignals", "Stopped"]
 
 STEPS_BETWEEN_CHECKS = 10
 """Steps after which several processes tell each other about signals, which takes as long as a small step."""
+SAME_SIGNAL = 0.1
+"""Seconds within which a signal that comes twice is one: ``timeout`` sends it to a process and to its group."""
 
 
 class Ended(SystemExit):
@@ -60,7 +63,7 @@ class StopSignals(Callback):
         self.received = 0
         """Number of the signal that arrived, 0 if none did."""
         self._is_training = False
-        self._arrivals = Arrivals()
+        self._first = 0, 0.0  # the signal that arrived in this process first, and when
 
     def install_handlers(self) -> None:
         """Install the signal handlers of this run in place of any others."""
@@ -101,10 +104,12 @@ class StopSignals(Callback):
         self._is_training = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._arrivals.is_second(number):
+        first, since = self._first
+        if first and (number != first or time.monotonic() > since + SAME_SIGNAL):
             os._exit(128 + number)
+        self._first = first or number, since or time.monotonic()
         if self.received:
-            return  # the same again: timeout sends it to a process and to its group
+            return
         self.received = number
         if not (self._is_training and self.defer):
             raise Stopped(number)

@@ -6,7 +6,7 @@ from typing import Any
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.files import write_atomically
 from firstlight.engine.packages import require
-from firstlight.engine.runs.folders import add_root_flag, relative_to_cwd
+from firstlight.engine.runs.folders import add_root_flag, add_run_argument, relative_to_cwd
 from firstlight.errors import UsageError
 
 __all__ = ["export"]
@@ -28,9 +28,7 @@ def export(words: list[str]) -> dict[str, Any]:
         FirstlightError: If a package is missing, or the file would not compute what the model does.
     """
     parser = command_parser("export")
-    parser.add_argument(
-        "run", nargs="?", help="NAME (the latest), NAME/version_N, a folder, or a checkpoint; by default the latest run"
-    )
+    add_run_argument(parser)
     parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
     parser.add_argument("--output", type=Path, help="the file to write (default: beside the checkpoint)")
     parser.add_argument("--last", action="store_true", help="the weights of the last step, not the best")

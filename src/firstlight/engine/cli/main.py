@@ -61,9 +61,9 @@ def main(package: str | None = None) -> None:
     answer = Answer(command, words)
     try:
         found = _dispatch(command, answer.words)
+        _raise_unnoticed()  # a thread failed, so the answer is an error
         answer.give(status := (found or {}).pop("exit", 0), found)
-        if failure := unnoticed_failure():
-            raise failure
+        _raise_unnoticed()  # or the answer could not be printed
         if status:
             _exit(status)
     except FirstlightError as error:
@@ -86,6 +86,11 @@ def main(package: str | None = None) -> None:
         print(BUG, file=sys.stderr)
         answer.give(1, {"error": f"{BUG.removeprefix('error: ')}: {error!r}"})
         _exit(1)
+
+
+def _raise_unnoticed() -> None:
+    if failure := unnoticed_failure():
+        raise failure
 
 
 def _command_first(words: list[str]) -> list[str]:

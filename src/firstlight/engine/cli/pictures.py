@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.engine.cli.help import command_parser
-from firstlight.engine.runs.folders import add_root_flag, relative_to_cwd
+from firstlight.engine.runs.folders import add_root_flag, add_run_argument, relative_to_cwd
 from firstlight.errors import UsageError
 
 __all__ = ["pictures"]
@@ -18,9 +18,7 @@ def pictures(words: list[str]) -> dict[str, Any]:
         CheckpointError: If its checkpoint is missing or damaged.
     """
     parser = command_parser("pictures")
-    parser.add_argument(
-        "run", nargs="?", help="NAME (the latest), NAME/version_N, a folder, or a checkpoint; by default the latest run"
-    )
+    add_run_argument(parser)
     parser.add_argument("--format", choices=["png", "svg"], default="png", help="what to write (default: png)")
     parser.add_argument("--output", type=Path, help="folder to write to (default: pictures/ in the run's folder)")
     add_root_flag(parser)

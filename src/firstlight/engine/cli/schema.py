@@ -40,4 +40,12 @@ def _tidy(schema: Any) -> Any:
     path = schema.get("const")
     if isinstance(path, str):  # jsonargparse writes a class's path as a constant
         return {"enum": [path.rpartition(".")[2], path]}
-    return {key: _tidy(value) for key, value in schema.items() if not (key == "required" and isinstance(value, list))}
+    tidy = {key: _tidy(value) for key, value in schema.items() if not (key == "required" and isinstance(value, list))}
+    if isinstance(properties := tidy.get("properties"), dict):
+        properties |= {f"{name}+": kind for name, kind in properties.items() if _is_list(kind)}  # adds to the list
+    return tidy
+
+
+def _is_list(kind: Any) -> bool:
+    """Return whether a setting of a schema may be a list."""
+    return isinstance(kind, dict) and (kind.get("type") == "array" or any(map(_is_list, kind.get("anyOf", []))))

@@ -116,7 +116,8 @@ class Command:
         self.run = None if self.config.trainer.fast_dev_run else request.run
         is_same = request.run is not None and not any(key.startswith("trainer.callbacks") for key in request.changed)
         self.resumed = ResumedCallbacks(is_resume=request.checkpoint is not None, keep_stop=is_same)
-        self.fingerprint = DataFingerprint(request.is_resume, "allow_changed_data" in request.switches)
+        allow_changed = "allow_changed_data" in request.switches
+        self.fingerprint = DataFingerprint(is_resume=request.is_resume, allow_changed=allow_changed)
 
     @property
     def argv(self) -> list[str]:

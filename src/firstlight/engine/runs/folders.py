@@ -26,6 +26,7 @@ __all__ = [
     "LOGS",
     "Run",
     "add_root_flag",
+    "add_run_argument",
     "claim_run_folder",
     "discard_unused_folder",
     "find_run",
@@ -128,6 +129,12 @@ class Run:
 def add_root_flag(parser: ArgumentParser) -> None:
     """Add ``--root``, the folder that holds ``lightning_logs``."""
     parser.add_argument("--root", type=Path, default=Path(), help=f"folder that holds {LOGS} (default: here)")
+
+
+def add_run_argument(parser: ArgumentParser) -> None:
+    """Add the run whose model to take."""
+    about = "NAME (the latest), NAME/version_N, a folder, or a checkpoint; by default the latest run"
+    parser.add_argument("run", nargs="?", help=about)
 
 
 def claim_run_folder(root: Path, name: str) -> Run:

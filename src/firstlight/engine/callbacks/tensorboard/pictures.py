@@ -108,8 +108,7 @@ class Pictures(Callback):
         epochs = trainer.current_epoch
         if self.pictures and epochs:
             self._note_scores(trainer, "train")
-            planned = internals.planned_length(trainer, "epoch") or math.inf
-            if epochs in POWERS_OF_FOUR and 2 * epochs <= planned:
+            if epochs in POWERS_OF_FOUR and 2 * epochs <= (internals.planned_length(trainer, "epoch") or math.inf):
                 self._update_pictures(trainer, pl_module, _when(trainer.global_step, epochs))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
