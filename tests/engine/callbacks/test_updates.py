@@ -12,6 +12,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 
 from firstlight import Houses, LinearRegression
 from firstlight.engine.callbacks import Checkpoints
+from firstlight.engine.callbacks.update_loop import UpdatingLoader
 
 
 def houses():
@@ -139,3 +140,10 @@ def test_checkpoint_is_written_after_exactly_every_n_steps(record):
     count, _ = record(LinearRegression, houses, callbacks=lambda: [kept], enable_checkpointing=True)
     assert kept.steps == (0, 3, 6, 9, 10, 10, 12, 15, 18, 20, 20)
     assert count == 8
+
+
+def test_command_takes_several_updates_in_a_step(did, monkeypatch):
+    epochs, take = [], UpdatingLoader.take_updates
+    monkeypatch.setattr(UpdatingLoader, "take_updates", lambda *each: epochs.append(each) or take(*each))
+    did("fit", "--config", "autograd_cubic", "--trainer.max_epochs=2", "--pictures=all")
+    assert len(epochs) >= 2

@@ -12,10 +12,6 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 
 from firstlight.engine.callbacks import lightning_internals as internals
-from firstlight.engine.callbacks.checkpoints import Checkpoints
-from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
-from firstlight.engine.callbacks.tensorboard.details import Details
-from firstlight.engine.callbacks.tensorboard.pictures import Pictures
 from firstlight.engine.callbacks.update_loop import UpdatingLoader
 
 __all__ = ["SeveralUpdates"]
@@ -63,8 +59,7 @@ class SeveralUpdates(Callback):
 
 def _needs_single_updates(trainer: Trainer, pl_module: LightningModule) -> bool:
     """Return whether anything depends on single batches or updates."""
-    known = (SeveralUpdates, StepSeeds, StepLoss, Checkpoints, Pictures, Details, ProgressBar)
-    watchers = [callback for callback in internals.callbacks_of(trainer, Callback) if not isinstance(callback, known)]
+    callbacks = [each for each in internals.callbacks_of(trainer, Callback) if not isinstance(each, ProgressBar)]
     return bool(
         not isinstance(trainer.strategy, SingleDeviceStrategy)
         or not pl_module.automatic_optimization
@@ -76,5 +71,11 @@ def _needs_single_updates(trainer: Trainer, pl_module: LightningModule) -> bool:
         or getattr(trainer.precision_plugin, "scaler", None) is not None
         or not isinstance(trainer.profiler, PassThroughProfiler)  # type: ignore[attr-defined]
         or any(is_overridden(hook, pl_module) for hook in (*BATCH_HOOKS, *UPDATE_HOOKS))
-        or any(is_overridden(hook, callback) for hook in (*BATCH_HOOKS, "on_exception") for callback in watchers)
+        or any(_has_own(hook, callback) for hook in (*BATCH_HOOKS, "on_exception") for callback in callbacks)
     )
+
+
+def _has_own(hook: str, callback: Callback) -> bool:
+    """Return whether a callback has a hook of its own; those of this package know of several updates in a step."""
+    own: str = getattr(callback, hook).__module__
+    return is_overridden(hook, callback) and not own.startswith("firstlight.engine.")
