@@ -7,16 +7,21 @@ Each measurement runs in its own process with one torch thread. Needs the real i
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from docs.tables import fill, markdown
 
-from benchmarks.processes import REPOSITORY, RESULTS, python, run
+from benchmarks.processes import ENVIRONMENT, REPOSITORY, RESULTS, python, run
 
 LOOP = "the same in a raw loop"
 NUMPY = "the document's NumPy loop"
@@ -57,6 +62,22 @@ def process(*args: str) -> float:
     start = time.perf_counter()
     python(*args)
     return time.perf_counter() - start
+
+
+def trial(trials: int = 8) -> float:
+    """Return the seconds that a trial of a sweep takes by two workers, each with one torch thread."""
+    with tempfile.TemporaryDirectory() as folder:
+        search = {"trials": trials, "search": {"model.lr": {"low": 0.01, "high": 0.5}}, "pruner": "none"}
+        Path(folder, "lr.yaml").write_text(json.dumps(search))
+        command = [sys.executable, "-m", "firstlight", "sweep", "--config=softmax_regression", "--sweep=lr.yaml"]
+        start = time.perf_counter()
+        workers = [
+            subprocess.Popen(command, env={**os.environ, **ENVIRONMENT}, cwd=folder, stdout=subprocess.DEVNULL)
+            for _ in range(2)
+        ]
+        if any(worker.wait() for worker in workers):
+            sys.exit("the sweep failed")
+        return (time.perf_counter() - start) / trials
 
 
 def loaded(workers: int, changed: str, *, plain: bool) -> float:
@@ -139,6 +160,13 @@ def goals() -> dict[str, Goal]:
             lambda: float(run("fit", "--trainer.max_steps=1", program=plain, clock="FirstStep")["first_step"]),
             lambda: float(run("fit", *cubic, "--data=Sine", "--trainer.max_steps=1", clock="FirstStep")["first_step"]),
             0.6,
+        ),
+        "sweep": Goal(
+            "softmax regression, a trial of a sweep by two workers",
+            "`firstlight fit`, one after the other",
+            lambda: process("-m", "firstlight", "fit", "--config=softmax_regression"),
+            trial,
+            0.33,
         ),
         **dict(own_data()),
         **quick,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 pytest.importorskip("optuna", reason="optuna is the extra sweep")
 
@@ -60,6 +61,19 @@ def test_trials_are_ranked_by_the_scores_of_their_runs_and_the_best_can_be_repro
     did("fit", "--config", FOLDER / "best.yaml")
     assert receipt("best/version_0")["scores"] == receipt(rows[0]["runs"])["scores"]
     assert receipt("best/version_0")["best"] == receipt(rows[0]["runs"])["best"]
+
+
+@pytest.mark.slow
+@pytest.mark.pictures
+@pytest.mark.parametrize(("pictures", "is_drawn"), [("few", False), ("all", True)])
+def test_trials_draw_pictures_if_that_is_asked_for(pictures, is_drawn, did):
+    write(f"trials: 1\n{RANGES}")
+    did(*SWEEP, f"--pictures={pictures}")
+    run = table()[0]["runs"]
+    images = EventAccumulator(str(FOLDER.parent / run), {"images": 0}).Reload().Tags()["images"]
+    assert bool(images) == is_drawn
+    did("pictures", run)
+    assert (FOLDER.parent / run / "pictures" / "learning_curves.png").is_file()
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ Hyperparameter search: train a run for each trial, and rank the trials by their 
   --storage postgresql://user@host/database      or a database
   --name wide               sweep name, by default the config's: mlp_sweep
   --trainer.max_epochs 20   any setting of fit, for all runs
+  --pictures all            draw pictures in each run; otherwise `firstlight pictures RUN` draws those of any run
 
 The sweep file:
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.engine.callbacks import Ended, Pruning
+from firstlight.engine.callbacks.lightning_internals import callbacks_of
+from firstlight.engine.callbacks.tensorboard.pictures import Pictures
 from firstlight.engine.command.command import prepared
 from firstlight.engine.command.settings import Setting, flatten
 from firstlight.engine.command.stages import run_stage
@@ -76,6 +78,8 @@ def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:
             command.build()
             pruning = Pruning(command.checkpoints, lambda epoch, score: bool(ask("score", epoch, score)))
             command.trainer.callbacks.insert(0, pruning)  # type: ignore[attr-defined]
+            for pictures in callbacks_of(command.trainer, Pictures):
+                pictures.is_drawn = command.config.pictures == "all"  # a few take as long as a short run
             run_stage(command)
     except Ended as ended:
         print(ended)

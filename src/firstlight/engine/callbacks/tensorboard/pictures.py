@@ -61,9 +61,13 @@ class Pictures(Callback):
 
     The first process draws. Data must be in splits, and the process must have all weights; otherwise only the learning
     curves are drawn.
+
+    Args:
+        is_drawn: Draw. Otherwise only what ``firstlight pictures`` needs is noted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_drawn: bool = True) -> None:
+        self.is_drawn = is_drawn
         self.pictures: list[Picture] = []
         self.notes: dict[str, dict[int, Tensor]] = {}
         self.scores: dict[str, dict[int, float]] = {}
@@ -139,7 +143,7 @@ class Pictures(Callback):
     def _update_pictures(self, trainer: Trainer, pl_module: LightningModule, when: str) -> None:
         """Note what the pictures need of the model as it is now, and draw them if there is a logger to show them."""
         moment = Moment(trainer, pl_module, internals.datamodule_of(trainer), when, self.notes, self.scores)
-        loggers = _picture_loggers(trainer)
+        loggers = _picture_loggers(trainer) if self.is_drawn else []
         with isolate_rng(include_cuda=pl_module.device.type == "cuda"):
             for picture in list(self.pictures):
                 try:
