@@ -156,7 +156,7 @@ class Command:
 
     def _written(self, part: str) -> dict[str, Any]:
         """Return the arguments of the model or the data module, as the run's ``config.yaml`` has them."""
-        text = self.parser.dump(self.config, skip_unset=False)
+        text = self.parser.dump(self.config, skip_unset=False, skip_validation=True)
         return (yaml.safe_load(text)[part] or {}).get("init_args") or {}
 
     def build(self, **changes: Any) -> None:

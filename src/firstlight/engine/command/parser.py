@@ -156,7 +156,7 @@ def dump(parser: LightningArgumentParser, config: Namespace) -> str:
     Raises:
         UsageError: If it could not be read again.
     """
-    text: str = parser.dump(config, skip_unset=False)
+    text: str = parser.dump(config, skip_unset=False, skip_validation=True)
     for line in text.splitlines():
         if UNSERIALIZED in line:
             what = line.strip().replace(UNSERIALIZED, "")

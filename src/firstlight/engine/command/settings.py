@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from firstlight.engine.documents import Loader
+
 __all__ = [
     "Setting",
     "as_list",
@@ -83,7 +85,7 @@ def written_settings(text: str, file: str) -> Iterator[Setting]:
         text: YAML that was read without an error.
         file: What the places call it.
     """
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node = yaml.compose(text, Loader=Loader)
     if node:
         yield from _of_node(node, "", file)
 
@@ -103,7 +105,7 @@ def _of_node(node: yaml.Node, key: str, file: str) -> Iterator[Setting]:
 def _value(node: yaml.Node) -> Any:
     if node.tag == "tag:yaml.org,2002:null":
         return None
-    return node.value if isinstance(node, yaml.ScalarNode) else yaml.safe_load(yaml.serialize(node))
+    return node.value if isinstance(node, yaml.ScalarNode) else Loader("").construct_document(node)
 
 
 def as_list(value: Any) -> list[Any]:
