@@ -38,7 +38,7 @@ class ResumableCSVLogger(CSVLogger):
         flush_logs_every_n_steps: int = 100,
         purge_step: int | None = None,
     ) -> None:
-        super().__init__(save_dir, name, version, prefix, flush_logs_every_n_steps)
+        super().__init__(save_dir, name, version, prefix, flush_logs_every_n_steps=1)
         self.purge_step = purge_step
         self._table: _Table | None = None
 
@@ -46,32 +46,13 @@ class ResumableCSVLogger(CSVLogger):
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The table that rows are added to."""
-        return self._rows()
-
-    def _rows(self) -> "_Table":
         if self._table is None:
             self._table = _Table(Path(self.log_dir), self.purge_step)
         return self._table
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, Tensor | float], step: int | None = None) -> None:  # type: ignore[override]
-        """Write a row."""
-        super().log_metrics(metrics, step)
-        self.save()
-
-    @rank_zero_only
     def log_hyperparams(self, params: Any = None) -> None:
         """Leave them out: the run's folder has them in config.yaml."""
-
-    @rank_zero_only
-    def save(self) -> None:
-        """Write the rows since the last time."""
-        self._rows().save()
-
-    @rank_zero_only
-    def finalize(self, status: str) -> None:
-        """Write the last rows."""
-        self.save()
 
 
 class _Table:

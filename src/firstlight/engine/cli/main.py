@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from firstlight.engine.cli.answers import Answer
-from firstlight.engine.cli.commands import STAGES
+from firstlight.engine.cli.commands import COMMANDS, STAGES
 from firstlight.engine.cli.help import help_asked, overview, short_help
 from firstlight.engine.documents import printable
 from firstlight.engine.files import name_file
@@ -22,26 +22,8 @@ from firstlight.engine.program import PACKAGES, program
 from firstlight.engine.streams import keep_streams, unnoticed_failure
 from firstlight.errors import FirstlightError, UsageError, suggestion
 
-__all__ = ["FUNCTIONS", "main"]
+__all__ = ["function_of", "main"]
 
-FUNCTIONS = {
-    "fit": "firstlight.engine.command.stages:fit",
-    "validate": "firstlight.engine.command.stages:validate",
-    "test": "firstlight.engine.command.stages:test",
-    "predict": "firstlight.engine.command.stages:predict",
-    "runs": "firstlight.engine.cli.runs:runs",
-    "sweep": "firstlight.engine.cli.sweep:sweep",
-    "reproduce": "firstlight.engine.cli.reproduce:reproduce",
-    "export": "firstlight.engine.cli.export:export",
-    "pictures": "firstlight.engine.cli.pictures:pictures",
-    "tensorboard": "firstlight.engine.cli.tensorboard:tensorboard",
-    "configs": "firstlight.engine.cli.configs:configs",
-    "new": "firstlight.engine.cli.new:new",
-    "check": "firstlight.engine.cli.check:check",
-    "describe": "firstlight.engine.cli.describe:describe",
-    "completion": "firstlight.engine.cli.completion:completion",
-}
-"""The function of each command; it takes the words after the command. Only that of the command typed is imported."""
 OF_LIGHTNING = "PL_(CONFIG|SEED_EVERYTHING|(FIT|VALIDATE|TEST|PREDICT|TRAINER|MODEL|DATA|OPTIMIZER|LR_SCHEDULER)_)"
 """Environment variables that set something in Lightning's own command line."""
 BUG = "error: this is a bug, in firstlight or in a class that the config names"
@@ -110,8 +92,8 @@ def _dispatch(command: str, words: list[str]) -> dict[str, Any] | None:
 
         own = f"firstlight {version('firstlight')}"
         print(own if program() == "firstlight" else f"{program()} ({own})")
-    elif command not in FUNCTIONS:
-        raise UsageError(f"no command {command!r}{suggestion(command, FUNCTIONS, 'commands')}")
+    elif command not in COMMANDS:
+        raise UsageError(f"no command {command!r}{suggestion(command, COMMANDS, 'commands')}")
     elif command in STAGES and help_asked(words) == "short":
         print(short_help(command), end="")
     else:
@@ -119,11 +101,16 @@ def _dispatch(command: str, words: list[str]) -> dict[str, Any] | None:
         ignored = sorted(name for name in os.environ if re.match(OF_LIGHTNING, name))
         if ignored and command in STAGES and is_first_process():
             print(f"warning: {', '.join(ignored)}: ignored, as settings are flags and configs", file=sys.stderr)
-        module, _, function = FUNCTIONS[command].partition(":")
         with _no_garbage_collection():
-            run = getattr(import_module(module), function)
+            run = function_of(command)
         return run(["--help"] if command in STAGES and help_asked(words) else words)  # type: ignore[no-any-return]
     return None
+
+
+def function_of(command: str) -> Any:
+    """Return the function of a command, which takes the words after it; only its own module is imported."""
+    module = "firstlight.engine.command.stages" if command in STAGES else f"firstlight.engine.cli.{command}"
+    return getattr(import_module(module), command)
 
 
 @contextlib.contextmanager

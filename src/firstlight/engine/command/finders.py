@@ -7,6 +7,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder
 
 from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.command.settings import as_list
 from firstlight.errors import UsageError
 
 __all__ = ["keep_found"]
@@ -38,7 +39,7 @@ def keep_found(trainer: Trainer, config: Namespace, built: Namespace) -> None:
             print(f"found:   {parts[-1]}.{name} {value:.5g}")
     if found:
         config.trainer.callbacks = [
-            callback for callback in _as_list(config.trainer.callbacks) if not callback.class_path.endswith(FINDERS)
+            callback for callback in as_list(config.trainer.callbacks) if not callback.class_path.endswith(FINDERS)
         ]
         trainer.strategy.setup_optimizers(trainer)  # with schedules that begin where the search ended
 
@@ -46,7 +47,3 @@ def keep_found(trainer: Trainer, config: Namespace, built: Namespace) -> None:
 def _arguments(settings: Namespace, part: str) -> Any:
     chosen = settings[part]
     return chosen.init_args if chosen and "init_args" in chosen else {}
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value] if value is not None else []
