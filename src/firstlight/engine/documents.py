@@ -29,10 +29,6 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def read_yaml(path: Path, error: type[FirstlightError] = UsageError) -> dict[str, Any]:
     """Return the mapping that a YAML file holds.
 
-    Args:
-        path: The file.
-        error: What to raise.
-
     Raises:
         FirstlightError: If it cannot be read, is not a regular file of UTF-8 text, is too large or nested too deeply,
             repeats a key, refers to itself, or does not hold a mapping. The message names file and line.
@@ -65,10 +61,6 @@ def load_yaml(text: str, path: Path, error: type[FirstlightError] = UsageError) 
 
 def read_json(path: Path, error: type[FirstlightError] = FirstlightError) -> dict[str, Any]:
     """Return the mapping that a JSON file holds.
-
-    Args:
-        path: The file.
-        error: What to raise.
 
     Raises:
         FirstlightError: If it cannot be read, is not a regular file of UTF-8 text, is too large or nested too deeply,

@@ -29,11 +29,6 @@ def added_packages() -> set[str]:
 def import_class(name: str, base: type[Kind], file: str) -> type[Kind]:
     """Return the class that a file names: of firstlight, of an added package, or of a module already imported.
 
-    Args:
-        name: The class with its module, ``firstlight.models.mlp.MLP``.
-        base: Its base class.
-        file: What names it, for the messages.
-
     Raises:
         CheckpointError: If its module must not be imported, or there is no such class.
     """
@@ -59,12 +54,7 @@ def import_class(name: str, base: type[Kind], file: str) -> type[Kind]:
 
 
 def require(purpose: str, *names: str, extra: str = "export") -> None:
-    """Check that packages are installed.
-
-    Args:
-        purpose: What needs them, for the message.
-        names: The packages.
-        extra: The extra of firstlight that installs them.
+    """Check that packages are installed, as that extra of firstlight does.
 
     Raises:
         FirstlightError: If one of them is missing.

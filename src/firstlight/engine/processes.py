@@ -88,10 +88,6 @@ def check_environment() -> None:
 def check_processes(world_size: int, rank: int) -> None:
     """Check that the variables about processes say the same as the Trainer: one may be left over from another program.
 
-    Args:
-        world_size: Processes of the run.
-        rank: Rank of this one.
-
     Raises:
         UsageError: If the run would write beside its folder, or wait for processes that nobody started.
     """

@@ -42,12 +42,7 @@ def expand_home(value: Any) -> Any:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser for the flags of one command that raises a :class:`UsageError` for a mistake in them.
-
-    Args:
-        command: Name of the command.
-        arguments: As for ``argparse.ArgumentParser``.
-    """
+    """A parser for the flags of one command that raises a :class:`UsageError` for a mistake in them."""
 
     def __init__(self, command: str, **arguments: Any) -> None:
         super().__init__(prog=f"{program()} {command}", allow_abbrev=False, **arguments)

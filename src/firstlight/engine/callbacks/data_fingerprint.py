@@ -22,10 +22,6 @@ class DataFingerprint(Callback):
 
     The fingerprint is what the data module's ``fingerprint()`` returns, text by split. Where a data module has no such
     method, none is recorded and nothing is compared.
-
-    Args:
-        is_resume: Whether a run is resumed.
-        allow_changed: Whether it may go on with other data.
     """
 
     def __init__(self, *, is_resume: bool, allow_changed: bool) -> None:

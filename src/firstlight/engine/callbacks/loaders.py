@@ -26,9 +26,6 @@ class ResumableLoaders(Callback):
     Its samplers draw from random numbers that are a function of (seed, epoch), what its examples draw is a function of
     (seed, epoch, index), and its position is kept in the checkpoint. Where that cannot be, :attr:`reasons` says why,
     and so do a line as training starts and the list ``inexact_resume`` of the receipt.
-
-    Args:
-        seed: Seed of the run.
     """
 
     def __init__(self, seed: int) -> None:

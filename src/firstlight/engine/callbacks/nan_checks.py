@@ -13,13 +13,7 @@ __all__ = ["check_loss", "check_weights"]
 
 
 def check_loss(loss: float, step: int, last_checkpoint: Path, *, finite_at: int) -> None:
-    """Check the loss after a number of optimizer steps.
-
-    Args:
-        loss: The loss.
-        step: Optimizer steps taken.
-        last_checkpoint: ``last.ckpt``.
-        finite_at: Steps that had been taken when the loss was checked before.
+    """Check the loss after a number of optimizer steps; it was last checked after ``finite_at``.
 
     Raises:
         NotFiniteError: If it is NaN or infinite.

@@ -8,14 +8,10 @@ __all__ = ["is_step_boundary"]
 
 
 def is_step_boundary(trainer: Trainer, batch_idx: int) -> bool:
-    """Return whether training stands at a step boundary after the optimizer step of a batch.
+    """Return whether training stands at a step boundary after the optimizer step of a batch, in ``on_train_batch_end``.
 
     It does not where a validation or the end of the epoch follows immediately: a run resumed from here would skip it.
     The boundary then comes after the validation, or at the end of the epoch.
-
-    Args:
-        trainer: The Trainer, in ``on_train_batch_end``.
-        batch_idx: The batch.
     """
     if trainer.is_last_batch or is_stopping(trainer):
         return False

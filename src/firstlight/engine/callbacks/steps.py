@@ -20,9 +20,6 @@ class StepSeeds(Callback):
 
     Dropout and the like then draw the same numbers after a resume as in an unbroken run, and no generator's state
     has to be saved.
-
-    Args:
-        seed: Seed of the run.
     """
 
     def __init__(self, seed: int) -> None:
@@ -61,9 +58,6 @@ class StepLoss(Callback):
     """Log the loss every ``log_every_n_steps`` steps, and end the run if it is NaN or infinite.
 
     It is logged as ``loss/step``: the loss of one batch, averaged over processes.
-
-    Args:
-        checkpoints: Names the last good checkpoint.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:

@@ -71,9 +71,6 @@ class _Update:
     """Take the update for a batch: what the Trainer does, in the same order, but for hooks.
 
     Whatever can be looked up once is: a look-up in every step would take as long as a small model's update.
-
-    Args:
-        trainer: The Trainer.
     """
 
     def __init__(self, trainer: Trainer) -> None:

@@ -47,11 +47,7 @@ def _prepare(loader: object, rank: int) -> None:
 
 
 class _Start:
-    """What a worker does first; a class, as it may have to be pickled.
-
-    Args:
-        begin: What it does besides.
-    """
+    """What a worker does first, before its own ``begin``; a class, as it may have to be pickled."""
 
     def __init__(self, begin: Callable[[int], None] | None) -> None:
         self.begin = begin

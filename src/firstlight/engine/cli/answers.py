@@ -15,12 +15,7 @@ FLAG = "--json"
 
 
 class Answer:
-    """The answer of a command; without ``--json`` there is none, and all is printed as always.
-
-    Args:
-        command: The command.
-        words: What was typed after it.
-    """
+    """The answer of a command; without ``--json`` there is none, and all is printed as always."""
 
     def __init__(self, command: str, words: list[str]) -> None:
         self.command, self.words = command, [word for word in words if word != FLAG]

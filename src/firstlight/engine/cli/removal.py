@@ -20,12 +20,7 @@ __all__ = ["remove_runs"]
 
 
 def remove_runs(action: str, runs: Iterable[Run], *, is_confirmed: bool) -> dict[str, Any]:
-    """List runs, ask, and remove them or move them into the archive.
-
-    Args:
-        action: ``rm`` or ``archive``.
-        runs: The runs.
-        is_confirmed: Whether not to ask.
+    """List runs, ask unless that is confirmed, and remove them (``rm``) or move them into the archive (``archive``).
 
     Raises:
         UsageError: If a run is in use, a link, in no folder of runs, or archived already; if nobody can be asked.

@@ -62,10 +62,7 @@ __all__ = ["Command", "prepared"]
 def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> Iterator["Command"]:
     """Yield a command with its settings parsed and nothing built; explain what fails while it is in use.
 
-    Args:
-        stage: ``fit``, ``validate``, ``test`` or ``predict``.
-        words: What was typed after it.
-        more: Settings among the words that come from a file, with their places, for messages.
+    ``more`` are settings among the words that come from a file, with their places, for messages.
 
     Raises:
         FirstlightError: If a user can mend what failed.
@@ -91,13 +88,7 @@ def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> 
 
 
 class Command:
-    """What a command line asks for: parsed when it is made, then built, then run by ``stages.run_stage``.
-
-    Args:
-        request: What was typed.
-        signals: The signals that end a run.
-        more: Settings that come from a file, with their places, for messages.
-    """
+    """What a command line asks for: parsed when it is made, then built, then run by ``stages.run_stage``."""
 
     def __init__(self, request: Request, signals: StopSignals, more: Sequence[Setting] = ()) -> None:
         self.request = request
@@ -160,21 +151,14 @@ class Command:
         return (yaml.safe_load(text)[part] or {}).get("init_args") or {}
 
     def build(self, **changes: Any) -> None:
-        """Build all that is needed to run.
-
-        Args:
-            changes: Arguments of the Trainer, over those of the config.
-        """
+        """Build all that is needed to run; changes are arguments of the Trainer, over those of the config."""
         self.instantiate()
         self.trainer = self.make_trainer(**changes)
         if self.request.checkpoint:  # a model that is made double only after it took its weights has rounded them
             self.trainer.precision_plugin.convert_module(self.model)
 
     def make_trainer(self, **changes: Any) -> Trainer:
-        """Return a Trainer with the run's logger and callbacks.
-
-        Args:
-            changes: Arguments of the Trainer, over those of the config.
+        """Return a Trainer with the run's logger and callbacks; changes are arguments, over those of the config.
 
         Raises:
             UsageError: If its arguments contradict each other, or ask for what this machine has not.

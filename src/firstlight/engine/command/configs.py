@@ -24,14 +24,7 @@ TYPED = Path("--config")
 
 @dataclass(frozen=True)
 class Config:
-    """A config file that was read.
-
-    Args:
-        path: The file.
-        text: What it holds.
-        content: The settings in it, as Python values.
-        section: The key that they are below, if they are not at the top.
-    """
+    """A config file that was read; its settings are below the key ``section``, if they are not at the top."""
 
     path: Path
     text: str
@@ -63,10 +56,7 @@ def read_config(path: Path) -> Config:
 def read_settings(name: str, stage: str, flags: Collection[str]) -> Config:
     """Read what ``--config name`` gives a stage: all of a config, or its section for the stage, as Lightning writes it.
 
-    Args:
-        name: A path, the name of a config, or its text.
-        stage: ``fit``, ``validate``, ``test`` or ``predict``.
-        flags: Names of flags, which a config must not set.
+    The name is a path, the name of a config, or its text. A config must not set any of the flags.
 
     Raises:
         UsageError: If there is no such config, it cannot be read, or it sets what is a flag.
@@ -107,11 +97,7 @@ def config_folders() -> list[Path]:
 
 
 def config_names(*, own: bool = False) -> list[str]:
-    """Return the names of all configs and presets: those here first, presets last.
-
-    Args:
-        own: Leave the package's out where there are others here.
-    """
+    """Return the names of all configs and presets: those here first, presets last; ``own`` are those here, if any."""
     here, package = config_folders()
     paths = {folder: sorted(folder.rglob("*.yaml")) for folder in (here, package)}
     if own and paths[here] and here.resolve() != package.resolve():
@@ -126,10 +112,7 @@ def config_names(*, own: bool = False) -> list[str]:
 
 
 def find_config(name: str) -> Path:
-    """Return the file that ``--config name`` means.
-
-    Args:
-        name: A path to a file, or the name of a config here (``configs/name.yaml``) or in the package.
+    """Return the file that ``--config name`` means: a path, or a name in ``configs`` here or in the package.
 
     Raises:
         UsageError: If there is none, or it is a folder.

@@ -46,12 +46,7 @@ def first_failure(error: BaseException) -> BaseException:
 
 
 def explain_failure(error: BaseException, checkpoint: Path | None) -> FirstlightError | None:
-    """Return the error to show in place of one that torch or Lightning raised, or None if a user cannot mend it.
-
-    Args:
-        error: What was raised.
-        checkpoint: The checkpoint that the command started from.
-    """
+    """Return the error to show in place of one that torch or Lightning raised, or None if a user cannot mend it."""
     message = str(error)
     if message.startswith("Error(s) in loading state_dict for"):
         reason = " ".join(message.split()[:30])

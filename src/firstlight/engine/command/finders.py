@@ -18,10 +18,7 @@ FINDERS = (BatchSizeFinder.__name__, LearningRateFinder.__name__)
 def keep_found(trainer: Trainer, config: Namespace, built: Namespace) -> None:
     """Train on as if what the finders found had been typed in their place.
 
-    Args:
-        trainer: The Trainer, in ``on_fit_start``, when its finders have searched.
-        config: The settings, which go into the run's ``config.yaml``.
-        built: The same, with objects in place of classes.
+    The config goes into the run's ``config.yaml``; what is built is the same, with objects in place of classes.
 
     Raises:
         UsageError: If a finder changed what is no setting.

@@ -62,15 +62,10 @@ def lengths(schedule: type) -> dict[str, dict[str, Any]]:
 
 
 def set_optimizer(model: LightningModule, optimizer: Namespace | None, schedule: Namespace | None) -> None:
-    """Have a model train with an optimizer, a schedule, or both, that a config names.
+    """Have a model train with an optimizer, a schedule, or both, that a config names; None keeps the model's own.
 
     They are made when training begins, from the parameters that the model then has: a strategy may have put others
     in place of those that it was built with. By then the run's length is known, too.
-
-    Args:
-        model: The model; its ``configure_optimizers`` is replaced.
-        optimizer: Class and arguments of the optimizer; None keeps the model's own.
-        schedule: Class and arguments of the schedule, for either of them.
     """
     own = model.configure_optimizers
 

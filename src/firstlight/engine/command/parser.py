@@ -116,13 +116,7 @@ def _add_run_arguments(parser: LightningArgumentParser) -> None:
 def parse(
     parser: LightningArgumentParser, request: Request, saved: Mapping[str, Any] | None, more: Sequence[Setting] = ()
 ) -> Namespace:
-    """Return the configuration that a request asks for.
-
-    Args:
-        parser: The parser of its stage.
-        request: What was typed.
-        saved: Content of its checkpoint, if it names one.
-        more: Settings that were not typed but written elsewhere, for the places in messages.
+    """Return the configuration that a request asks for, with what was saved in its checkpoint below it.
 
     Raises:
         UsageError: If a setting is unknown, missing or wrong.
@@ -166,11 +160,6 @@ def dump(parser: LightningArgumentParser, config: Namespace) -> str:
 
 def instantiate(parser: LightningArgumentParser, config: Namespace, settings: Sequence[Setting]) -> Namespace:
     """Return a configuration with an object in the place of each class: model, data, callbacks.
-
-    Args:
-        parser: The parser of a stage.
-        config: What it parsed.
-        settings: All settings with their places, for messages.
 
     Raises:
         UsageError: If a class refuses its arguments.

@@ -41,12 +41,7 @@ LIMITS = {
 
 
 def refused_by_library(error: BaseException, settings: Sequence[Setting]) -> UsageError | None:
-    """Return the error about a setting that a library judged late; None if it is no such error.
-
-    Args:
-        error: What was raised.
-        settings: All settings with their places, the strongest last.
-    """
+    """Return the error about a setting that a library judged late; None if it is no such error."""
     if mended := _out_of_memory(error, settings):
         return mended
     frames = traceback.extract_tb(error.__traceback__)
@@ -67,13 +62,7 @@ def refused_by_library(error: BaseException, settings: Sequence[Setting]) -> Usa
 
 
 def refused_setting(error: BaseException, part: str, settings: Sequence[Setting]) -> UsageError:
-    """Return an error that names the setting which a message is about, its place, and what the message says.
-
-    Args:
-        error: What was raised.
-        part: The part of a config that it is about, ``trainer`` or ``optimizer``.
-        settings: All settings with their places, the strongest last.
-    """
+    """Return an error that names the setting which a message is about, its place, and what the message says."""
     lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
     reason = str(error).strip().partition("\n")[0] or f"{type(error).__name__}: {''.join(lines[-1:])}"
     reason = re.split(r"(?<=[\w)\]!])[.] (?=[A-Z])", reason)[0][:LONGEST]
@@ -105,11 +94,6 @@ def _out_of_memory(error: BaseException, settings: Sequence[Setting]) -> UsageEr
 
 def refuse_zeros(arguments: Mapping[str, Any], stage: str, settings: Sequence[Setting]) -> None:
     """Refuse zeros and negative numbers that the Trainer takes, though it divides by them later or does nothing.
-
-    Args:
-        arguments: Those of the Trainer.
-        stage: ``fit``, ``validate``, ``test`` or ``predict``.
-        settings: All settings with their places, the strongest last.
 
     Raises:
         UsageError: If there is one.

@@ -21,14 +21,7 @@ def report_text(found: Mapping[str, Any] | None) -> str:
 
 
 def write_report(run: Run, stage: str, head: str, found: Mapping[str, Any]) -> None:
-    """Write the report of ``test``, or that of ``validate`` under names that begin with it.
-
-    Args:
-        run: The run.
-        stage: ``validate`` or ``test``.
-        head: What comes first: the scores.
-        found: What ``Report`` found.
-    """
+    """Write the report of ``test``, or that of ``validate`` under names that begin with it; the head comes first."""
     prefix = "" if stage == "test" else f"{stage}-"
     picture = ""
     if bins := found.get("reliability"):

@@ -79,12 +79,7 @@ def split_files(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def written_settings(text: str, file: str) -> Iterator[Setting]:
-    """Yield the settings in the text of a config, in order, each with its line.
-
-    Args:
-        text: YAML that was read without an error.
-        file: What the places call it.
-    """
+    """Yield the settings in the text of a config that was read without an error, in order, each with its line."""
     node = yaml.compose(text, Loader=Loader)
     if node:
         yield from _of_node(node, "", file)

@@ -26,11 +26,6 @@ __all__ = ["fit", "predict", "run", "run_stage", "test", "validate"]
 def run(stage: str, words: Sequence[str], reproduced: Run | None = None) -> dict[str, Any]:
     """Do what a command line asks for, and return what came out: the run that was made or used, scores, files.
 
-    Args:
-        stage: ``fit``, ``validate``, ``test`` or ``predict``.
-        words: What was typed after it.
-        reproduced: The run that is run again, if one is.
-
     Raises:
         FirstlightError: If a user can mend what failed.
         Ended: If a signal stopped it.
@@ -50,10 +45,6 @@ fit, validate, test, predict = (partial(run, stage) for stage in ("fit", "valida
 
 def run_stage(command: Command, reproduced: Run | None = None) -> dict[str, Any]:
     """Run a command that was built, and return what came out.
-
-    Args:
-        command: The command.
-        reproduced: The run that is run again, if one is.
 
     Raises:
         DataError: If files were skipped.

@@ -22,12 +22,7 @@ def add_columns(table: Table, outputs: object, left_out: dict[str, str]) -> Tabl
     """Return a table of a batch with the columns that ``predict_step`` returned for it.
 
     A tensor, an array or a list with an entry for each example is a column. Returned alone it is called ``prediction``;
-    tuples and mappings of columns may be nested.
-
-    Args:
-        table: Columns that are known already.
-        outputs: What ``predict_step`` returned.
-        left_out: Receives the name of what is no column, and why.
+    tuples and mappings of columns may be nested. What is no column goes into ``left_out``, with the reason.
     """
     columns = dict(table)
     for name, value in _leaves(outputs):
@@ -43,12 +38,7 @@ def add_columns(table: Table, outputs: object, left_out: dict[str, str]) -> Tabl
 
 
 def join_columns(parts: Sequence[Table], left_out: dict[str, str]) -> Table:
-    """Return the columns that all parts have, one below the other.
-
-    Args:
-        parts: The tables of batches, or of processes.
-        left_out: Receives the names of all other columns.
-    """
+    """Return the columns that all parts have, one below the other; the names of others go into ``left_out``."""
     joined: Table = {}
     for name in dict.fromkeys(name for part in parts for name in part):
         columns: list[Any] = [part.get(name) for part in parts]

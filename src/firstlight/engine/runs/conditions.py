@@ -17,12 +17,7 @@ COMPARED = ("threads", "processes", "device", "processor")
 
 
 def current_conditions(device: str, processes: int) -> dict[str, Any]:
-    """Return the conditions of this command, all but its data.
-
-    Args:
-        device: Kind of device that computes, ``cpu`` or ``cuda``.
-        processes: Number of processes of the run.
-    """
+    """Return the conditions of this command, all but its data."""
     import torch  # noqa: PLC0415  # slow to import, and who compares conditions need not have it
 
     if device == "cuda":
@@ -57,16 +52,10 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def compare_conditions(how: str, before: Mapping[str, Any], now: Mapping[str, Any], *, strict: bool) -> None:
-    """Say in a line which conditions differ from those of a run.
-
-    Args:
-        how: What is done with the run: ``resumed`` or ``run again``.
-        before: The run's receipt.
-        now: The conditions of this command.
-        strict: Whether a difference is an error.
+    """Say in a line which conditions differ from those of a run that is resumed or run again.
 
     Raises:
-        UsageError: If it is, and there is one.
+        UsageError: If there is one, and ``strict`` makes it an error.
     """
     if not (found := differences(before, now)):
         return

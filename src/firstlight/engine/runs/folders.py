@@ -58,11 +58,7 @@ RECEIPT = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and what it holds.
-
-    Args:
-        folder: ``lightning_logs/<name>/version_N``.
-    """
+    """A run's folder and what it holds."""
 
     folder: Path
 
@@ -138,12 +134,7 @@ def add_run_argument(parser: ArgumentParser) -> None:
 
 
 def claim_run_folder(root: Path, name: str) -> Run:
-    """Make the folder of a new run, even if several runs start at the same time.
-
-    Args:
-        root: Folder that holds, or will hold, ``lightning_logs``.
-        name: Run name.
-    """
+    """Make the folder of a new run, even if several runs start at the same time."""
     parent = root / LOGS / name
     parent.mkdir(parents=True, exist_ok=True)
     taken = [*_folders(root, name), *_folders(root, name, ARCHIVE)]  # so that an archived run can be put back

@@ -38,11 +38,6 @@ def plain_hyperparameters(
     such as a layer or an optimizer's class, becomes what the config says in its place. Lightning's own keys are added
     where its ``load_from_checkpoint`` has to turn them back too, as in the checkpoints of its command line.
 
-    Args:
-        part_class: Class of the model or the data module.
-        hparams: Its hyperparameters.
-        written: Returns its arguments in the config.
-
     Raises:
         UsageError: If one is an object that the config does not describe.
     """
@@ -100,11 +95,6 @@ AS_PLAIN: dict[type | tuple[type, ...], Callable[[Any], Any]] = {
 
 def from_plain(part_class: type, arguments: Mapping[str, Any], file: str) -> dict[str, Any]:
     """Return arguments of a class as its annotations say: the opposite of :func:`plain_hyperparameters`.
-
-    Args:
-        part_class: The class.
-        arguments: Its arguments by name, as a checkpoint or a config has them.
-        file: What holds them, for messages.
 
     Raises:
         CheckpointError: If one names a class that must not be imported, or that there is not.

@@ -44,11 +44,6 @@ class Inputs(NamedTuple):
 def read_inputs(data: object, paths: Iterable[str | os.PathLike[str]], part: float = PART) -> Iterator[Inputs]:
     """Yield the examples in files, and in all suitable files in folders, in parts; damaged files are skipped.
 
-    Args:
-        data: The data module that reads them.
-        paths: Files and folders.
-        part: How many bytes of inputs make a part, at least.
-
     Raises:
         DataError: If nothing is left.
         UsageError: If the data module cannot read files.

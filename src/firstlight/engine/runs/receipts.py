@@ -34,13 +34,8 @@ def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
 def start(run: Run, command: list[str], seed: int, note: str | None = None, **conditions: Any) -> None:
     """Write the receipt of a run that starts or is resumed.
 
-    Args:
-        run: The run.
-        command: What was typed.
-        seed: Seed of the run.
-        note: What its user says of it; a resume that says nothing keeps the note.
-        conditions: Versions, threads and the like. The receipt keeps those of the first fit, and ``history`` has those
-            of each command.
+    A resume that says nothing keeps the note. The receipt keeps the conditions of the first fit, and ``history`` has
+    those of each command.
 
     Raises:
         OSError: If it cannot be written.
@@ -87,13 +82,7 @@ def add_command(run: Run, command: list[str], **conditions: Any) -> None:
 
 
 def end(run: Run, status: Ending, scores: Mapping[str, float], **fields: Any) -> None:
-    """Add to the receipt how a run ended.
-
-    Args:
-        run: The run.
-        status: How it ended.
-        scores: The last score of each name.
-        fields: ``step``, ``epochs``, ``best`` and, for a run that ended before its last epoch, ``stopped_by``.
+    """Add to the receipt how a run ended: its last scores, ``step``, ``epochs``, ``best``, and what it was stopped by.
 
     Raises:
         OSError: If it cannot be written.
@@ -130,12 +119,7 @@ def test_score(run: Run, receipt: Mapping[str, Any]) -> float | None:
 
 
 def status(run: Run, receipt: Mapping[str, Any]) -> Status:
-    """Return whether a run is running, or how it ended.
-
-    Args:
-        run: The run.
-        receipt: Its receipt.
-    """
+    """Return whether a run is running, or how it ended."""
     found: Status = receipt.get("status", "unknown")
     if found not in (*get_args(Ending), "running"):
         return "unknown"

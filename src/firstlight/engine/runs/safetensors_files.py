@@ -24,13 +24,7 @@ DATA_STATE = "data_state"
 def to_safetensors(
     state_dict: Mapping[str, Tensor], config: Mapping[str, Any], data_state: Mapping[str, Any] | None = None
 ) -> bytes:
-    """Return the content of a safetensors file.
-
-    Args:
-        state_dict: The weights.
-        config: Class and arguments of ``model`` and ``data``, as plain values.
-        data_state: What checkpoints keep of the data, as plain values.
-    """
+    """Return the content of a safetensors file; config and state of the data are plain values."""
     from safetensors.torch import save  # noqa: PLC0415  # an extra
 
     tensors = {name: value.clone(memory_format=torch.contiguous_format) for name, value in state_dict.items()}

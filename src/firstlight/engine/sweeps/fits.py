@@ -30,10 +30,7 @@ COMPARED = (
 def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, Any]:
     """Train and validate a batch, to check a sweep's configuration; return what the sweep has to know of it.
 
-    Args:
-        _: The process that asks.
-        flags: As for ``fit``.
-        settings: Those among them that the sweep file sets, with their places.
+    The settings are those among the flags that the sweep file sets, with their places.
 
     Raises:
         FirstlightError: If nothing can be trained like this.
@@ -55,11 +52,7 @@ def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, 
 
 
 def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:
-    """Train a run; return how it ended and its best score.
-
-    Args:
-        parent: The process that records the run's folder and its scores, and answers whether to prune the run.
-        flags: As for ``fit``.
+    """Train a run; return how it ended and its best score. The parent answers whether to prune it.
 
     Raises:
         FirstlightError: If the run failed.
@@ -88,14 +81,7 @@ def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:
 
 
 def draw(_: Connection, files: dict[str, Path], trials: list[dict[str, Any]], about: dict[str, Any]) -> None:
-    """Write the charts of a sweep.
-
-    Args:
-        _: The process that asks.
-        files: Where to write ``trials`` and, if there are enough trials, ``importances``.
-        trials: Values and score by name, the best trial first.
-        about: ``name``, ``score``, ``axes`` and ``importances`` of the sweep.
-    """
+    """Write the charts of a sweep, whose best trial comes first: ``trials`` and, if asked for, ``importances``."""
     name, score = about["name"], about["score"]
     title = f"{name}: {len(trials)} trials by {score}"
     figures = {"trials": charts.parallel_coordinates(trials, about["axes"], score, title)}

@@ -76,12 +76,7 @@ def to_flags(values: Mapping[str, Any]) -> list[str]:
 
 
 def read_plan(path: Path, trials: int | None, typed: Collection[str]) -> Plan:
-    """Read a sweep file.
-
-    Args:
-        path: The file.
-        trials: The value of ``--trials``, if it was typed.
-        typed: The keys that were typed as flags: the sweep file must not set them too.
+    """Read a sweep file; keys that were typed as flags must not be in it, and ``--trials`` wins over it.
 
     Raises:
         UsageError: If the file is not valid YAML, or has a wrong key or value.

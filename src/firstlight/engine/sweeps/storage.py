@@ -34,9 +34,6 @@ class Journal:
 
     On some shared disks, file locks are known to one machine only. A worker on another machine is then considered
     dead if its lock file was not touched for a minute.
-
-    Args:
-        path: The file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -100,11 +97,7 @@ class Journal:
 
 
 class Database:
-    """A PostgreSQL database; its locks end with the connection that took them.
-
-    Args:
-        url: Address of the database.
-    """
+    """A PostgreSQL database; its locks end with the connection that took them."""
 
     def __init__(self, url: str) -> None:
         # a machine without power closes no connection: the server checks, and drops it after a minute
@@ -157,10 +150,7 @@ Storage = Journal | Database
 
 
 def open_storage(place: str) -> Storage:
-    """Open or create the storage of a sweep, and lock this worker's place in it.
-
-    Args:
-        place: A file, or ``postgresql://user@host/database``.
+    """Open or create the storage of a sweep, a file or a database, and lock this worker's place in it.
 
     Raises:
         UsageError: If it is neither.

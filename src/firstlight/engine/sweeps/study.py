@@ -32,12 +32,8 @@ PRUNING = {"n_startup_trials": 5, "n_warmup_steps": 1}
 class Study:
     """A sweep's trials.
 
-    Args:
-        storage: Where they are stored.
-        name: Name of the sweep.
-        plan: What is searched.
-        facts: What is the same for all trials: ``monitor`` and ``mode`` of the score, ``seed`` of the sampler
-            unless the plan has one, and ``settings`` by dotted key.
+    The facts are the same for all of them: ``monitor`` and ``mode`` of the score, ``seed`` of the sampler unless the
+    plan has one, and ``settings`` by dotted key.
 
     Raises:
         UsageError: If the sweep was started with another search or other settings.

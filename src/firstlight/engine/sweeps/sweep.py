@@ -35,13 +35,6 @@ class Outcome(NamedTuple):
 def run_sweep(plan: Plan, flags: list[str], name: str, root: Path, storage: str | None = None) -> Outcome:
     """Run trials of a sweep until all have ended, and write the results.
 
-    Args:
-        plan: What is searched.
-        flags: Flags of ``fit`` for all runs.
-        name: Name of the sweep.
-        root: Folder that holds ``lightning_logs``.
-        storage: A file or the address of a database; by default a file in the sweep's folder.
-
     Raises:
         UsageError: If the config cannot be trained, or the sweep was started with another search.
         FirstlightError: If the storage cannot be reached.

@@ -29,14 +29,7 @@ POLL_INTERVAL = 0.5
 
 
 class Worker:
-    """Runs one trial after the other, each of its runs in a process of its own.
-
-    Args:
-        study: The trials.
-        flags: Flags of ``fit`` for all runs.
-        root: Folder that holds ``lightning_logs``.
-        name: Name of the sweep.
-    """
+    """Runs one trial after the other, each of its runs in a process of its own."""
 
     def __init__(self, study: Study, flags: list[str], root: Path, name: str) -> None:
         self.study, self.flags, self.logs = study, flags, root / LOGS

@@ -28,10 +28,7 @@ NOT_HYPERPARAMETERS = ("root", "device_resident")  # where the data is makes no 
 def tensorboard_callbacks(seed: int, pictures: Literal["none", "few", "all"], configs: str = "") -> list[Callback]:
     """Return the callbacks that fill TensorBoard besides the curves.
 
-    Args:
-        seed: Seed of the run.
-        configs: Configs and flags of the run.
-        pictures: How much is drawn: ``few`` are the pictures of the gallery, ``all`` adds the details.
+    The pictures are those of the gallery (``few``), or these and the details (``all``).
     """
     callbacks: list[Callback] = [Dashboard(seed, configs)]
     if pictures != "none":
@@ -54,10 +51,6 @@ class Dashboard(Callback):
 
     A ``TensorBoardLogger`` of your own needs ``default_hp_metric=False``: with the default, Lightning adds an entry
     ``hp_metric`` to the same tab, and TensorBoard shows no other columns.
-
-    Args:
-        seed: Seed of the run.
-        configs: Configs and flags of the run.
     """
 
     def __init__(self, seed: int, configs: str = "") -> None:
@@ -105,12 +98,7 @@ class Dashboard(Callback):
 
 
 def write_test_score(folder: Path, score: float, step: int) -> None:
-    """Add the test score to the row of a run, if it has one.
-
-    Args:
-        folder: Folder of the run.
-        score: The score.
-        step: Optimizer steps of the weights.
+    """Add the test score of the weights after that many steps to the row of a run, if it has one.
 
     Raises:
         OSError: If it cannot be written.

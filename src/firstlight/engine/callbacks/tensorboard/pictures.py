@@ -189,11 +189,7 @@ def _next_step(step: int) -> int:
 
 
 def run_pictures(trained: Trained) -> "Iterator[tuple[str, Figure]]":
-    """Yield the pictures of a run that was loaded, each with its tag.
-
-    Args:
-        trained: The run, with the weights of its last step.
-    """
+    """Yield the pictures of a run that was loaded with its last weights, each with its tag."""
     checkpoint, trainer, data = load_run_checkpoint(trained.checkpoint), quiet_trainer(), trained.data
     if isinstance(data, DataModule):
         data.prepare_data()
