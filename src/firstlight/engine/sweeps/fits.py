@@ -13,12 +13,11 @@ from firstlight.engine.command.settings import Setting, flatten
 from firstlight.engine.command.stages import run_stage
 from firstlight.engine.files import write_atomically
 from firstlight.engine.program import program
-from firstlight.engine.sweeps import charts
 from firstlight.errors import UsageError
 from firstlight.plots.style import to_bytes
+from firstlight.plots.trials import importances, parallel_coordinates
 
 __all__ = ["draw", "fit", "look"]
-
 
 COMPARED = (
     r"(model|optimizer|lr_scheduler|data(?!\.(root|device_resident)))\b|"
@@ -84,8 +83,8 @@ def draw(_: Connection, files: dict[str, Path], trials: list[dict[str, Any]], ab
     """Write the charts of a sweep, whose best trial comes first: ``trials`` and, if asked for, ``importances``."""
     name, score = about["name"], about["score"]
     title = f"{name}: {len(trials)} trials by {score}"
-    figures = {"trials": charts.parallel_coordinates(trials, about["axes"], score, title)}
+    figures = {"trials": parallel_coordinates(trials, about["axes"], score, title)}
     if "importances" in files:
-        figures["importances"] = charts.importances(about["importances"], f"{name}: what {score} depends on")
+        figures["importances"] = importances(about["importances"], f"{name}: what {score} depends on")
     for what, figure in figures.items():
         write_atomically(files[what], to_bytes(figure, "png"))

@@ -1,6 +1,6 @@
 import pytest
 
-from firstlight.engine.sweeps.charts import importances, parallel_coordinates
+from firstlight.plots.trials import importances, parallel_coordinates
 
 AXES = {"lr": {"low": 0.01, "high": 1.0, "log": True}, "kind": {"values": ("a", "b", "c")}}
 TRIALS = [{"lr": 0.1, "kind": "c", "score": 3.0}, {"lr": 1.0, "kind": "a", "score": 1.0}]

@@ -1,4 +1,4 @@
-"""Charts of a sweep, as matplotlib figures."""
+"""Figures of many trials: which settings led to which score, and which settings matter."""
 
 import math
 from collections.abc import Mapping, Sequence
