@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from firstlight.errors import UsageError
@@ -20,6 +21,7 @@ __all__ = [
     "STOP_SIGNALS",
     "announce_meeting",
     "announce_wait",
+    "boot_id",
     "check_environment",
     "check_processes",
     "devices_and_nodes",
@@ -154,6 +156,14 @@ def is_alive(pid: int) -> bool:
     except PermissionError:  # another user's
         pass
     return True
+
+
+def boot_id() -> str | None:
+    """Return what tells this boot of this machine from all others, on Linux."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
 
 
 def slurm_job_id() -> str | None:

@@ -1,12 +1,15 @@
 """Lightning without its greetings and false alarms, and a Trainer for notebooks."""
 
+import contextlib
+import io
 import logging
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from lightning.pytorch import Trainer
 
-__all__ = ["quiet_trainer", "silence_lightning"]
+__all__ = ["quiet_trainer", "silence_lightning", "silenced"]
 
 
 def quiet_trainer(**arguments: Any) -> Trainer:
@@ -25,6 +28,21 @@ def quiet_trainer(**arguments: Any) -> Trainer:
         "num_sanity_val_steps": 0,
     }
     return Trainer(**(defaults | arguments))
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Suppress all output: what is printed, logged or warned of."""
+    logging.disable()
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(action="ignore"),
+        ):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def silence_lightning() -> None:

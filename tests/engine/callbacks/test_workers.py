@@ -12,7 +12,7 @@ from firstlight import LinearRegression
 from firstlight.data.loaders import Loader
 from firstlight.data.order import Order
 from firstlight.engine.callbacks import LoaderWorkers
-from firstlight.engine.callbacks.workers import _Start
+from firstlight.engine.callbacks.workers import _start
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here"),
@@ -54,7 +54,7 @@ def test_worker_still_begins_as_it_was_told_and_ends_with_the_second_signal():
     child = os.fork()
     if child == 0:
         begun = []
-        _Start(begun.append)(7)
+        _start(begun.append, 7)
         os.kill(os.getpid(), signal.SIGTERM)
         os.write(writing, bytes(begun))
         os.kill(os.getpid(), signal.SIGTERM)

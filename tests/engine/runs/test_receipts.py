@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from firstlight.engine import processes
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.conditions import current_conditions
 from firstlight.engine.runs.folders import claim_run_folder
@@ -85,7 +86,7 @@ def test_running_run_without_a_lock_was_killed(run):
 
 
 def test_killed_run_of_a_machine_that_has_another_name_now_was_killed(run, monkeypatch):
-    monkeypatch.setattr(receipts, "_boot_id", lambda: "this")
+    monkeypatch.setattr(processes, "boot_id", lambda: "this")
     receipts.start(run, ["firstlight", "fit"], seed=0, device="cpu")
     receipts.update(run, host="before")
     assert receipts.status(run, run.read_receipt()) == "killed"

@@ -154,10 +154,8 @@ class Report(Callback):
         outputs, y = (torch.cat(part).cpu() for part in zip(*pairs, strict=True))
         outputs, is_class = outputs.double(), not y.is_floating_point()
         # targets of nothing but 0 and 1 are classes, and what stands for them may be anything
-        is_fine = (
-            bool((y >= 0).all() and (y < outputs.shape[1]).all()) if is_class else bool(((y != 0) & (y != 1)).any())
-        )
-        self._is_possible = is_fine and bool(outputs.isfinite().all())
+        is_fine = ((y >= 0) & (y < outputs.shape[1])).all() if is_class else ((y != 0) & (y != 1)).any()
+        self._is_possible = bool(is_fine and outputs.isfinite().all())
         if not self._is_possible:
             return
         if not self._metrics:
@@ -203,9 +201,8 @@ def _pair(calls: list[Any], batch: object) -> tuple[Tensor, Tensor] | None:
         return None
     outputs = outputs.detach()
     if not y.is_floating_point():
-        return (
-            (outputs, y.long()) if outputs.ndim == 2 and 1 < outputs.shape[1] <= MAX_CLASSES and y.ndim == 1 else None
-        )
+        is_classes = outputs.ndim == 2 and 1 < outputs.shape[1] <= MAX_CLASSES and y.ndim == 1
+        return (outputs, y.long()) if is_classes else None
     outputs, y = outputs.reshape(len(y), -1), y.reshape(len(y), -1)
     if y.shape[1] not in (1, outputs.shape[1]):
         return None

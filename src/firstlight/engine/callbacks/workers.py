@@ -38,24 +38,19 @@ class LoaderWorkers(Callback):
 
 def _prepare(loader: object, rank: int) -> None:
     inner = loader.loader if isinstance(loader, Loader) else loader
-    if not isinstance(inner, DataLoader) or inner.num_workers == 0 or isinstance(inner.worker_init_fn, _Start):
+    if not isinstance(inner, DataLoader) or inner.num_workers == 0:
         return
     begin = inner.worker_init_fn
     if begin is None and loader is inner and int(os.environ.get("PL_SEED_WORKERS", "0")):
         begin = partial(pl_worker_init_function, rank=rank)  # as Lightning does where there is none
-    inner.worker_init_fn = _Start(begin)
+    if getattr(begin, "func", None) is not _start:
+        inner.worker_init_fn = partial(_start, begin)
 
 
-class _Start:
-    """What a worker does first, before its own ``begin``; a class, as it may have to be pickled."""
-
-    def __init__(self, begin: Callable[[int], None] | None) -> None:
-        self.begin = begin
-
-    def __call__(self, worker: int) -> None:
-        signal.signal(signal.SIGTERM, _leave_to_the_run)
-        if self.begin:
-            self.begin(worker)
+def _start(begin: Callable[[int], None] | None, worker: int) -> None:
+    signal.signal(signal.SIGTERM, _leave_to_the_run)
+    if begin:
+        begin(worker)
 
 
 def _leave_to_the_run(*_: object) -> None:

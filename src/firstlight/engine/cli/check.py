@@ -1,14 +1,9 @@
 """``firstlight check``: build configs and run a batch of each stage, without training, writing or downloading."""
 
-import contextlib
-import io
-import logging
 import os
 import re
 import sys
 import traceback
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +20,7 @@ from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.configs import config_names
 from firstlight.engine.command.failures import not_logged
 from firstlight.engine.program import program
+from firstlight.engine.quiet import silenced
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import DataError, FirstlightError, UsageError
 
@@ -69,7 +65,7 @@ def _try(name: str) -> tuple[str, str]:
     """Return ``ok``, ``skipped`` or ``error:``, and why."""
     configs = [BASE, name] if Path(name).parent.name == "presets" else [name]
     flags = [*(f"--config={config}" for config in configs), "--trainer.fast_dev_run=true"]
-    with _silence():
+    with silenced():
         try:
             with prepared("fit", flags) as command:
                 return "ok", _run_stages(command)
@@ -83,21 +79,6 @@ def _try(name: str) -> tuple[str, str]:
                 traceback.print_exc(file=sys.__stderr__)
             where = traceback.extract_tb(error.__traceback__)[-1]
             return "error:", f"{repr(error)[:200]} in {relative_to_cwd(Path(where.filename))}, line {where.lineno}"
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Suppress all output: what is printed, logged or warned of."""
-    logging.disable()
-    try:
-        with (
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-            warnings.catch_warnings(action="ignore"),
-        ):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def _run_stages(command: Command) -> str:

@@ -77,9 +77,8 @@ class Mistake:
         if found := self._find(r"Multiple subclasses with name (\w+).*avoid ambiguity: (.+)\."):
             return f"{self._placed(self.key)}: more than one class is called {found[1]!r}: name it as one of {found[2]}"
         if found := self._find(r"Importing '([\w.]+)' is not allowed"):
-            if found[1].rpartition(".")[2] == getattr(
-                BASES.get(self.key), "__name__", ""
-            ):  # only its arguments are set
+            base = getattr(BASES.get(self.key), "__name__", "")
+            if found[1].rpartition(".")[2] == base:  # only its arguments are set
                 return f"{self._placed(self.key)}: no class is named: set --{self.key} CLASS before its arguments"
             return (
                 f"{self._placed(self.key)}: {found[1]!r} is not imported: configs may name classes of firstlight, "
@@ -121,13 +120,8 @@ class Mistake:
 
     def _with_last_part(self, name: str, known: Sequence[str]) -> str | None:
         """Return the key of a setting that is known by its last part alone: ``lr``, ``epochs``."""
-        keys = [
-            f"{part}.{n}"
-            for part in BASES
-            if (kind := self._class_of(part))
-            for n in inspect.signature(kind).parameters
-        ]
-        keys += known
+        kinds = [(part, kind) for part in BASES if (kind := self._class_of(part))]
+        keys = [*(f"{part}.{each}" for part, kind in kinds for each in inspect.signature(kind).parameters), *known]
         exact = (key for key in keys if key.endswith(f".{name}"))
         return next(exact, next((key for key in keys if key.endswith(f"_{name}")), None))
 
@@ -174,7 +168,6 @@ def _stray_word(word: str) -> str:
     key, equals, value = word.partition("=")
     if equals:
         return f"{word}: settings are flags: --{key.lstrip('+')} {value}"
-    hint = suggestion(word, config_names(), "configs")
-    return (
-        f"{word}: did you mean --config {word}?" if word in config_names() else f"{word}: no flag and no config{hint}"
-    )
+    if word in config_names():
+        return f"{word}: did you mean --config {word}?"
+    return f"{word}: no flag and no config{suggestion(word, config_names(), 'configs')}"

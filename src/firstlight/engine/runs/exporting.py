@@ -1,12 +1,9 @@
 """Export a trained model as a file (ONNX, torch.export or safetensors), and compare its outputs with the model's."""
 
-import contextlib
 import inspect
 import io
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -17,6 +14,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from firstlight.data.data_module import DataModule
+from firstlight.engine.quiet import silenced
 from firstlight.engine.runs.loading import Trained, load
 from firstlight.engine.runs.safetensors_files import to_safetensors
 from firstlight.errors import FirstlightError
@@ -97,7 +95,7 @@ def export_model(trained: Trained, file_format: str, x: Tensor) -> Exported:
     """
     write = {"onnx": _onnx, "torch_export": _torch_export, "safetensors": _safetensors}[file_format]
     try:
-        with _silence(), torch.no_grad():
+        with silenced(), torch.no_grad():
             return write(trained, x[[0, 0]])  # with one example, a tracer fixes the batch size to one
     except Exception as error:  # a tracer may raise anything
         reason = " ".join(str(error).split()[:30])
@@ -117,18 +115,6 @@ def largest_difference(trained: Trained, exported: Exported, x: Tensor) -> float
     if not largest <= TOLERANCE * max(1.0, float(outputs[0][0].abs().max())):
         raise FirstlightError(f"the exported model's outputs differ by {largest:.2g} from the model's: not written")
     return largest
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Suppress what exporters log, print and warn."""
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def _onnx(trained: Trained, x: Tensor) -> Exported:

@@ -134,8 +134,8 @@ def _convert_to_callable(value: str | dict[str, Any], hint: Any, file: str) -> A
     Raises:
         CheckpointError: If it would make anything else.
     """
-    made = typing.get_args(hint)[-1:]
-    base = next((kind for each in made for kind in (*typing.get_args(each), each) if _is_class(kind, OBJECTS)), None)
+    made = (kind for each in typing.get_args(hint)[-1:] for kind in (*typing.get_args(each), each))
+    base = next((kind for kind in made if isinstance(kind, type) and issubclass(kind, OBJECTS)), None)
     if base is None:
         raise CheckpointError(f"{file} has an argument of the kind {hint}, which no file may choose")
     kind, arguments = _class_and_arguments(value, base, file)
@@ -166,7 +166,3 @@ def _class_and_arguments(value: str | dict[str, Any], base: type, file: str) -> 
     described: dict[str, Any] = {"class_path": value} if isinstance(value, str) else value
     kind: type = import_class(str(described.get("class_path")), base, file)
     return kind, from_plain(kind, described.get("init_args") or {}, file)
-
-
-def _is_class(kind: Any, bases: tuple[type, ...]) -> bool:
-    return isinstance(kind, type) and issubclass(kind, bases)

@@ -19,8 +19,6 @@ __all__ = ["PART", "Inputs", "predict_inputs", "predicted_columns", "read_inputs
 
 OF_DATA = ("index", "x", "y", "truth")
 """Columns of predictions that say nothing where the examples come from a file: they are in it, or not known."""
-
-
 PART = 2**26
 """Bytes of inputs that are read before the model predicts for them."""
 

@@ -49,7 +49,7 @@ def start(run: Run, command: list[str], seed: int, note: str | None = None, **co
         seed=seed,
         note=note or receipt.get("note"),
         host=socket.gethostname(),
-        boot=_boot_id(),
+        boot=processes.boot_id(),
         pid=os.getpid(),
         job=processes.slurm_job_id(),
         start=receipt.get("start") or _now(),
@@ -132,16 +132,8 @@ def status(run: Run, receipt: Mapping[str, Any]) -> Status:
 
 def _is_of_this_machine(receipt: Mapping[str, Any]) -> bool:
     """Return whether this machine sees the locks of a run: its name may have changed, as a container's does."""
-    boot = _boot_id()
+    boot = processes.boot_id()
     return receipt.get("host") == socket.gethostname() or (boot is not None and receipt.get("boot") == boot)
-
-
-def _boot_id() -> str | None:
-    """Return what tells this boot of this machine from all others, on Linux."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
 
 
 def _with_command(receipt: Mapping[str, Any], command: list[str], conditions: dict[str, Any]) -> list[Any]:

@@ -19,7 +19,7 @@ from sqlalchemy import BigInteger, bindparam, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from firstlight.engine.packages import require
-from firstlight.engine.processes import announce_wait
+from firstlight.engine.processes import announce_wait, boot_id
 from firstlight.engine.sweeps.journal_lines import JournalLines
 from firstlight.errors import FirstlightError, UsageError
 
@@ -40,7 +40,7 @@ class Journal:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         name = secrets.token_hex(4)
-        self.worker = {"file": name, "machine": _machine_id(), "host": socket.gethostname()}
+        self.worker = {"file": name, "machine": boot_id() or socket.gethostname(), "host": socket.gethostname()}
         self._worker_file = self._lock_file(name)
         self._worker_lock = FileLock(self._worker_file, thread_local=False, fallback_to_soft=False)
         self._exclusive = FileLock(self._lock_file("exclusive"), poll_interval=0.01, fallback_to_soft=False)
@@ -165,11 +165,3 @@ def open_storage(place: str) -> Storage:
         raise UsageError(f"--storage {scheme[0]}...: expected a file, or postgresql://user@host/database")
     require("--storage postgresql://", "psycopg", extra="sweep")
     return Database(re.sub(r"^\w+(\+\w+)?://", "postgresql+psycopg://", place))
-
-
-def _machine_id() -> str:
-    """Return an id of this machine since its last boot."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return socket.gethostname()

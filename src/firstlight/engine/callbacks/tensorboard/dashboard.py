@@ -4,7 +4,7 @@ import contextlib
 import io
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,7 +77,7 @@ class Dashboard(Callback):
             self._write_rows(trainer, ended=False)
 
     def _write_charts(self, trainer: Trainer) -> None:
-        charts = dict(_charts(trainer.callback_metrics))
+        charts = _charts(trainer.callback_metrics)
         if self._has_charts or not charts:
             return
         self._has_charts = True
@@ -133,14 +133,13 @@ def hyperparameters(trainer: Trainer) -> dict[str, float | str]:
     }
 
 
-def _charts(names: Mapping[str, Any]) -> Iterator[tuple[str, list[Any]]]:
-    """Yield a chart for each score logged in training or validation, as ``loss/val`` or ``val_loss``."""
-    curves: dict[str, list[str]] = {}
+def _charts(names: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return a chart for each score logged in training or validation, as ``loss/val`` or ``val_loss``."""
+    charts: dict[str, list[Any]] = {}
     for name in sorted(names):
         if found := stage_of(name):
-            curves.setdefault(found[0], []).append(re.escape(name) + "$")
-    for score, tags in curves.items():
-        yield score, ["Multiline", tags]
+            charts.setdefault(found[0], ["Multiline", []])[1].append(re.escape(name) + "$")
+    return charts
 
 
 def _write_events(folder: Path, kind: str, summaries: list[Any], step: int, **scores: float | None) -> None:
