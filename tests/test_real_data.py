@@ -19,7 +19,11 @@ def test_the_images_are_those_that_were_published(real_data):
 
 @pytest.mark.parametrize(
     ("model_class", "lr", "batch_size", "accuracy"),
-    [(SoftmaxRegression, 0.1, 256, 0.80), (MLP, 0.5, 256, 0.82), (NeuralNetwork, 0.1, 64, 0.82)],
+    [
+        (SoftmaxRegression, 0.1, 256, 0.80),
+        pytest.param(MLP, 0.5, 256, 0.82, marks=pytest.mark.slow),
+        pytest.param(NeuralNetwork, 0.1, 64, 0.82, marks=pytest.mark.slow),
+    ],
 )
 def test_five_documented_epochs_reach_the_documented_accuracy(
     model_class, lr, batch_size, accuracy, real_data, quick_trainer, tmp_path

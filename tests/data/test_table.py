@@ -95,6 +95,7 @@ def test_run_goes_through_every_stage_and_a_changed_file_does_not_change_how_it_
     assert data.classes == ("high", "low", "middle")
 
 
+@pytest.mark.slow
 def test_numbers_are_predicted_by_linear_regression(did):
     did(*FIT, "--model=LinearRegression", "--data.target=price", "--trainer.max_epochs=200")
     loss = float(did("test").split()[-1])

@@ -36,8 +36,10 @@ def test_signal_in_a_step_ends_the_run_after_it(name, tmp_path):
     ("where", "step", "flags"),
     [
         ("step", 7, []),
-        ("step", 3, ["--trainer.val_check_interval=0.5", "--checkpoint.every_n_steps=2"]),
-        ("step", 6, ["--trainer.accumulate_grad_batches=3"]),
+        pytest.param(
+            "step", 3, ["--trainer.val_check_interval=0.5", "--checkpoint.every_n_steps=2"], marks=pytest.mark.slow
+        ),
+        pytest.param("step", 6, ["--trainer.accumulate_grad_batches=3"], marks=pytest.mark.slow),
         ("validation", 16, []),
     ],
 )

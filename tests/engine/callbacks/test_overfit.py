@@ -12,7 +12,10 @@ CUBIC = (
 
 @pytest.mark.parametrize(
     ("lr", "verdict"),
-    [("1e-4", "learned by heart: loss/train "), ("1e-9", "not learned by heart: loss/train ")],
+    [
+        ("1e-4", "learned by heart: loss/train "),
+        pytest.param("1e-9", "not learned by heart: loss/train ", marks=pytest.mark.slow),
+    ],
 )
 def test_overfit_preset_ends_with_a_verdict_on_the_loss(lr, verdict, did):
     lines = did("fit", *CUBIC, f"--model.lr={lr}").splitlines()

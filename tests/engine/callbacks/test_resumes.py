@@ -120,7 +120,9 @@ def test_run_goes_on_in_mid_epoch_to_the_same_bits(name, did, firstlight, monkey
     assert list(differences(whole, resumed)) == []
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize(
+    "name", [*list(REFUSED)[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in list(REFUSED)[1:])]
+)
 def test_callback_that_cannot_be_resumed_is_refused(name, did, complaint):
     did(*SMALL, "--trainer.max_epochs=1", "--name=mine")
     status, message = complaint("fit", "--resume=mine", "--trainer.max_epochs=2", *with_callback(name))

@@ -63,12 +63,12 @@ def test_mistake_is_found_and_worded_as_on_the_command_line(text, firstlight, fa
 @pytest.mark.parametrize(
     ("trainer", "steps"),
     [
-        ("max_epochs: 2", 200),
+        pytest.param("max_epochs: 2", 200, marks=pytest.mark.slow),
         ("max_epochs: 2, max_steps: 150", 150),
-        ("max_steps: 70", 70),
-        ("max_epochs: 2, limit_train_batches: 30", 60),
-        ("max_epochs: 2, limit_train_batches: 0.25", 50),
-        ("max_epochs: 2, overfit_batches: 5", 10),
+        pytest.param("max_steps: 70", 70, marks=pytest.mark.slow),
+        pytest.param("max_epochs: 2, limit_train_batches: 30", 60, marks=pytest.mark.slow),
+        pytest.param("max_epochs: 2, limit_train_batches: 0.25", 50, marks=pytest.mark.slow),
+        pytest.param("max_epochs: 2, overfit_batches: 5", 10, marks=pytest.mark.slow),
         ("max_epochs: 2, accumulate_grad_batches: 8", 26),
     ],
 )
@@ -84,6 +84,7 @@ def test_schedule_must_last_as_long_as_the_run(trainer, steps, firstlight):
     assert out.splitlines() == ["ok       as_long.yaml", "ok       unset.yaml", *wrong]
 
 
+@pytest.mark.slow
 def test_every_config_and_preset_is_checked_and_nothing_is_written(did, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.FashionMNIST.mirrors", [])
     before = set(Path().rglob("*"))

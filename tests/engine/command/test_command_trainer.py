@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau, StepLR
 
-from firstlight import ManualCubic, SineEnsemble
+from firstlight import ManualCubic, SineEnsemble, models
 from firstlight.data.seeds import GOLDEN, key_seed
 from firstlight.engine.callbacks import SeveralUpdates, StepSeeds
 
@@ -143,6 +143,14 @@ def test_mixed_precision_is_that_of_an_autocast_loop_by_hand(started, fit):
     assert agree(model, start, expected, tolerance=0.05 if rough else 1e-3)
 
 
+# what decides here is the Trainer; that it does so for every model is looked at by the slow tests
+two_models = pytest.mark.parametrize(
+    "pair",
+    [name if name in ("MLP", "ManualCubic") else pytest.param(name, marks=pytest.mark.slow) for name in models.__all__],
+    indirect=True,
+)
+
+
 class StepSizes(Callback):
     """Keep the learning rate of every update, from within the optimizer: a hook would have them taken one at a time."""
 
@@ -166,6 +174,7 @@ SCHEDULES = {
 }
 
 
+@two_models
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_learning_rate_of_every_update_is_the_schedule_s(schedule, started, fit):
     model, data = started
@@ -189,6 +198,7 @@ class Validations(Callback):
             self.seen.append(trainer.global_step)
 
 
+@two_models
 @pytest.mark.parametrize(
     ("arguments", "steps"),
     [
@@ -207,6 +217,7 @@ def test_validation_comes_when_it_is_asked_for(arguments, steps, started, fit):
     assert validations.seen == steps
 
 
+@two_models
 def test_early_stopping_ends_the_run_after_the_epoch_in_which_patience_ends(started, fit):
     stopping = EarlyStopping("loss/val", min_delta=1e9, patience=2)
     trainer = fit(*started, stopping, max_epochs=-1)

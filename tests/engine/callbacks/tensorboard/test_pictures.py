@@ -127,16 +127,18 @@ CLASSES = {"confusion matrix", "mistakes"}
     ("model", "data", "tags"),
     [
         (AutogradCubic, lambda _: Sine(**SINE), {"fit", "coefficients"}),
-        (ManualCubic, lambda _: Sine(**SINE), {"fit", "coefficients"}),
-        (LegendreCubic, lambda _: Sine(**SINE), {"fit"}),
-        (DynamicPolynomial, lambda _: Sine(**SINE), {"fit"}),
+        pytest.param(ManualCubic, lambda _: Sine(**SINE), {"fit", "coefficients"}, marks=pytest.mark.slow),
+        pytest.param(LegendreCubic, lambda _: Sine(**SINE), {"fit"}, marks=pytest.mark.slow),
+        pytest.param(DynamicPolynomial, lambda _: Sine(**SINE), {"fit"}, marks=pytest.mark.slow),
         (lambda: LinearRegression(3), lambda _: Sine(num_powers=3, **SINE), {"fit"}),
-        (TwoLayerNetwork, lambda _: Sine(num_powers=3, scale_target=True, **SINE), {"fit"}),
+        pytest.param(
+            TwoLayerNetwork, lambda _: Sine(num_powers=3, scale_target=True, **SINE), {"fit"}, marks=pytest.mark.slow
+        ),
         (Neuron, lambda _: PlantedNeuron(num_examples=20), {"planted weights"}),
         (LinearRegression, lambda _: Houses(num_examples=20), {"planted weights"}),
-        (SoftmaxRegression, FashionMNIST, {"weights", *CLASSES}),
+        pytest.param(SoftmaxRegression, FashionMNIST, {"weights", *CLASSES}, marks=pytest.mark.slow),
         (lambda: MLP(hidden_dims=[8]), FashionMNIST, {"first layer", *CLASSES}),
-        (NeuralNetwork, FashionMNIST, {"first layer", *CLASSES}),
+        pytest.param(NeuralNetwork, FashionMNIST, {"first layer", *CLASSES}, marks=pytest.mark.slow),
         (Own, lambda _: Blobs(1, 3, 4), CLASSES),
         (lambda: Own(27), lambda _: Blobs(3, 3, 3), CLASSES),
         (Own, lambda _: Blobs(12), {"confusion matrix"}),
@@ -200,8 +202,8 @@ def test_pictures_of_a_resumed_run_are_those_of_an_unbroken_one(stop, did, first
     ("model", "data"),
     [
         (lambda: MLP(hidden_dims=[8, 8], dropout=0.5, batch_norm=True), lambda root: FashionMNIST(root, batch_size=18)),
-        (DynamicPolynomial, lambda _: Sine(**SINE)),
-        (ManualCubic, lambda _: Sine(**SINE)),
+        pytest.param(DynamicPolynomial, lambda _: Sine(**SINE), marks=pytest.mark.slow),
+        pytest.param(ManualCubic, lambda _: Sine(**SINE), marks=pytest.mark.slow),
     ],
 )
 def test_run_with_pictures_ends_in_the_same_bits(model, data, fit, quick_trainer, fashion_root, monkeypatch):
