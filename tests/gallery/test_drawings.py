@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from firstlight import MLP, Houses, InMemory, LinearRegression, Sine, SineEnsemble, plots
-from firstlight.gallery import Moment, suitable
+from firstlight.gallery import PICTURES, Moment, suitable
 
 
 class Plane(InMemory):
@@ -91,15 +91,35 @@ def test_boundary_is_that_of_the_model_over_all_examples(draw, given):
     assert f"{right} of {len(y)} correct" in title
 
 
-def test_units_that_count_most_come_first(draw, given, quick_trainer):
-    model, data = MLP(2, [3], 2), Plane()
-    data.setup("fit")
-    model.net[3].weight.data = torch.tensor([[1.0, 3.0, 2.0], [0.0, 0.0, 0.0]])
-    moment = Moment(quick_trainer(), model, data, "epoch 1")
-    vars(moment)["example"] = torch.zeros(1, 1, 1, 2)
-    from firstlight.gallery.drawings import _draw_first_layer
+@pytest.fixture
+def first_layer(given, quick_trainer):
+    """Return a function that draws the first layer of a model at several moments of a run, and returns its images."""
+    (picture,) = (each for each in PICTURES if each.tag == "first layer")
 
-    _draw_first_layer(moment)
-    images, _, title = given["weight_images"]
-    assert torch.equal(images[:, 0], model.net[1].weight.detach()[[1, 2, 0]])
-    assert "the 3 strongest of 3 hidden units" in title
+    def run(*steps):
+        notes = {"first layer": {}}
+        for step, weights in steps:
+            model = MLP(2, [3], 2)
+            model.net[1].weight.data = weights
+            moment = Moment(quick_trainer(), model, Plane(), "epoch 1", notes)
+            vars(moment)["example"] = torch.zeros(1, 1, 1, 2)
+            picture.take_note(moment, step)
+            picture.draw(moment)
+        images, _, title = given.get("weight_images", (None, None, None))
+        return images, title
+
+    return run
+
+
+def test_first_layer_is_drawn_as_what_training_has_added(first_layer):
+    start = torch.randn(3, 2)
+    assert first_layer((0, start)) == (None, None)  # nothing has been learned yet
+    images, title = first_layer((0, start), (5, start + 1))
+    torch.testing.assert_close(images, torch.ones(3, 1, 2))
+    assert "change of 3 of 3 hidden units" in title
+
+
+def test_first_layer_of_a_run_whose_start_is_not_known_is_drawn_as_it_is(first_layer):
+    images, title = first_layer((5, weights := torch.randn(3, 2)))
+    assert torch.equal(images[:, 0], weights)
+    assert "MLP: 3 of 3 hidden units" in title

@@ -48,10 +48,10 @@ def test_legends_cover_no_curve():
             assert axes.get_window_extent().x1 < figure.axes[0].get_legend().get_window_extent().x0
 
 
-def test_many_fits_are_drawn_as_a_mean_and_a_band():
+def test_many_fits_are_drawn_as_a_mean_and_the_latest_with_a_band():
     x = torch.linspace(-3, 3, 20)
     band = torch.stack([x, x - 1, x + 1], dim=1)
-    above, below = plots.curve_fit(x, x, {0: band}, "title").axes
+    above, below = plots.curve_fit(x, x, {0: 9 * band, 5: band}, "title").axes
     for axes, middle in ((above, x), (below, 0 * x)):
         torch.testing.assert_close(torch.tensor(axes.lines[-1].get_ydata()), middle)
         (drawn,) = axes.collections

@@ -40,10 +40,26 @@ def test_mistakes_are_drawn_below_what_they_are_and_what_they_were_taken_for(sha
     figure.canvas.draw()
 
 
-def test_captions_do_not_touch():
-    captions = [("a very long name of a class", "another very long name 97%")] * 5
-    figure = plots.mistakes(torch.rand(5, 28, 28), captions, "title")
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.mistakes(torch.rand(5, 28, 28), [("a very long name", "97% another long name")] * 5, "title"),
+        lambda: plots.weight_images(torch.rand(10, 28, 28), ["a very long name"] * 10, "title"),
+    ],
+    ids=["mistakes", "weights"],
+)
+def test_captions_do_not_touch(draw):
+    figure = draw()
     figure.canvas.draw()
     boxes = sorted((text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: (round(box.y0), box.x0))
     for one, other in pairwise(boxes):
         assert one.x1 < other.x0 or one.y1 < other.y0 + 1
+
+
+@pytest.mark.parametrize("size", [1e-4, 0.0013, 0.04, 3.0, 5e4])
+def test_numbers_beside_weights_fit_into_the_figure(size):
+    figure = plots.weight_images(size * torch.linspace(-1, 1, 32).view(8, 2, 2), [], "title")
+    figure.canvas.draw()
+    (beside,) = figure.axes[0].child_axes
+    right = max(label.get_window_extent().x1 for label in beside.get_yticklabels())
+    assert right <= figure.bbox.x1

@@ -28,7 +28,7 @@ __all__: list[str] = []  # the decorator adds them to the list of all pictures
 
 MAX_POINTS = 500  # of a curve, about one per pixel
 MAX_UNITS = 64
-MAX_MISTAKES = 20
+MAX_MISTAKES = 16
 MAX_SCORES = 2
 GRID = 120  # points in each direction
 
@@ -108,13 +108,24 @@ def _draw_weights(moment: Moment) -> "Figure":
     return plots.weight_images(images, moment.class_names(), moment.title("weights of each class"))
 
 
-@picture("first layer", (MLP, NeuralNetwork), fits=_are_images)
-def _draw_first_layer(moment: Moment) -> "Figure":
-    # the units that count most in the next layer come first
-    weights, following = [each.detach() for each in moment.model.parameters() if each.ndim == 2][:2]
-    strongest = following.norm(dim=0).argsort(descending=True, stable=True)[:MAX_UNITS]
-    content = f"the {len(strongest)} strongest of {len(weights)} hidden units"
-    return plots.weight_images(_as_images(moment, weights[strongest]), [], moment.title(content))
+def _first_layer(model: MLP | NeuralNetwork) -> Tensor:
+    return next(each.detach() for each in model.parameters() if each.ndim == 2)
+
+
+def _note_first_layer(moment: Moment) -> Tensor | None:
+    """Return the weights that training starts from, of as many units as are drawn."""
+    return None if moment.notes["first layer"] else _first_layer(moment.model)[:MAX_UNITS]
+
+
+@picture("first layer", (MLP, NeuralNetwork), fits=_are_images, note=_note_first_layer)
+def _draw_first_layer(moment: Moment) -> "Figure | None":
+    # what an initialization by random numbers leaves would hide what was learned
+    weights, start = _first_layer(moment.model), moment.notes.get("first layer", {}).get(0)
+    content = f"{min(len(weights), MAX_UNITS)} of {len(weights)} hidden units"
+    shown = weights[:MAX_UNITS].float().cpu()
+    if start is not None:
+        shown, content = shown - start, f"change of {content}"
+    return plots.weight_images(_as_images(moment, shown), [], moment.title(content)) if shown.any() else None
 
 
 @picture("confusion matrix", Classification)
@@ -135,7 +146,7 @@ def _draw_mistakes(moment: Moment) -> "Figure | None":
     images = stored.float().cpu()
     low, high = (0, 255) if stored.dtype == torch.uint8 else (images.min(), images.max())
     images = ((images - low) / (high - low)).permute(0, 2, 3, 1).squeeze(3)
-    captions = [(names[truth[row]], f"{names[guess[row]]} {int(100 * probability[row])}%") for row in worst.tolist()]
+    captions = [(names[truth[row]], f"{int(100 * probability[row])}% {names[guess[row]]}") for row in worst.tolist()]
     title = moment.title(f"most confident of {len(wrong):,} mistakes")
     return plots.mistakes(images, captions, f"{title}; truth in black, guess in orange")
 

@@ -109,7 +109,7 @@ class Picture:
         model: Class or classes of the models that it is for.
         data: Class of the data that it is for.
         fits: Says of the input of an example, as a batch of one, whether the picture is for such inputs.
-        note: Returns what to note at each moment, drawn or not.
+        note: Returns what to note at each moment, drawn or not; None if nothing.
         follow: Returns what to note of the model after single steps too.
     """
 
@@ -118,13 +118,13 @@ class Picture:
     model: type | tuple[type, ...] = LightningModule
     data: type = DataModule
     fits: Callable[[Tensor], bool] | None = None
-    note: Callable[[Moment], Tensor] | None = None
+    note: Callable[[Moment], Tensor | None] | None = None
     follow: Callable[[Any], Tensor] | None = None
 
     def take_note(self, moment: Moment, step: int) -> None:
         """Add to the notes of a moment what the picture needs of the model as it is now."""
-        if self.note:
-            moment.notes[self.tag][step] = copied(self.note(moment))
+        if self.note and (noted := self.note(moment)) is not None:
+            moment.notes[self.tag][step] = copied(noted)
         if self.follow:
             moment.notes[self.tag][step] = copied(self.follow(moment.model))
 

@@ -62,13 +62,15 @@ def curve_fit(x: Tensor, y: Tensor, fits: Mapping[int, Tensor], title: str) -> "
         x: Angles in radians, ascending, of shape ``(points,)``.
         y: The curve, of shape ``(points,)``.
         fits: Predictions by number of steps, ascending, of shape ``(points,)``; or, of many fits, the mean and the two
-            ends of a band around it, of shape ``(points, 3)``.
+            ends of a band around it, of shape ``(points, 3)``; the band of the last is drawn.
         title: Title of the figure.
     """
     figure, (above, below) = new_figure(right=1.25, heights=(2.2, 1))
     above.plot(x, y, color=BLACK, linewidth=5, alpha=0.3, label="data")
     for (step, fit), color in zip(fits.items(), [*shades(len(fits) - 1), VERMILION], strict=True):
-        _draw_band(above, x, fit.reshape(len(x), -1), color, f"step {step:,}" if step else "start")
+        is_last = step == [*fits][-1]  # the bands of earlier fits would cover it
+        curve = fit.reshape(len(x), -1)[:, : None if is_last else 1]
+        _draw_band(above, x, curve, color, f"step {step:,}" if step else "start")
     low, high = float(y.min()), float(y.max())
     above.set_ylim(low - 0.4 * (high - low), high + 0.4 * (high - low))  # a first guess may lie anywhere
     above.set(ylabel="y", xticklabels=[])

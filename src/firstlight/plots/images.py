@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from firstlight.plots.style import BLACK, VERMILION, new_figure, set_title, styled
+from firstlight.plots.style import BLACK, LETTER, VERMILION, new_figure, set_title, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["mistakes", "weight_images"]
 
-MAX_CAPTION = 16
-"""Letters of a caption that fit above an image; the rest is left out."""
+CAPTION = 9.5
+"""Height of the captions' font: they can be read at two thirds of a picture's size."""
 
 
 @styled
@@ -32,7 +32,8 @@ def weight_images(weights: Tensor, names: Sequence[str], title: str) -> "Figure"
     limit = float(weights.abs().quantile(0.99)) or 1.0  # a few large ones would leave all others pale
     image.set(cmap="RdBu_r", clim=(-limit, limit))
     beside = image.axes.inset_axes((1.03, 0, 0.035, 1))
-    figure.colorbar(image, cax=beside, extend="both", format="{x:.2g}").outline.set_visible(False)
+    figure.colorbar(image, cax=beside, extend="both").outline.set_visible(False)
+    beside.ticklabel_format(axis="y", scilimits=(-2, 2))  # longer numbers would not fit
     return figure
 
 
@@ -45,7 +46,7 @@ def mistakes(images: Tensor, captions: Sequence[tuple[str, str]], title: str) ->
         captions: Two lines above each image: the truth in black, and the guess in orange.
         title: Title of the figure.
     """
-    figure, image = _tiles(images, captions, title, columns=5)
+    figure, image = _tiles(images, captions, title, columns=4)
     image.set(cmap="gray", clim=(0, 1))
     return figure
 
@@ -61,6 +62,7 @@ def _tiles(
     shape = rows * (height + above), columns * (width + beside) - beside, *images.shape[3:]
     canvas = images.new_full(shape, blank, dtype=torch.float)
     room = 5.2 - right  # inches across
+    letters = int(72 * room * (width + beside) / shape[1] / (LETTER * CAPTION))
     figure, (axes,) = new_figure(
         size=(5.3, 0.7 + room * shape[0] / shape[1]), left=0.1, right=right, bottom=0.1, top=0.6
     )
@@ -68,10 +70,10 @@ def _tiles(
         top, left = number // columns * (height + above) + above, number % columns * (width + beside)
         canvas[top : top + height, left : left + width] = image
         for line, text in enumerate(captions[number] if captions else ()):
-            shown = text if len(text) <= MAX_CAPTION else f"{text[: MAX_CAPTION - 1]}…"
+            shown = text if len(text) <= letters else f"{text[: letters - 1]}…"
             base = top - (0.07 + 0.19 * (lines - 1 - line)) * height
             color = (BLACK, VERMILION)[line]
-            axes.text(left + width / 2, base, shown, ha="center", va="baseline", fontsize=8, color=color)
+            axes.text(left + width / 2, base, shown, ha="center", va="baseline", fontsize=CAPTION, color=color)
     axes.set_axis_off()
     set_title(axes, title)
     return figure, axes.imshow(canvas.numpy(), interpolation="nearest")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLACK", "BLUE", "COLORS", "VERMILION", "new_figure", "set_title", "shades", "styled", "to_bytes"]
+__all__ = ["BLACK", "BLUE", "COLORS", "LETTER", "VERMILION", "new_figure", "set_title", "shades", "styled", "to_bytes"]
 
 Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")

@@ -147,7 +147,7 @@ CLASSES = {"confusion matrix", "mistakes"}
 )
 def test_model_on_its_data_gets_the_pictures_listed_for_it(model, data, tags, fit, drawn, fashion_root):
     trainer = fit(model(), data(str(fashion_root)))
-    later = {"learning curves", "coefficients", "planted weights"}  # they need a step or an epoch
+    later = {"learning curves", "coefficients", "planted weights", "first layer"}  # they need a step or an epoch
     both = [0, trainer.global_step - 1]
     assert drawn() == {tag: both[tag in later :] for tag in tags | {"learning curves"}}
 
@@ -302,10 +302,10 @@ def test_confusion_matrix_and_mistakes_are_those_of_the_validation_data(fit, giv
     assert torch.equal(counts, expected)
     assert names == list(data.classes)
     wrong = sorted(zip(probability.tolist(), truth.tolist(), guess.tolist(), strict=True), reverse=True)
-    wrong = [(names[t], f"{names[g]} {int(100 * p)}%") for p, t, g in wrong if t != g]
+    wrong = [(names[t], f"{int(100 * p)}% {names[g]}") for p, t, g in wrong if t != g]
     shown, captions, title = given["mistakes"]
-    assert captions == wrong[:20]
-    assert len(shown) == len(captions) == 20
+    assert captions == wrong[:16]
+    assert len(shown) == len(captions) == 16
     assert title.startswith(f"MLP: most confident of {len(wrong)} mistakes")
 
 
