@@ -1,6 +1,5 @@
 """What the tests share: the command line, a small Trainer, tiny files in Fashion-MNIST's format, a clean place."""
 
-import functools
 import os
 import signal
 import struct
@@ -16,7 +15,6 @@ if "FIRSTLIGHT_DATA" in os.environ:  # may be relative, and each test runs in a 
 import pytest
 import torch
 import yaml
-from lightning.fabric.utilities import registry
 from lightning.pytorch import Trainer
 
 import firstlight as package
@@ -26,8 +24,6 @@ from firstlight.engine.command import command as command_module
 from firstlight.engine.processes import STOP_SIGNALS
 
 torch.set_num_threads(1)
-# each Trainer looks through all installed packages for callbacks, and there are none
-registry.entry_points = functools.cache(registry.entry_points)
 
 
 @pytest.fixture(autouse=True)
