@@ -18,9 +18,9 @@ import yaml
 from lightning.pytorch import Trainer
 
 import firstlight as package
+from firstlight.engine import callbacks
 from firstlight.engine.callbacks import tensorboard_callbacks
 from firstlight.engine.cli.main import main
-from firstlight.engine.command import command as command_module
 from firstlight.engine.processes import STOP_SIGNALS
 
 torch.set_num_threads(1)
@@ -47,7 +47,7 @@ def no_pictures(request, monkeypatch):
     """
     if not request.node.get_closest_marker("pictures"):
         monkeypatch.setattr(
-            command_module,
+            callbacks,
             "tensorboard_callbacks",
             lambda seed, pictures, configs: tensorboard_callbacks(
                 seed, "none" if pictures == "few" else pictures, configs

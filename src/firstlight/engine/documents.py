@@ -136,34 +136,31 @@ def _in_plain_words(text: str, error: yaml.MarkedYAMLError) -> yaml.MarkedYAMLEr
 def _faults(text: str) -> Iterator[tuple[int, str]]:
     """Yield the lines in which a YAML text must not be trusted, and why; its events take no more room than the text."""
     open_nodes: list[_Node] = [_Node()]
-    sizes: dict[str, int] = {}  # nodes below an anchor, as often as they will be there
+    sizes: dict[str | None, int] = {}  # nodes below an anchor, as often as they will be there
     for event in yaml.parse(text, Loader):
-        line, parent = event.start_mark.line + 1 if event.start_mark else 1, open_nodes[-1]
+        line, node = event.start_mark.line + 1 if event.start_mark else 1, _Node()
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 yield line, f"*{event.anchor} refers to what it is a part of"
                 return
-            parent.size += sizes[event.anchor]
-            parent.next_key()
+            node.size = sizes[event.anchor]
         elif isinstance(event, yaml.ScalarEvent):
+            parent = open_nodes[-1]
             if parent.expects_key and (first := parent.keys.setdefault(event.value, line)) != line:
                 yield line, f"{printable(event.value)!r} is set twice, first in line {first}"
-            parent.size += 1
-            parent.next_key()
-            if event.anchor:
-                sizes[event.anchor] = 1
+            node.anchor = event.anchor
         elif isinstance(event, yaml.CollectionStartEvent):
             open_nodes.append(_Node(event.anchor, is_mapping=isinstance(event, yaml.MappingStartEvent)))
-            if event.anchor:
-                sizes.pop(event.anchor, None)
+            sizes.pop(event.anchor, None)
             if len(open_nodes) > MAX_DEPTH:
                 yield line, f"nested more than {MAX_DEPTH} levels deep"
+            continue
         elif isinstance(event, yaml.CollectionEndEvent):
-            closed = open_nodes.pop()
-            open_nodes[-1].size += closed.size
-            open_nodes[-1].next_key()
-            if closed.anchor:
-                sizes[closed.anchor] = closed.size
+            node = open_nodes.pop()
+        else:
+            continue
+        sizes[node.anchor] = node.size
+        open_nodes[-1].add(node)
         if open_nodes[-1].size > MAX_NODES:
             yield line, f"more than {MAX_NODES:,} values"
 
@@ -176,6 +173,7 @@ class _Node:
         self.is_mapping = self.expects_key = is_mapping
         self.keys: dict[str, int] = {}
 
-    def next_key(self) -> None:
-        """Note that a key or a value has ended: in a mapping they take turns."""
+    def add(self, node: "_Node") -> None:
+        """Count a key or a value that has ended: in a mapping they take turns."""
+        self.size += node.size
         self.expects_key = self.is_mapping and not self.expects_key

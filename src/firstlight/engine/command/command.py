@@ -14,27 +14,7 @@ from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, LambdaCallback, ProgressBar
 
-from firstlight.engine import processes
-from firstlight.engine.callbacks import (
-    BegunAverages,
-    Checkpoints,
-    DataFingerprint,
-    LoaderWorkers,
-    PlateauSchedules,
-    Predictions,
-    ResumableLoaders,
-    ResumedCallbacks,
-    RunScores,
-    SeveralUpdates,
-    SharedScores,
-    StepLoss,
-    StepSeeds,
-    StopSignals,
-    TrainingScores,
-    TypedOptimizer,
-    progress_bar,
-    tensorboard_callbacks,
-)
+from firstlight.engine import callbacks, processes
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.failures import explain_failure, first_failure
 from firstlight.engine.command.finders import keep_found
@@ -69,7 +49,7 @@ def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> 
     """
     silence_lightning()
     allow_imports()
-    signals = StopSignals()
+    signals = callbacks.StopSignals()
     signals.install_handlers()
     request, command = Request.read(stage, words), None
     try:
@@ -90,7 +70,7 @@ def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> 
 class Command:
     """What a command line asks for: parsed when it is made, then built, then run by ``stages.run_stage``."""
 
-    def __init__(self, request: Request, signals: StopSignals, more: Sequence[Setting] = ()) -> None:
+    def __init__(self, request: Request, signals: callbacks.StopSignals, more: Sequence[Setting] = ()) -> None:
         self.request = request
         self.signals = signals
         self.is_fit = request.stage == "fit"
@@ -106,9 +86,9 @@ class Command:
         self.config = parse(self.parser, request, saved, more)
         self.run = None if self.config.trainer.fast_dev_run else request.run
         is_same = request.run is not None and not any(key.startswith("trainer.callbacks") for key in request.changed)
-        self.resumed = ResumedCallbacks(is_resume=request.checkpoint is not None, keep_stop=is_same)
+        self.resumed = callbacks.ResumedCallbacks(is_resume=request.checkpoint is not None, keep_stop=is_same)
         allow_changed = "allow_changed_data" in request.switches
-        self.fingerprint = DataFingerprint(is_resume=request.is_resume, allow_changed=allow_changed)
+        self.fingerprint = callbacks.DataFingerprint(is_resume=request.is_resume, allow_changed=allow_changed)
 
     @property
     def argv(self) -> list[str]:
@@ -128,7 +108,7 @@ class Command:
         self.built = instantiate(self.parser, self._place.fill(self.config), self.settings)
         self.model: LightningModule = self.built.model
         self.data = self.built.data
-        self.checkpoints: Checkpoints = self.built.checkpoint
+        self.checkpoints: callbacks.Checkpoints = self.built.checkpoint
         self._plain: dict[str, Callable[[Any], dict[str, Any]]] = {}
         for part, (_, key) in CHECKPOINT_KEYS.items():
             self._record_resolved(part)
@@ -186,16 +166,18 @@ class Command:
         settings = self.built
         self.checkpoints.signals = self.signals
         before: list[Callback] = []
-        mine: list[Callback] = [self.signals, LoaderWorkers(), SharedScores(), self.fingerprint]
+        mine: list[Callback] = [self.signals, callbacks.LoaderWorkers(), callbacks.SharedScores(), self.fingerprint]
         if settings.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in given):
-            mine.append(progress_bar())
+            mine.append(callbacks.progress_bar())
         if self.is_fit:
-            mine += [StepSeeds(settings.seed_everything), ResumableLoaders(settings.seed_everything)]
-            mine += [SeveralUpdates(settings.updates_per_batch)]
+            seed = settings.seed_everything
+            mine += [callbacks.StepSeeds(seed), callbacks.ResumableLoaders(seed)]
+            mine += [callbacks.SeveralUpdates(settings.updates_per_batch)]
             before += [LambdaCallback(on_fit_start=lambda trainer, _: keep_found(trainer, self.config, settings))]
-            before += [BegunAverages(), TypedOptimizer()]  # others replace what these need to see
-            mine += [StepLoss(self.checkpoints), RunScores(), TrainingScores(), PlateauSchedules(), self.resumed]
-            mine += tensorboard_callbacks(settings.seed_everything, settings.pictures, self._words_of_fit())
+            before += [callbacks.BegunAverages(), callbacks.TypedOptimizer()]  # others replace what these need to see
+            mine += [callbacks.StepLoss(self.checkpoints), callbacks.RunScores(), callbacks.TrainingScores()]
+            mine += [callbacks.PlateauSchedules(), self.resumed]
+            mine += callbacks.tensorboard_callbacks(seed, settings.pictures, self._words_of_fit())
             if self.run:
                 mine.append(LambdaCallback(on_train_start=self._save_config))
         self.signals.defer = settings.trainer.enable_checkpointing is not False
@@ -205,7 +187,7 @@ class Command:
             self.checkpoints.folder = self.run.checkpoints
         if self.request.stage == "predict":
             own = self.run.folder / "predictions.csv" if self.run else None
-            self.predictions = Predictions(self.request.output or own)
+            self.predictions = callbacks.Predictions(self.request.output or own)
             mine.append(self.predictions)
         return before + given + mine
 

@@ -15,14 +15,7 @@ from firstlight.engine.packages import import_class
 from firstlight.engine.runs.checkpoint_checks import accepted_arguments, refuse_other_shapes, refuse_untrained
 from firstlight.engine.runs.checkpoint_files import CheckpointFile, load_checkpoint, newest_valid_checkpoint
 from firstlight.engine.runs.columns import join_columns
-from firstlight.engine.runs.folders import (
-    BEST_CHECKPOINT,
-    LAST_CHECKPOINT,
-    Run,
-    find_run,
-    relative_to_cwd,
-    run_of_checkpoint,
-)
+from firstlight.engine.runs.folders import Run, find_run, relative_to_cwd, run_of_checkpoint
 from firstlight.engine.runs.hyperparameters import from_plain
 from firstlight.engine.runs.inputs import predict_inputs, read_inputs
 from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS, read_safetensors
@@ -129,16 +122,16 @@ def _resolve(reference: str | os.PathLike[str] | None, root: Path, *, last: bool
 
 def _choose_checkpoint(run: Run, *, last: bool) -> CheckpointFile:
     """Return the best checkpoint of a run, or its last."""
-    names = {path.name for path in run.checkpoints.glob("*.ckpt")}
-    if not names:
+    paths = {*run.checkpoints.glob("*.ckpt")}
+    if not paths:
         raise CheckpointError(f"there is no checkpoint in {run}")
-    if names & {BEST_CHECKPOINT, LAST_CHECKPOINT}:
-        path = run.last if LAST_CHECKPOINT in names and (last or BEST_CHECKPOINT not in names) else run.best
+    if paths & {run.best, run.last}:
+        path = run.last if run.last in paths and (last or run.best not in paths) else run.best
         return CheckpointFile(path, load_run_checkpoint(path))
     newest = newest_valid_checkpoint(run.checkpoints)  # ModelCheckpoint chose the names, which do not tell the order
     if newest is None:
-        raise CheckpointError(f"all checkpoints in {run} are damaged: {', '.join(sorted(names))}")
-    return newest if last or len(names) == 1 else _best_by_model_checkpoint(newest)
+        raise CheckpointError(f"all checkpoints in {run} are damaged: {', '.join(sorted(path.name for path in paths))}")
+    return newest if last or len(paths) == 1 else _best_by_model_checkpoint(newest)
 
 
 def _best_by_model_checkpoint(newest: CheckpointFile) -> CheckpointFile:
