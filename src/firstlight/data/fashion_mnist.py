@@ -1,10 +1,8 @@
 """Fashion-MNIST: grey images of ten kinds of clothing."""
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Literal
-from urllib.request import urlopen
 
 import torch
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
@@ -12,6 +10,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from firstlight.data.batches import Batch
+from firstlight.data.downloads import download
 from firstlight.data.idx import read_idx
 from firstlight.data.images import IMAGE_SUFFIXES, read_image, to_floats
 from firstlight.data.in_memory import InMemory
@@ -23,7 +22,6 @@ __all__ = ["FashionMNIST"]
 
 TRAIN = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-DOWNLOAD_TIMEOUT = 20.0  # seconds without a byte
 
 
 class FashionMNIST(InMemory):
@@ -79,27 +77,7 @@ class FashionMNIST(InMemory):
         """
         if all((self.folder / name).exists() for name in (*TRAIN, *TEST)):
             return
-        created = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            print(f"downloading Fashion-MNIST (30 MB) into {self.folder}", flush=True)  # noqa: T201  # it takes a while
-            for file, _ in datasets.FashionMNIST.resources:
-                # torchvision would wait without end for a server that does not answer, or stops in the middle
-                address = datasets.FashionMNIST.mirrors[0] + file
-                with urlopen(address, timeout=DOWNLOAD_TIMEOUT) as answer:  # noqa: S310  # it is torchvision's
-                    content = answer.read()
-                (self.folder / file).write_bytes(content)
-            datasets.FashionMNIST(self.root, download=True)  # compares checksums, and unpacks
-        except (RuntimeError, OSError) as error:
-            for folder in created:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()  # leave no empty folder behind
-            reason = f"{error}".strip().rpartition("\n")[2] or type(error).__name__
-            raise DataError(
-                f"no Fashion-MNIST in {self.root}, and it could not be downloaded: {reason}\n"
-                f"put these files, unpacked, into {self.folder}: {', '.join((*TRAIN, *TEST))}\n"
-                "or name the folder that holds FashionMNIST/raw with --data.root or FIRSTLIGHT_DATA"
-            ) from error
+        download(self.folder, (*TRAIN, *TEST))
 
     def setup(self, stage: str) -> None:
         """Read the images that the stage needs, as bytes.
