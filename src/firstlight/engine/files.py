@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from filelock import lock_descriptor
 
-__all__ = ["name_file", "write_atomically"]
+__all__ = ["name_file", "try_lock", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
@@ -65,7 +65,7 @@ def _new_part(target: Path) -> tuple[Path, BinaryIO]:
     while True:
         part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
         file = part.open("xb")
-        if _lock(file) is not False and part.exists():  # else another writer took it for a leftover
+        if try_lock(file.fileno()) is not False and part.exists():  # else another writer took it for a leftover
             return part, file
         file.close()
 
@@ -78,14 +78,14 @@ def _remove_leftovers(target: Path) -> None:
                 part.unlink()  # which fails while its writer has it open
             elif part.is_file() and not part.is_symlink():
                 with part.open("rb") as file:
-                    if _lock(file):
+                    if try_lock(file.fileno()):
                         part.unlink()
 
 
-def _lock(file: BinaryIO) -> bool | None:
+def try_lock(descriptor: int) -> bool | None:
     """Lock a file until it is closed; return False if another process has done so, None where there are no locks."""
     try:
-        return lock_descriptor(file.fileno(), blocking=False)
+        return lock_descriptor(descriptor, blocking=False)
     except OSError:
         return None
 

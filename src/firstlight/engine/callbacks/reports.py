@@ -171,9 +171,8 @@ def _class_metrics(num_classes: int) -> dict[str, Metric]:
         "f1": MulticlassF1Score,
         "examples": MulticlassStatScores,
     }
-    return {name: kind(num_classes, average=None, sync_on_compute=False) for name, kind in kinds.items()} | {
-        "calibration": Calibration()
-    }
+    counted = {name: kind(num_classes, average=None, sync_on_compute=False) for name, kind in kinds.items()}
+    return counted | {"calibration": Calibration()}
 
 
 def _number_metrics() -> dict[str, Metric]:

@@ -4,18 +4,8 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import (
-    BatchSizeFinder,
-    Callback,
-    EarlyStopping,
-    LearningRateFinder,
-    ModelPruning,
-    OnExceptionCheckpoint,
-    SpikeDetection,
-    StochasticWeightAveraging,
-    Timer,
-)
+from lightning.pytorch import LightningModule, Trainer, callbacks
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.nn.modules.batchnorm import _NormBase
@@ -28,10 +18,10 @@ __all__ = ["ResumedCallbacks"]
 
 KEY = "callback_effects"
 NOT_RESUMABLE: dict[type[Callback], str] = {
-    BatchSizeFinder: "searches before the first step: resume with the batch size that it found",
-    LearningRateFinder: "searches before the first step: resume with the learning rate that it found",
-    ModelPruning: "keeps its masks out of checkpoints: start a new run",
-    SpikeDetection: "cannot load the state that it saves: resume without it",
+    callbacks.BatchSizeFinder: "searches before the first step: resume with the batch size that it found",
+    callbacks.LearningRateFinder: "searches before the first step: resume with the learning rate that it found",
+    callbacks.ModelPruning: "keeps its masks out of checkpoints: start a new run",
+    callbacks.SpikeDetection: "cannot load the state that it saves: resume without it",
 }
 """Callbacks with which a run cannot go on to the same bits, and why."""
 
@@ -63,19 +53,19 @@ class ResumedCallbacks(Callback):
         self._num_states: int | None = None  # of optimizers, in the checkpoint
         self._switches: dict[str, bool] = {}  # as the model was built
         self._switched: dict[str, bool] = {}  # what training had changed of them
-        self._patience: dict[EarlyStopping, int] = {}
+        self._patience: dict[callbacks.EarlyStopping, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse what would not go on to the same bits, and note settings that a state would replace."""
         for kind, reason in NOT_RESUMABLE.items() if self.is_resume else ():
             if internals.callbacks_of(trainer, kind):
                 raise UsageError(f"trainer.callbacks: a run with {kind.__name__} cannot be resumed: it {reason}")
-        for saving in internals.callbacks_of(trainer, OnExceptionCheckpoint):
+        for saving in internals.callbacks_of(trainer, callbacks.OnExceptionCheckpoint):
             if not self.is_resume and Path(saving.ckpt_path).exists():  # Lightning has chosen to start from it
                 raise UsageError(
                     f"{saving.ckpt_path} is left from another run: remove it, or start from it by --ckpt_path"
                 )
-        self._patience = {callback: callback.patience for callback in internals.callbacks_of(trainer, EarlyStopping)}
+        self._patience = {each: each.patience for each in internals.callbacks_of(trainer, callbacks.EarlyStopping)}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save what callbacks did."""
@@ -122,7 +112,7 @@ def _start_epoch_again(trainer: Trainer, model: LightningModule) -> None:
     states = [deepcopy(optimizer.state_dict()) for optimizer in trainer.optimizers]
     trainer.loggers = []  # the curves have it
     for callback in internals.callbacks_of(trainer, Callback):
-        if isinstance(callback, StochasticWeightAveraging) or not is_overridden("state_dict", callback):
+        if isinstance(callback, callbacks.StochasticWeightAveraging) or not is_overridden("state_dict", callback):
             callback.on_train_epoch_start(trainer, model)
     trainer.loggers = loggers
     model.load_state_dict(weights)
@@ -149,10 +139,10 @@ def _stopped_by(trainer: Trainer) -> str | None:
     """Return what stopped a run early, in a few words; None if nothing did."""
     if not trainer.should_stop:
         return None
-    for stopping in internals.callbacks_of(trainer, EarlyStopping):
+    for stopping in internals.callbacks_of(trainer, callbacks.EarlyStopping):
         if stopping.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
             return f"EarlyStopping: {stopping.stopping_reason.name.lower().replace('_', ' ')}"
-    for timer in internals.callbacks_of(trainer, Timer):
+    for timer in internals.callbacks_of(trainer, callbacks.Timer):
         if (left := timer.time_remaining()) is not None and left <= 0:
             return "Timer: no time left"
     return "trainer.should_stop was set"

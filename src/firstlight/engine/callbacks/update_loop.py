@@ -142,9 +142,8 @@ def _transfer(trainer: Trainer) -> Callable[[Any], Any]:
         if fetched is not previous:  # where a batch is the whole split, it is the same in every step
             previous, moved = fetched, convert(fetched)
             # to search a batch for more than tensors would take as long as a small model's update
-            if not isinstance(moved, tuple) or any(
-                not isinstance(part, Tensor) or part.device != device for part in moved
-            ):
+            is_tensors = isinstance(moved, tuple) and all(isinstance(part, Tensor) for part in moved)
+            if not is_tensors or any(part.device != device for part in moved):
                 moved = strategy.batch_to_device(moved)
         return moved
 

@@ -194,12 +194,9 @@ def _construct(kind: type, settings: Sequence[Setting], /, *args: Any, **kwargs:
     except FirstlightError:
         raise
     except Exception as error:
-        kind_of_error = (
-            ""
-            if isinstance(error, MisconfigurationException | TypeError | ValueError) and str(error)
-            else f"{type(error).__name__}: "
-        )
-        first, line = kind_of_error + str(error).partition("\n")[0], own_line(error)
+        says_why = isinstance(error, MisconfigurationException | TypeError | ValueError) and str(error)
+        first = ("" if says_why else f"{type(error).__name__}: ") + str(error).partition("\n")[0]
+        line = own_line(error)
         named = (setting.place for setting in reversed(settings) if str(setting.value).endswith(kind.__name__))
         place = next(filter(None, named), "")
         hint = "\nFIRSTLIGHT_DEBUG=1 shows the traceback" if line else ""

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 
+from firstlight.engine.files import try_lock
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import UsageError
 
@@ -60,16 +61,9 @@ def _try_lock(run: Run, seconds: float) -> Iterator[bool | None]:
 
 
 def _lock(folder: int, deadline: float) -> bool | None:
-    from filelock import lock_descriptor  # noqa: PLC0415  # slow to import, and few commands need it
-
-    try:
-        while not lock_descriptor(folder, blocking=False):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.01)
-    except OSError:
-        return None
-    return True
+    while (is_locked := try_lock(folder)) is False and time.monotonic() <= deadline:
+        time.sleep(0.01)
+    return is_locked
 
 
 _locks: set[int] = set()

@@ -122,13 +122,10 @@ def hyperparameters(trainer: Trainer) -> dict[str, float | str]:
     found["max_epochs"] = trainer.max_epochs
     if found.get("fold") is None:
         found.pop("num_folds", None)  # unused
+    named = {name: "none" if value is None else value for name, value in sorted(found.items())}
     return {
-        name: value
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else "none"
-        if value is None
-        else str(value)
-        for name, value in sorted(found.items())
+        name: value if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+        for name, value in named.items()
         if not name.startswith("_") and name not in NOT_HYPERPARAMETERS
     }
 
