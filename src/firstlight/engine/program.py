@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from firstlight.errors import UsageError
 
-__all__ = ["PACKAGES", "CommandParser", "example_config", "expand_home", "program"]
+__all__ = ["PACKAGES", "CommandParser", "expand_home", "program"]
 
 PACKAGES = "FIRSTLIGHT_PACKAGES"
 """The environment variable that names packages whose classes configs may name, separated by commas."""
@@ -19,12 +19,6 @@ def program() -> str:
     """Return what to type to run this program again."""
     name = Path(sys.argv[0]).name
     return name if re.fullmatch(r"[a-z][\w-]*", name) else "firstlight"  # not __main__.py, not -c
-
-
-def example_config() -> str:
-    """Return the config that examples name: the first of a project, else ``mlp``."""
-    own = sorted(Path("configs").glob("*.yaml")) if program() != "firstlight" else []
-    return own[0].stem if own else "mlp"
 
 
 def expand_home(value: Any) -> Any:

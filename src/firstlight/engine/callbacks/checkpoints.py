@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Collection
 from errno import ENOENT
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,6 @@ from lightning.pytorch.callbacks import Checkpoint, StochasticWeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from firstlight.engine.callbacks import lightning_internals as internals
-from firstlight.engine.callbacks.monitors import only_validation_loss
 from firstlight.engine.callbacks.nan_checks import check_weights
 from firstlight.engine.callbacks.step_boundaries import is_step_boundary
 from firstlight.engine.callbacks.stopping import Stopped, StopSignals
@@ -22,7 +22,7 @@ from firstlight.engine.runs.folders import BEST_CHECKPOINT, LAST_CHECKPOINT
 from firstlight.errors import UsageError
 from firstlight.tasks import Task
 
-__all__ = ["TRAINED_WEIGHTS", "Checkpoints"]
+__all__ = ["TRAINED_WEIGHTS", "Checkpoints", "only_validation_loss"]
 
 TRAINED_WEIGHTS = "current_model_state"
 """Key of the weights that training goes on with, where those of a checkpoint are averages; Lightning's own name."""
@@ -220,3 +220,19 @@ class Checkpoints(Checkpoint):
 
 def _is_saved(trainer: Trainer) -> bool:
     return trainer.state.fn == "fit" and not trainer.fast_dev_run  # type: ignore[attr-defined]
+
+
+def only_validation_loss(logged: Collection[str]) -> str | None:
+    """Return the one name among those of logged scores that can be a validation loss; None if none or several can.
+
+    ``loss/val`` is taken first, then a loss with ``val`` in its name, then one without ``train`` in it.
+    """
+    if "loss/val" in logged:
+        return "loss/val"
+    losses = [name for name in logged if "loss" in name.lower() and "train" not in name.lower()]
+    # self.log(..., on_step=True, on_epoch=True) logs val_loss, val_loss_step and val_loss_epoch
+    losses = [
+        name for name in losses if not name.endswith(("_step", "_epoch")) or name.rpartition("_")[0] not in losses
+    ]
+    names = [name for name in losses if "val" in name.lower()] or losses
+    return names[0] if len(names) == 1 else None

@@ -9,15 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import (
-    BatchSizeFinder,
-    Callback,
-    GradientAccumulationScheduler,
-    LearningRateFinder,
-    StochasticWeightAveraging,
-    WeightAveraging,
-)
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, callbacks
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loops.utilities import _parse_loop_limits
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
@@ -127,7 +120,7 @@ def planned_length(trainer: Trainer, interval: str) -> int | None:
         needed = math.ceil(limit / math.ceil(batches / trainer.accumulate_grad_batches))
         return min(needed, epochs) if epochs > 0 else needed
     steps = trainer.estimated_stepping_batches
-    for changes in callbacks_of(trainer, GradientAccumulationScheduler):  # Lightning's number does not know of them
+    for changes in callbacks_of(trainer, callbacks.GradientAccumulationScheduler):  # Lightning does not count them
         if epochs > 0 and math.isfinite(batches):
             steps = sum(math.ceil(batches / changes.get_accumulate_grad_batches(epoch)) for epoch in range(epochs))
             steps = steps if limit == -1 else min(steps, limit)
@@ -140,9 +133,9 @@ def planned_length(trainer: Trainer, interval: str) -> int | None:
 def found_settings(trainer: Trainer) -> dict[str, float]:
     """Return what Lightning's finders found, by the name of the argument that they changed."""
     found: dict[str, float] = {}
-    for size in callbacks_of(trainer, BatchSizeFinder):
+    for size in callbacks_of(trainer, callbacks.BatchSizeFinder):
         found[size._batch_arg_name] = size.optimal_batch_size or 1
-    for rate in callbacks_of(trainer, LearningRateFinder):
+    for rate in callbacks_of(trainer, callbacks.LearningRateFinder):
         if rate._update_attr and rate.optimal_lr and (lr := rate.optimal_lr.suggestion()):
             found[_determine_lr_attr_name(trainer.lightning_module, rate._attr_name)] = lr
     return found
@@ -155,10 +148,10 @@ def is_stopping(trainer: Trainer) -> bool:
 
 def averages_not_begun(trainer: Trainer) -> list[nn.Module]:
     """Return the copies of the model in which weights will be averaged, and none are yet."""
-    averages = callbacks_of(trainer, WeightAveraging)
+    averages = callbacks_of(trainer, callbacks.WeightAveraging)
     copies = [each._average_model for each in averages if each._average_model is not None]
     begin_later = [copy.module for copy in copies if not copy.n_averaged]
-    stochastic = callbacks_of(trainer, StochasticWeightAveraging)
+    stochastic = callbacks_of(trainer, callbacks.StochasticWeightAveraging)
     begun = [each._init_n_averaged if each.n_averaged is None else each.n_averaged for each in stochastic]
     pairs = zip(stochastic, begun, strict=True)
     return begin_later + [each._average_model for each, num in pairs if each._average_model is not None and not num]

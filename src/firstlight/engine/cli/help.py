@@ -2,9 +2,10 @@
 
 import argparse
 import re
+from pathlib import Path
 
 from firstlight.engine.cli.commands import COMMANDS, About
-from firstlight.engine.program import CommandParser, example_config, program
+from firstlight.engine.program import CommandParser, program
 
 __all__ = ["EXAMPLES", "command_parser", "help_asked", "overview", "short_help"]
 
@@ -107,8 +108,9 @@ def short_help(command: str) -> str:
 
 
 def _of_project(text: str) -> str:
-    """Let the examples name a project's own config."""
-    config = example_config()
+    """Let the examples name a project's own config, the first that it has."""
+    own = sorted(Path("configs").glob("*.yaml")) if program() != "firstlight" else []
+    config = own[0].stem if own else "mlp"
     return text if config == "mlp" else re.sub(r"\bmlp\b", config, text.replace("--sweep mlp", "--sweep FILE"))
 
 

@@ -15,7 +15,7 @@ from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError
 from firstlight.tasks import Classification
 
-__all__ = ["explain_failure", "first_failure", "not_logged", "other_length", "own_line"]
+__all__ = ["explain_failure", "first_failure", "not_logged", "own_line"]
 
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 SPLITS = ("train", "val", "test")
@@ -133,8 +133,3 @@ def own_line(error: BaseException) -> str:
 def not_logged(setting: str, score: str, logged: Iterable[str]) -> UsageError:
     """Return the error about a monitored score that is not logged."""
     return UsageError(f"{setting} is {score!r}, but the model logs {', '.join(logged) or 'nothing'}")
-
-
-def other_length(setting: str, number: int, run: int, interval: str) -> UsageError:
-    """Return the error about a schedule of another length than its run."""
-    return UsageError(f"{setting} is {number}, but the run takes {run} {interval}s: leave it out, and it is the run's")

@@ -16,7 +16,6 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, OneCycleLR, Po
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.optimizer import LENGTHS
 from firstlight.engine.command.classes import find_class
-from firstlight.engine.command.failures import other_length
 from firstlight.errors import UsageError
 from firstlight.schedules import WarmupCosineLR
 
@@ -126,5 +125,6 @@ def _lay_out(kind: type, arguments: Mapping[str, Any], interval: str, trainer: T
     if written >= 1 and not is_rehearsal and (length := run_length()):
         left_over = length % written if kind is CosineAnnealingLR else length - written  # cosines can follow each other
         if left_over:
-            raise other_length(f"lr_scheduler.{end}", written, length, interval)
+            why = f"but the run takes {length} {interval}s: leave it out, and it is the run's"
+            raise UsageError(f"lr_scheduler.{end} is {written}, {why}")
     return laid_out

@@ -1,6 +1,6 @@
 import pytest
 
-from firstlight.engine.callbacks.monitors import only_validation_loss
+from firstlight.engine.callbacks.checkpoints import only_validation_loss
 
 
 @pytest.mark.parametrize(
