@@ -65,7 +65,6 @@ class _Table:
         self.path, self.purge_step = folder / "metrics.csv", purge_step
         self.columns: list[str] = []
         self.new: list[dict[str, Any]] = []
-        self._is_begun = False
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int) -> None:
         """Add a row."""
@@ -77,28 +76,21 @@ class _Table:
         rows, self.new = self.new, []
         if not rows:
             return
-        old = [] if self._is_begun else self._kept()
-        columns = sorted({*self.columns}.union(*old, *rows))
-        if columns != self.columns or not self._is_begun:
-            if self._is_begun:
-                old = self._read()
-            else:  # a folder that was moved away later must not get another one in its place
+        if {*self.columns} != {*self.columns}.union(*rows):
+            if not self.columns:  # a folder that was moved away later must not get another one in its place
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.columns, self._is_begun = columns, True
+            old = self._kept()
+            self.columns, self.purge_step = sorted({*self.columns}.union(*old, *rows)), None
             write_atomically(self.path, self._text([*old, *rows], header=True).encode())
         else:
             with self.path.open("a", encoding="utf-8", newline="") as file:
                 file.write(self._text(rows))
 
     def _kept(self) -> list[dict[str, Any]]:
-        """Return the rows of a resumed run's file from before the step that it goes on from."""
-        rows = self._read() if self.path.is_file() else []
+        """Return the rows of the file from before the step that the run goes on from; a kill may have cut the last."""
+        text = self.path.read_text(encoding="utf-8") if self.path.is_file() else ""
+        rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
         return rows if self.purge_step is None else [row for row in rows if int(row["step"]) < self.purge_step]
-
-    def _read(self) -> list[dict[str, Any]]:
-        """Return the rows of the file; a kill may have left the last one half written."""
-        text = self.path.read_text(encoding="utf-8")
-        return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
 
     def _text(self, rows: list[dict[str, Any]], *, header: bool = False) -> str:
         text = io.StringIO()
