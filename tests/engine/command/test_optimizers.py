@@ -222,6 +222,19 @@ def test_half_of_the_other_way_to_set_a_length_is_refused(complaint):
     assert complaint(*words) == (2, "lr_scheduler: OneCycleLR takes epochs and steps_per_epoch together")
 
 
+@pytest.mark.parametrize("warmup", [500, -3])
+def test_number_that_a_schedule_refuses_is_named(warmup, complaint):
+    status, text = complaint("fit", *SMALL, "--lr_scheduler=WarmupCosineLR", f"--lr_scheduler.warmup={warmup}")
+    assert (status, text.partition(": ")[0]) == (2, f"lr_scheduler.warmup is {warmup}")
+
+
+def test_settings_of_a_schedule_that_are_typed_on_a_resume_count_from_there(did):
+    did("fit", *SMALL, *HALVE, "--trainer.max_epochs=2", "--name=run")
+    (before,) = schedule_of("run")["_last_lr"]
+    did("fit", "--resume=run", "--trainer.max_epochs=3", "--lr_scheduler.gamma=0.1")
+    assert schedule_of("run")["_last_lr"] == pytest.approx([before / 10])
+
+
 def test_schedule_of_a_resumed_run_keeps_its_length(did, complaint):
     did("fit", *HOUSES, *CYCLE, "--trainer.max_epochs=2", "--name=run")
     config = Path("lightning_logs/run/version_0/config.yaml")

@@ -1,5 +1,7 @@
 """Optimizers and schedules of a resumed run: new settings take effect, and no step of a schedule is left out."""
 
+import contextlib
+import json
 from collections import Counter
 from typing import Any
 
@@ -12,17 +14,19 @@ from firstlight.errors import UsageError
 
 __all__ = ["LENGTHS", "PlateauSchedules", "TypedOptimizer", "refuse_short_schedules"]
 
-KEY = "optimizer_settings"
+KEY, SCHEDULES = "optimizer_settings", "schedule_settings"
 LENGTHS = {"T_0", "T_max", "milestones", "step_size", "step_size_down", "step_size_up", "total_iters", "total_steps"}
 """Arguments of schedules that count steps or epochs."""
+POSITION = {"last_epoch", "_step_count", "_last_lr", "base_lrs"}
+"""What a schedule changes as it goes, or takes from its optimizer."""
 
 
 class TypedOptimizer(Callback):
     """Apply the optimizer settings of a resumed run where they differ from those in its checkpoint.
 
     Restoring an optimizer's state restores its old learning rate as well. This callback saves in every checkpoint
-    the settings that the optimizers were built with, and applies new ones where they differ. A learning rate that a
-    schedule has changed since is scaled by the same factor. The length of a schedule cannot change.
+    the settings that the optimizers and schedules were built with, and applies new ones where they differ. A learning
+    rate that a schedule has changed since is scaled by the same factor. The length of a schedule cannot change.
 
     Raises:
         UsageError: If the checkpoint was saved with another optimizer, or with a schedule of another length, or if a
@@ -34,13 +38,17 @@ class TypedOptimizer(Callback):
         """Settings of each parameter group of each optimizer, before any step."""
         self.saved: list[list[dict[str, Any]]] | None = None
         """The same, of the run that wrote the checkpoint."""
+        self.schedules: list[dict[str, Any]] = []
+        """Settings of each schedule, before any step."""
+        self.saved_schedules: list[dict[str, Any]] = []
+        """The same, of the run that wrote the checkpoint."""
         self.lengths: list[dict[str, Any]] = []
         """Lengths of each schedule, as it was built."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the settings that the optimizers were built with, before their state is restored."""
         refuse_short_schedules(trainer)
-        self.lengths = _lengths(trainer)
+        self.lengths, self.schedules = _lengths(trainer), [_schedule_settings(each) for each in _schedules(trainer)]
         if trainer.ckpt_path:
             internals.reload_training_data(trainer)
         self.built = [[_settings(group) for group in optimizer.param_groups] for optimizer in trainer.optimizers]
@@ -55,7 +63,7 @@ class TypedOptimizer(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save the settings that the optimizers were built with."""
-        checkpoint[KEY] = self.built
+        checkpoint[KEY], checkpoint[SCHEDULES] = self.built, self.schedules
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Read the settings that the optimizers of the checkpoint were built with.
@@ -64,6 +72,7 @@ class TypedOptimizer(Callback):
         """
         groups = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
         self.saved = checkpoint.get(KEY, [[_settings(group) for group in part] for part in groups])
+        self.saved_schedules = checkpoint.get(SCHEDULES, [])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Apply the settings that differ."""
@@ -83,6 +92,10 @@ class TypedOptimizer(Callback):
             for schedule in (config.scheduler for config in trainer.lr_scheduler_configs):
                 if built != saved and schedule.optimizer is optimizer and hasattr(schedule, "base_lrs"):
                     schedule.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        for schedule, now, then in zip(_schedules(trainer), self.schedules, self.saved_schedules, strict=False):
+            for name, value in now.items():
+                if name in then and then[name] != value:
+                    setattr(schedule, name, value)
         self.saved = None
 
 
@@ -141,6 +154,21 @@ class PlateauSchedules(Callback):
                 config.scheduler.step(score)  # type: ignore[arg-type]
                 counter.increment_completed()
         self.pending = []
+
+
+def _schedules(trainer: Trainer) -> list[Any]:
+    """Return all schedules, those that another one is made of included."""
+    schedules: list[Any] = [config.scheduler for config in trainer.lr_scheduler_configs]
+    return [part for each in schedules for part in (each, *getattr(each, "_schedulers", ()))]
+
+
+def _schedule_settings(schedule: Any) -> dict[str, Any]:
+    """Return the settings of a schedule: what can be written down and is not changed as it goes."""
+    found = {}
+    for name in vars(schedule).keys() - POSITION:
+        with contextlib.suppress(TypeError):
+            found[name] = json.loads(json.dumps(vars(schedule)[name]))
+    return found
 
 
 def _lengths(trainer: Trainer) -> list[dict[str, Any]]:

@@ -115,7 +115,7 @@ class Command:
             if built := self.built[part]:
                 self._plain[key] = partial(plain_hyperparameters, type(built), written=partial(self._written, part))
                 self._plain[key](built.hparams)  # what cannot be saved is refused now
-        set_optimizer(self.model, self.built.optimizer, self.built.lr_scheduler)
+        set_optimizer(self.model, self.built.optimizer, self.built.lr_scheduler, self.settings)
 
     def _record_resolved(self, part: str) -> None:
         """Write into the config what a class made of an argument that was null, such as a path in the environment."""

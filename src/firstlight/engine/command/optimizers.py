@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, OneCycleLR, Po
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.optimizer import LENGTHS
 from firstlight.engine.command.classes import find_class
+from firstlight.engine.command.refusals import refused_setting
+from firstlight.engine.command.settings import Setting
 from firstlight.errors import UsageError
 from firstlight.schedules import WarmupCosineLR
 
@@ -60,16 +62,27 @@ def lengths(schedule: type) -> dict[str, dict[str, Any]]:
     return found
 
 
-def set_optimizer(model: LightningModule, optimizer: Namespace | None, schedule: Namespace | None) -> None:
+def set_optimizer(
+    model: LightningModule,
+    optimizer: Namespace | None,
+    schedule: Namespace | None,
+    settings: Sequence[Setting] = (),
+) -> None:
     """Have a model train with an optimizer, a schedule, or both, that a config names; None keeps the model's own.
 
     They are made when training begins, from the parameters that the model then has: a strategy may have put others
-    in place of those that it was built with. By then the run's length is known, too.
+    in place of those that it was built with. By then the run's length is known, too. The settings are for messages.
     """
     own = model.configure_optimizers
 
+    def make(part: str, first: Any, class_path: str, init_args: Any = None) -> Any:
+        try:
+            return instantiate_class(first, {"class_path": class_path, "init_args": init_args or {}})
+        except Exception as error:  # whatever a constructor refuses, it was configured so
+            raise refused_setting(error, part, settings) from error
+
     def configure_optimizers() -> Any:
-        made = instantiate_class(model.parameters(), optimizer.as_dict()) if optimizer else own()
+        made = make("optimizer", model.parameters(), **optimizer.as_dict()) if optimizer else own()
         if not schedule:
             return made
         if not isinstance(made, Optimizer):
@@ -77,11 +90,9 @@ def set_optimizer(model: LightningModule, optimizer: Namespace | None, schedule:
         kind = find_class("lr_scheduler", schedule.class_path) or object
         interval = "step" if issubclass(kind, STEPWISE) else "epoch"
         arguments = _lay_out(kind, schedule.as_dict().get("init_args", {}), interval, model.trainer)
-        scheduler = instantiate_class(made, {"class_path": schedule.class_path, "init_args": arguments})
-        settings = {"scheduler": scheduler, "interval": interval}
-        if isinstance(scheduler, ReduceLROnPlateau):
-            settings["monitor"] = scheduler.monitor
-        return {"optimizer": made, "lr_scheduler": settings}
+        scheduler = make("lr_scheduler", made, schedule.class_path, arguments)
+        monitor = {"monitor": scheduler.monitor} if isinstance(scheduler, ReduceLROnPlateau) else {}
+        return {"optimizer": made, "lr_scheduler": {"scheduler": scheduler, "interval": interval, **monitor}}
 
     if optimizer or schedule:
         model.configure_optimizers = configure_optimizers  # type: ignore[method-assign]
