@@ -37,6 +37,7 @@ __all__ = [
     "is_finishing_resumed_epoch",
     "is_resumed_within_epoch",
     "is_stopping",
+    "load_data",
     "log_every_n_steps",
     "logged_as_training_step",
     "num_epochs_processed",

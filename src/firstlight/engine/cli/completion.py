@@ -16,6 +16,7 @@ from firstlight.engine.cli.schema import fit_parser
 from firstlight.engine.command.classes import choices
 from firstlight.engine.command.configs import config_folders
 from firstlight.engine.command.parser import CHOICES
+from firstlight.engine.command.request import CLASSES
 from firstlight.engine.program import program
 
 __all__ = ["completion"]
@@ -59,7 +60,6 @@ _firstlight() {{
 complete -o default -F _firstlight {program}
 """
 ZSH = "autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n"
-KEYS = ("model", "data", "optimizer", "lr_scheduler")
 
 
 def completion(words: list[str]) -> None:
@@ -69,7 +69,7 @@ def completion(words: list[str]) -> None:
     shell = parser.parse_args(words).shell
     flags = {f"--{key}" for key in fit_parser().get_defaults().keys(branches=True)} | {"--help", "--print_config"}
     values = {"--trainer.accelerator": {"auto", "cpu", "gpu"}}
-    for key in KEYS:
+    for key in CLASSES:
         values[f"--{key}"] = {kind.__name__ for kind in choices(key)}
         for kind in choices(key):
             for name, parameter in inspect.signature(kind).parameters.items():

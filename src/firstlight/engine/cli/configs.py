@@ -16,9 +16,7 @@ def configs(words: list[str]) -> dict[str, Any]:
     rows = [_described(name) for name in config_names()]
     presets = [row for row in rows if row["config"].startswith("presets/")]
     print_table([{key: row[key] for key in ("config", "ends at", "what it is")} for row in rows if row not in presets])
-    if presets:
-        print()
-        print_table([{"preset": row["config"], "what it changes": row["what it is"]} for row in presets])
+    print_table([{"preset": row["config"], "what it changes": row["what it is"]} for row in presets], before="\n")
     return {"configs": [{key.replace(" ", "_"): value for key, value in row.items()} for row in rows]}
 
 

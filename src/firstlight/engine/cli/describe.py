@@ -75,9 +75,7 @@ def _print_text(model: LightningModule) -> None:
 def _print_layers(model: LightningModule) -> None:
     layers = [(name, part) for name, part in model.named_modules() if name and not list(part.children())]
     rows = [{"layer": name, "what it is": repr(part)} for name, part in layers if not isinstance(part, Metric)]
-    if rows:
-        print()
-        print_table(rows)
+    print_table(rows, before="\n")
 
 
 def _print_parameters(model: LightningModule) -> None:
@@ -89,9 +87,7 @@ def _print_parameters(model: LightningModule) -> None:
         values = [f"{value:.4g}" for value in parameter.detach().flatten()[:NUM_VALUES].tolist()]
         more = ["..."] if parameter.numel() > NUM_VALUES else []
         rows.append({"parameter": name, "size": tuple(parameter.shape), "first values": "  ".join(values + more)})
-    if rows:
-        print()
-        print_table(rows)
+    print_table(rows, before="\n")
     print(parameter_count(model))
 
 
@@ -104,9 +100,7 @@ def _print_arguments(model: LightningModule, given: Mapping[str, Any]) -> None:
         here = json.dumps(given[name], default=str) if name in given else default
         what = descriptions.get(name, "")
         rows.append({"argument": f"--model.{name}", "default": default, "here": here, "what it is": what})
-    if rows:
-        print()
-        print_table(rows)
+    print_table(rows, before="\n")
 
 
 def _configs_of(kind: type) -> list[str]:

@@ -9,8 +9,14 @@ from firstlight.engine.documents import printable
 __all__ = ["print_table"]
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print rows under their keys, in columns as wide as they need to be; no line is wider than the terminal."""
+def print_table(rows: list[dict[str, Any]], *, before: str = "") -> None:
+    """Print rows under their keys, in columns as wide as they need to be; no line is wider than the terminal.
+
+    Without rows nothing is printed, not even what comes before them.
+    """
+    if not rows:
+        return
+    print(before, end="")
     cells = [[_text(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(list(rows[0]), *cells, strict=True)]
     room = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize

@@ -33,13 +33,7 @@ KINDS = {
 
 
 class Mistake:
-    """What a parser complains of.
-
-    Args:
-        message: The parser's own words.
-        parser: The parser, which knows all keys.
-        settings: What was typed and written, the strongest last, to find the setting that is wrong.
-    """
+    """What a parser complains of; among the settings, the strongest comes last."""
 
     def __init__(self, message: str, parser: ArgumentParser, settings: Sequence[Setting]) -> None:
         self.message, self.parser, self.settings = message, parser, settings

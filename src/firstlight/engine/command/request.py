@@ -22,7 +22,7 @@ from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import CheckpointError, UsageError
 
-__all__ = ["OWN_FLAGS", "Request"]
+__all__ = ["CLASSES", "NO_SETTINGS", "OWN_FLAGS", "Request"]
 
 OWN_FLAGS = {
     "name": "Name of a new run; by default that of the first config.",
