@@ -79,7 +79,7 @@ class Task(LightningModule, ABC):
         return torch.optim.SGD(self.parameters(), lr=self.lr)
 
     def on_train_epoch_start(self) -> None:
-        """Reset the training scores; Lightning does not call this when it resumes in mid-epoch."""
+        """Reset the training scores."""
         self.train_scores.reset()
 
     def on_train_epoch_end(self) -> None:

@@ -202,6 +202,18 @@ class Loader(ResumableLoader):
     def _iterator(self, iterator: Any) -> None:
         self.loader._iterator = iterator  # noqa: SLF001  # as Lightning does with a DataLoader
 
+    def is_repeatable(self) -> bool:
+        """Return whether an example is the same for the same random numbers; it is fetched twice."""
+        (index, *_), *_ = self.order.draw(0) if isinstance(self.order, SampledOrder) else [[0]]
+        both = DataLoader(
+            self.loader.dataset,
+            batch_sampler=[Rows(0, [index])] * 2,  # type: ignore[list-item]
+            collate_fn=fingerprint,
+            num_workers=min(self.loader.num_workers, 1),  # files that it opens must not be open when workers start
+            generator=torch.Generator(),
+        )
+        return len({*both}) == 1
+
     def batches(self, start: int) -> Iterator[Any]:
         """Yield the batches of :attr:`epoch`, from number ``start`` on.
 

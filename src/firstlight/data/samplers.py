@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ class SampledOrder:
                 set_epoch(epoch)
         with own_random_numbers():
             seed_generators(seed)
-            return list(self.batch_sampler)
+            return list(islice(self.batch_sampler, len(self.batch_sampler)))  # some samplers have no end
 
     def is_repeatable(self) -> bool:
         """Return whether the samplers give the same batches for the same random numbers."""

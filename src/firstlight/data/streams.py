@@ -1,4 +1,4 @@
-"""Data that is read in one go: the batches of an ``IterableDataset``, from a position on."""
+"""Data that is read in one go: an ``IterableDataset``, or a sampler without a length, from a position on."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ _END = object()
 
 
 class StreamLoader(ResumableLoader):
-    """The batches of a ``DataLoader`` for an ``IterableDataset``.
+    """The batches of a ``DataLoader`` for an ``IterableDataset``, or of one whose sampler has no length.
 
     A data set with ``state_dict`` and ``load_state_dict`` goes on from its state. Another one, or one that is read by
     workers, is read again from the start of the epoch, and the batches that were given are left out. What it draws from

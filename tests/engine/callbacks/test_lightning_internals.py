@@ -223,7 +223,7 @@ def test_count_logged_steps_sets_the_x_axis(curves, quick_trainer):
 
 
 @pytest.mark.filterwarnings("ignore:.*It will use the implementation from `LightningModule` instance")
-def test_step_logs_and_logged_as_training_step(curves, quick_trainer):
+def test_step_logs_and_logged_in_hook(curves, quick_trainer):
     class Other(AutogradCubic):
         """A model with a score that is logged between two steps of the Trainer."""
 
@@ -232,7 +232,7 @@ def test_step_logs_and_logged_as_training_step(curves, quick_trainer):
                 return batch
             logs = internals.step_logs(self.trainer)
             logs.on_batch_start(batch)
-            with internals.logged_as_training_step(self):
+            with internals.logged_in_hook(self):
                 assert self._current_fx_name == "training_step"
                 self.log("mine", 3.0, batch_size=1)
             logs.on_batch_end()

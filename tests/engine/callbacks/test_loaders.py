@@ -1,3 +1,4 @@
+import itertools
 import json
 from pathlib import Path
 
@@ -22,6 +23,32 @@ class Restless(RandomSampler):
         return iter([self.times % 50] * 8)
 
 
+class Endless:
+    """A sampler without a length or an end."""
+
+    def __iter__(self):
+        while True:
+            yield [1, 2]
+
+
+class EndlessAfterAll(Endless):
+    """One that says a length."""
+
+    def __len__(self):
+        return 3
+
+
+class OwnRandom(own_data.Rows):
+    """Examples with noise of a generator that it keeps."""
+
+    def __init__(self):
+        super().__init__(50, 0)
+        self.random = torch.Generator()
+
+    def __getitem__(self, index):
+        return self.x[index] + torch.rand(4, generator=self.random), self.y[index]
+
+
 class Better(DataLoader):
     """Somebody else's loader."""
 
@@ -44,6 +71,8 @@ REASONS = {
     "BatchSampler and Restless of Rows draws from random numbers of its own": lambda: DataLoader(
         ROWS, batch_sampler=BatchSampler(Restless(ROWS), 8, drop_last=False)
     ),
+    "Rows has a sampler without a length, so it is read again": lambda: DataLoader(ROWS, batch_sampler=Endless()),
+    "OwnRandom has random numbers of its own, or another state": lambda: DataLoader(OwnRandom(), 8),
     "the loader of Rows makes no batches": lambda: DataLoader(ROWS, batch_size=None),
     "Better is no plain DataLoader, and has no state_dict": lambda: Better(ROWS, 8),
     "list_iterator is no plain DataLoader": lambda: iter([]),
@@ -86,6 +115,29 @@ def test_nothing_is_said_of_loaders_that_resume_to_the_same_bits(data, quick_tra
     source.setup("fit")
     callback, _ = made(source.train_dataloader, quick_trainer())
     assert callback.reasons == []
+
+
+def test_sampler_without_an_end_gives_what_is_asked_for(quick_trainer):
+    _, loader = made(lambda: DataLoader(ROWS, batch_sampler=Endless()), quick_trainer())
+    assert len(list(itertools.islice(loader, 7))) == 7
+    _, loader = made(lambda: DataLoader(ROWS, batch_sampler=EndlessAfterAll()), quick_trainer())
+    assert len(list(loader)) == 3
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_validation_draws_the_same_in_each_run_with_any_number_of_workers(workers, quick_trainer):
+    class Validated(own_data.Plain):
+        def val_dataloader(self):
+            return DataLoader(own_data.Noisy(10, 0), 4, num_workers=workers)
+
+    trainer = quick_trainer()
+    callback, trainer.datamodule = ResumableLoaders(0), Validated()
+    callback.setup(trainer, MLP(), "fit")
+    (expected, *_), (found, *_) = ([x for x, _ in trainer.datamodule.val_dataloader()] for _ in range(2))
+    assert torch.equal(found, expected)
+    loader = trainer.datamodule.val_dataloader()
+    loader.set_epoch(1)
+    assert not torch.equal(next(iter(loader))[0], expected)
 
 
 def test_loaders_in_a_collection_are_all_made_resumable(quick_trainer):

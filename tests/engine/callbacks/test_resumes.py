@@ -10,8 +10,9 @@ import torch
 from tests.faults.harness import differences
 
 OWN = '''
-import os, signal
+import os, random, signal
 import torch
+from torchmetrics import MaxMetric
 from firstlight import Regression
 
 class OwnNetwork(Regression):
@@ -36,6 +37,47 @@ class OwnNetwork(Regression):
     def configure_optimizers(self):
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         return torch.optim.SGD(trained, lr=self.lr, momentum=0.9)
+
+class DrawsInHooks(OwnNetwork):
+    """It draws where an epoch begins and on a batch's way to the device, and keeps a score over all epochs."""
+
+    def __init__(self, lr: float = 0.003) -> None:
+        super().__init__(lr)
+        self.highest = MaxMetric()
+
+    def on_train_start(self):
+        self.highest.reset()
+
+    def on_train_epoch_start(self):
+        self.log("shift", 0.1 * random.random())
+        self.shift = 0.1 * torch.rand(1)
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        return (batch[0] + self.shift * torch.randn(2), batch[1]) if self.trainer.training else batch
+
+    def on_validation_epoch_end(self):
+        super().on_validation_epoch_end()
+        self.highest(1.0 if self.current_epoch < 2 else 0.5)
+        self.log("highest", self.highest.compute())
+
+class ByHand(OwnNetwork):
+    """It steps by hand, with the gradients of three batches."""
+
+    def __init__(self, lr: float = 0.003) -> None:
+        super().__init__(lr)
+        self.automatic_optimization = False
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.manual_backward(loss)
+        optimizer, each_time = self.optimizers()
+        each_time.step()
+        if batch_idx % 3 == 2:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def configure_optimizers(self):
+        return [torch.optim.SGD(part.parameters(), lr=self.lr / 100) for part in (self.backbone, self.head)]
 
 def batch_size(batch):
     return len(batch[0])
@@ -118,6 +160,25 @@ def test_run_goes_on_in_mid_epoch_to_the_same_bits(name, did, firstlight, monkey
         for key in ("Timer", "OnExceptionCheckpoint", "ModelCheckpoint"):  # times and paths
             checkpoint["callbacks"] = {k: v for k, v in checkpoint["callbacks"].items() if key not in k}
     assert list(differences(whole, resumed)) == []
+
+
+MORE = ("DrawsInHooks", "22"), ("ByHand", "26")
+
+
+@pytest.mark.filterwarnings("ignore:.*It will use the implementation from `LightningModule` instance")
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [("DrawsInHooks", "26"), ("ByHand", "22"), *(pytest.param(*more, marks=pytest.mark.slow) for more in MORE)],
+)
+def test_model_of_ones_own_goes_on_in_mid_epoch_to_the_same_bits(name, at, did, firstlight, monkeypatch):
+    flags = [*SMALL, f"--model={name}", "--model.lr=0.01"]
+    did(*flags, "--name=whole")
+    monkeypatch.setenv("STOP_AT", at)
+    assert firstlight(*flags, "--name=stopped").status == 143
+    monkeypatch.delenv("STOP_AT")
+    did("fit", "--resume=stopped")
+    assert list(differences(last("whole"), last("stopped"))) == []
+    assert last("whole")["scores"].get("highest", 1.0) == 1.0
 
 
 @pytest.mark.parametrize(

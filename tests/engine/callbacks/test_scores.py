@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.callbacks import Checkpoint
 from torchmetrics import MaxMetric, MeanMetric, MetricCollection, MinMetric
 
 from firstlight import InMemory, LinearRegression, SoftmaxRegression
@@ -20,7 +21,7 @@ class Given(InMemory):
         pass
 
 
-class Save(Callback):
+class Save(Checkpoint):
     """Save a checkpoint after every step, and at the end of every epoch."""
 
     def on_train_batch_end(self, trainer, *_):
@@ -43,7 +44,9 @@ def fit(request, quick_trainer):
     data = Given(targets())
 
     def run(*callbacks, **arguments):
-        trainer = quick_trainer(max_epochs=2, callbacks=[*callbacks, TrainingScores()])
+        trainer = quick_trainer(
+            max_epochs=2, enable_checkpointing=bool(callbacks), callbacks=[*callbacks, TrainingScores()]
+        )
         torch.manual_seed(0)
         trainer.fit(model(), data, **arguments)
         return {name: score.item() for name, score in trainer.callback_metrics.items()}
@@ -62,7 +65,7 @@ def test_a_checkpoint_holds_what_was_added_up_since_the_epoch_began(fit):
     counts = {}
     for name in ("step 1", "step 2", "step 3", "epoch 0", "step 4"):
         (share,) = torch.load(name, weights_only=True)["train_scores"]
-        counts[name] = int(share["metrics"]["train_scores.loss"]["weight"]) if share else 0
+        counts[name] = int(share.get("metrics", {}).get("train_scores.loss", {"weight": 0})["weight"])
     assert counts == {"step 1": 4, "step 2": 8, "step 3": 0, "epoch 0": 0, "step 4": 4}
 
 
@@ -98,7 +101,12 @@ class Plain(LightningModule):
 
 def trained(quick_trainer, *callbacks, **arguments):
     """Return the last epoch's scores of the model above."""
-    trainer = quick_trainer(max_epochs=2, log_every_n_steps=1, callbacks=[*callbacks, TrainingScores()])
+    trainer = quick_trainer(
+        max_epochs=2,
+        log_every_n_steps=1,
+        enable_checkpointing=bool(callbacks),
+        callbacks=[*callbacks, TrainingScores()],
+    )
     torch.manual_seed(0)
     trainer.fit(Plain(), Given(torch.arange(10.0)[:, None]), **arguments)
     return {name: score.item() for name, score in trainer.callback_metrics.items()}
@@ -163,7 +171,9 @@ class Ends(Callback):
 def test_resumed_run_knows_the_scores_from_before_its_checkpoint(quick_trainer):
     whole, resumed = Ends(), Ends()
     for ends, path in ((whole, None), (resumed, "epoch 1")):
-        trainer = quick_trainer(max_epochs=3, check_val_every_n_epoch=2, callbacks=[RunScores(), ends, Save()])
+        trainer = quick_trainer(
+            max_epochs=3, enable_checkpointing=True, check_val_every_n_epoch=2, callbacks=[RunScores(), ends, Save()]
+        )
         torch.manual_seed(0)
         trainer.fit(LinearRegression(lr=0.05), Given(torch.arange(10.0)[:, None]), ckpt_path=path, weights_only=True)
         assert trainer.callback_metrics.keys() == {"loss/val", "loss/train"}

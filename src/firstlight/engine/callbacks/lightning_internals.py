@@ -39,7 +39,7 @@ __all__ = [
     "is_stopping",
     "load_data",
     "log_every_n_steps",
-    "logged_as_training_step",
+    "logged_in_hook",
     "num_epochs_processed",
     "optimizer_counter",
     "plan",
@@ -49,6 +49,7 @@ __all__ = [
     "starts_forks",
     "step_logs",
     "training_results",
+    "validation_results",
 ]
 
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
@@ -228,11 +229,16 @@ def training_results(trainer: Trainer) -> "_ResultCollection":
     return trainer.fit_loop.epoch_loop._results
 
 
+def validation_results(trainer: Trainer) -> "_ResultCollection":
+    """Return what ``self.log`` has added up in validation."""
+    return trainer.fit_loop.epoch_loop.val_loop._results
+
+
 @contextmanager
-def logged_as_training_step(model: LightningModule) -> Iterator[None]:
-    """Let ``self.log`` work here as it does where the Trainer calls ``training_step``."""
+def logged_in_hook(model: LightningModule, name: str = "training_step") -> Iterator[None]:
+    """Let ``self.log`` work here as it does where the Trainer calls that hook."""
     hook = model._current_fx_name
-    model._current_fx_name = "training_step"
+    model._current_fx_name = name
     try:
         yield
     finally:

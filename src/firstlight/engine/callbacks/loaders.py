@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -43,10 +44,15 @@ class ResumableLoaders(Callback):
         self.seed, self._source = trainer.strategy.broadcast(self.seed), source
         self.reasons, self.streams = [], []
         source.train_dataloader = partial(self._make, trainer, source.train_dataloader)  # type: ignore[method-assign]
+        self._validated = val = data if data and is_overridden("val_dataloader", data) else pl_module
+        is_alone = trainer.world_size == 1 and not trainer.overfit_batches  # type: ignore[attr-defined]
+        if is_alone and is_overridden("val_dataloader", val):
+            val.val_dataloader = partial(self._make_repeatable, val.val_dataloader)  # type: ignore[method-assign]
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the source of the loaders as it was."""
         vars(self._source).pop("train_dataloader", None)
+        vars(self._validated).pop("val_dataloader", None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what stands in the way of a resume to the same bits."""
@@ -69,17 +75,21 @@ class ResumableLoaders(Callback):
             return loaders  # Lightning takes the first few batches in their order
         if not isinstance(loaders, DataLoader | ResumableLoader | dict | list | tuple):
             self._note_foreign(loaders)
-        return apply_to_collection(loaders, DataLoader, partial(self._resumable, trainer))
+        return apply_to_collection(loaders, DataLoader | Loader, partial(self._resumable, trainer))
 
-    def _resumable(self, trainer: Trainer, loader: DataLoader[Any]) -> object:
+    def _resumable(self, trainer: Trainer, loader: DataLoader[Any] | Loader) -> object:
+        if isinstance(loader, Loader):
+            return self._checked(loader)
         if type(loader) is not DataLoader:
             self._note_foreign(loader)
             return loader
         name = type(loader.dataset).__name__
-        if isinstance(loader.dataset, IterableDataset):
+        is_stream = isinstance(loader.dataset, IterableDataset)
+        if is_stream or sized_len(loader) is None:
             stream = StreamLoader(loader, self.seed, lambda: internals.batch_counter(trainer).current.ready)
             if not stream.has_state:
                 which = "is read by workers" if hasattr(loader.dataset, "state_dict") else "has no state_dict"
+                which = which if is_stream else "has a sampler without a length"
                 self.reasons.append(f"{name} {which}, so it is read again up to where the run was")
             if self._positions:
                 stream.load_state_dict(self._positions.pop(0))
@@ -92,7 +102,23 @@ class ResumableLoaders(Callback):
         if not order.is_repeatable():
             names = " and ".join(type(sampler).__name__ for sampler in order.samplers if sampler)
             self.reasons.append(f"{names} of {name} draws from random numbers of its own")
-        return Loader(loader, order, self.seed)
+        return self._checked(Loader(loader, order, self.seed))
+
+    def _make_repeatable(self, make: Any) -> Any:
+        """Return loaders for validation that give the same in each run, with any number of workers."""
+        return apply_to_collection(make(), DataLoader, self._repeatable)
+
+    def _repeatable(self, loader: DataLoader[Any]) -> object:
+        is_stream = isinstance(loader.dataset, IterableDataset) or sized_len(loader) is None
+        if type(loader) is not DataLoader or loader.batch_sampler is None or is_stream:
+            return loader
+        return Loader(loader, SampledOrder(loader.batch_sampler, self.seed), self.seed)
+
+    def _checked(self, loader: Loader) -> Loader:
+        if not loader.is_repeatable():
+            name = type(loader.dataset).__name__
+            self.reasons.append(f"{name} has random numbers of its own, or another state that examples depend on")
+        return loader
 
     def _note_foreign(self, loaders: object) -> None:
         if not isinstance(loaders, ResumableLoader) and not hasattr(loaders, "state_dict"):

@@ -1,6 +1,8 @@
 """Callbacks of a resumed run: what Lightning does not restore of them, and those that cannot be resumed."""
 
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import TRAINED_WEIGHTS
 from firstlight.errors import CheckpointError, UsageError
 
-__all__ = ["ResumedCallbacks"]
+__all__ = ["ResumedCallbacks", "after_train_start"]
 
-KEY = "callback_effects"
+KEY, GRADIENTS = "callback_effects", "gradients"
 NOT_RESUMABLE: dict[type[Callback], str] = {
     callbacks.BatchSizeFinder: "searches before the first step: resume with the batch size that it found",
     callbacks.LearningRateFinder: "searches before the first step: resume with the learning rate that it found",
@@ -33,10 +35,11 @@ class ResumedCallbacks(Callback):
 
     - which parameters are trained, and which layers keep statistics, where that changed in training (finetuning);
     - that the run was stopped early, and by what, so that a resume does not train another epoch;
-    - what callbacks did at the start of the epoch. Lightning does not call ``on_train_epoch_start`` in an epoch that is
-      resumed in its middle. Here it is called for callbacks without a state, as all they know is the epoch, and for
-      ``StochasticWeightAveraging``, whose state takes effect there. What they change in the model or its optimizers is
-      put back: the checkpoint was written after it.
+    - what callbacks and the model did at the start of the epoch. Lightning does not call ``on_train_epoch_start`` in an
+      epoch that is resumed in its middle. Here it is called for the model, for callbacks without a state, as all they
+      know is the epoch, and for ``StochasticWeightAveraging``, whose state takes effect there. What they change in the
+      weights or the optimizers is put back: the checkpoint was written after it;
+    - gradients that a model with manual optimization has not used yet.
 
     Args:
         is_resume: Whether the run starts from a checkpoint.
@@ -53,6 +56,7 @@ class ResumedCallbacks(Callback):
         self._num_states: int | None = None  # of optimizers, in the checkpoint
         self._switches: dict[str, bool] = {}  # as the model was built
         self._switched: dict[str, bool] = {}  # what training had changed of them
+        self._gradients: dict[str, Any] = {}
         self._patience: dict[callbacks.EarlyStopping, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -72,12 +76,15 @@ class ResumedCallbacks(Callback):
         now = _switches(pl_module)
         switched = {name: now[name] for name, was in self._switches.items() if now.get(name, was) != was}
         checkpoint[KEY] = {"switched": switched, "stopped_by": _stopped_by(trainer)}
+        if not pl_module.automatic_optimization:
+            gradients = {name: parameter.grad for name, parameter in pl_module.named_parameters()}
+            checkpoint[GRADIENTS] = {name: value for name, value in gradients.items() if value is not None}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Read it, and stop a run that had been stopped."""
         self._num_states = len(checkpoint.get("optimizer_states", []))
         effects = checkpoint.get(KEY, {})
-        self._switched = effects.get("switched", {})
+        self._switched, self._gradients = effects.get("switched", {}), checkpoint.get(GRADIENTS, {})
         self.stopped_by = effects.get("stopped_by") if self.keep_stop else None
         trainer.should_stop = bool(self.stopped_by)
         if TRAINED_WEIGHTS in checkpoint:
@@ -99,12 +106,27 @@ class ResumedCallbacks(Callback):
             _switch(pl_module, name, on=value)
         for stopping, patience in self._patience.items():
             stopping.patience = patience  # what is typed wins over the state
+        for name, gradient in self._gradients.items():
+            parameter = pl_module.get_parameter(name)
+            parameter.grad = gradient.to(parameter.device)
         if internals.is_resumed_within_epoch(trainer):
-            _start_epoch_again(trainer, pl_module)
+            after_train_start(pl_module, partial(_start_epoch_again, trainer, pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what stopped the run."""
         self.stopped_by = _stopped_by(trainer)
+
+
+def after_train_start(model: LightningModule, act: Callable[[], None]) -> None:
+    """Have something done after the model's own ``on_train_start``, once."""
+    start = model.on_train_start
+
+    def start_and_act() -> None:
+        vars(model).pop("on_train_start", None)
+        start()
+        act()
+
+    model.on_train_start = start_and_act  # type: ignore[method-assign]
 
 
 def _start_epoch_again(trainer: Trainer, model: LightningModule) -> None:
@@ -114,6 +136,8 @@ def _start_epoch_again(trainer: Trainer, model: LightningModule) -> None:
     for callback in internals.callbacks_of(trainer, Callback):
         if isinstance(callback, callbacks.StochasticWeightAveraging) or not is_overridden("state_dict", callback):
             callback.on_train_epoch_start(trainer, model)
+    with internals.logged_in_hook(model, "on_train_epoch_start"):
+        model.on_train_epoch_start()
     trainer.loggers = loggers
     model.load_state_dict(weights)
     for optimizer, state in zip(trainer.optimizers, states, strict=True):

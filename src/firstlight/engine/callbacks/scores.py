@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.callbacks.resumes import after_train_start
 from firstlight.engine.sharding import gather_objects
 
 __all__ = ["RunScores", "SharedScores", "TrainingScores"]
@@ -68,46 +69,33 @@ class RunScores(Callback):
 
 
 class TrainingScores(Callback):
-    """Save what training scores have added up since an epoch began, and restore it: torchmetrics, and ``self.log``.
+    """Save what scores have added up, and restore it: metrics of torchmetrics, and ``self.log`` in training.
 
+    Metrics that Lightning resets before they are used again, as they were logged themselves, are left out.
     Each process goes on with its own sums. If their number is another one now, the sums are shared out among them.
     """
 
     def __init__(self) -> None:
+        self._shares: list[dict[str, Any]] = []  # of the processes that wrote the checkpoint
         self._logged: list[dict[str, dict[str, Tensor]]] = []  # until they are logged again
-        self._counts: dict[str, int] = {}  # how often each metric had been updated when validation began
-        self._of_validation: set[str] = set()  # the metrics that it updates; each validation begins them anew
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the updates."""
-        self._counts = {name: metric.update_count for name, metric in _metrics(pl_module)}
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note which metrics were updated."""
-        counts = {name: metric.update_count for name, metric in _metrics(pl_module)}
-        self._of_validation |= {name for name, count in counts.items() if count != self._counts.get(name)}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the sums of each process; after an epoch's last batch there are none, as the next epoch starts anew."""
+        """Add the sums of each process; of those after an epoch's last batch, what its end has left."""
+        results, reset = internals.training_results(trainer), [*internals.validation_results(trainer).values()]
         own: dict[str, Any] = {}
-        if not trainer.is_last_batch:
-            metrics = {name: metric for name, metric in _metrics(pl_module) if name not in self._of_validation}
-            own["metrics"] = {name: metric.metric_state for name, metric in metrics.items()}
-            results = internals.training_results(trainer)
+        if trainer.is_last_batch:
+            reset += results.values()
+        else:
             own["logged"] = {key: total.metric_state for key, total in results.items() if total.is_tensor}
+        left_out = [id(result.value) for result in reset if not result.is_tensor]
+        if not trainer.is_last_batch or internals.is_epoch_ending(trainer):
+            own["metrics"] = {name: each.metric_state for name, each in _metrics(pl_module) if id(each) not in left_out}
         checkpoint["train_scores"] = gather_objects(move_data_to_device(own, "cpu"))
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Restore the states of metrics, and keep what was logged until the model logs it."""
-        metrics = dict(_metrics(pl_module))
-        shares = checkpoint.get("train_scores", [])[trainer.global_rank :: trainer.world_size]
-        for number, share in enumerate(shares):
-            for name, state in share.get("metrics", {}).items():
-                if metric := metrics.get(name):
-                    restore = metric.merge_state if number else metric.load_state_dict
-                    with suppress(RuntimeError, ZeroDivisionError):  # metrics that torchmetrics cannot merge
-                        restore(move_data_to_device(state, metric.device))
-        self._logged = [share.get("logged", {}) for share in shares]
+        """Keep the sums of what was logged until the model logs it."""
+        self._shares = checkpoint.get("train_scores", [])[trainer.global_rank :: trainer.world_size]
+        self._logged = [share.get("logged", {}) for share in self._shares]
         results = internals.training_results(trainer)
         update = results.update_metrics
 
@@ -121,9 +109,24 @@ class TrainingScores(Callback):
 
         results.update_metrics = update_metrics
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the states of metrics, once hooks of the model have reset them."""
+        if self._shares:
+            after_train_start(pl_module, partial(_restore, pl_module, self._shares))
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget what the model did not log again."""
         self._logged = []
+
+
+def _restore(model: LightningModule, shares: list[dict[str, Any]]) -> None:
+    metrics = dict(_metrics(model))
+    for number, share in enumerate(shares):
+        for name, state in share.get("metrics", {}).items():
+            if metric := metrics.get(name):
+                restore = metric.merge_state if number else metric.load_state_dict
+                with suppress(RuntimeError, ZeroDivisionError):  # metrics that torchmetrics cannot merge
+                    restore(move_data_to_device(state, metric.device))
 
 
 def _metrics(model: LightningModule) -> Iterator[tuple[str, Metric]]:

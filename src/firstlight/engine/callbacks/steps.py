@@ -1,30 +1,35 @@
 """Seed the random numbers of each step, and log and check its loss."""
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from firstlight.data.seeds import key_seed, nth_seed, seed_generators
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.nan_checks import check_loss
 
-__all__ = ["StepLoss", "StepSeeds"]
+__all__ = ["StepLoss", "StepSeeds", "transfer_owner"]
+
+TRANSFER_HOOKS = "on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"
 
 
 class StepSeeds(Callback):
     """Seed the random number generators before each step, from (seed, process, epoch, batch) alone.
 
     Dropout and the like then draw the same numbers after a resume as in an unbroken run, and no generator's state
-    has to be saved.
+    has to be saved. The same holds for hooks at an epoch's start, and for those that change a batch on its way to the
+    device. Callbacks before this one draw unseeded numbers.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._epoch_seed = 0
+        self._epoch_seed = self._hook_seed = 0
         self._seed_device: Callable[[int], None] | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -32,10 +37,26 @@ class StepSeeds(Callback):
         self.seed = trainer.strategy.broadcast(self.seed)
         device = trainer.strategy.root_device.type  # torch.cuda, torch.mps and torch.xpu have a generator of their own
         self._seed_device = getattr(getattr(torch, device), "manual_seed", None)
+        if owner := transfer_owner(trainer):
+            hook = owner.on_before_batch_transfer
+
+            @wraps(hook)
+            def seeded_hook(batch: Any, dataloader_idx: int) -> Any:
+                if trainer.training:
+                    self._seed(nth_seed(self._hook_seed, 1 + internals.batch_counter(trainer).current.ready))
+                return hook(batch, dataloader_idx)
+
+            owner.on_before_batch_transfer = seeded_hook
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the hook as it was."""
+        vars(transfer_owner(trainer) or self).pop("on_before_batch_transfer", None)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Compute the seed of the epoch."""
-        self._epoch_seed = key_seed(self.seed, trainer.global_rank, trainer.current_epoch)
+        """Compute the seeds of the epoch, and seed the hooks at its start."""
+        key = self.seed, trainer.global_rank, trainer.current_epoch
+        self._epoch_seed, self._hook_seed = key_seed(*key), key_seed(*key, 0)
+        self._seed(self._hook_seed)
 
     on_train_start = on_train_epoch_start  # for an epoch that is resumed in its middle
 
@@ -45,13 +66,23 @@ class StepSeeds(Callback):
 
     def seed_step(self, batch_idx: int, *, torch_only: bool = False) -> None:
         """Seed all generators, or only PyTorch's: the others take longer than a small model's update."""
-        seed = nth_seed(self._epoch_seed, batch_idx)
+        self._seed(nth_seed(self._epoch_seed, batch_idx), torch_only=torch_only)
+
+    def _seed(self, seed: int, *, torch_only: bool = False) -> None:
         if self._seed_device:
             self._seed_device(seed)
         if torch_only:
             torch.default_generator.manual_seed(seed)
         else:
             seed_generators(seed)
+
+
+def transfer_owner(trainer: Trainer) -> Any:
+    """Return what has the hook before a batch's way to the device, data or model; None if neither acts on the way."""
+    parts = internals.datamodule_of(trainer), trainer.lightning_module
+    if not any(is_overridden(hook, part) for hook in TRANSFER_HOOKS for part in parts):
+        return None
+    return parts[0] if is_overridden(TRANSFER_HOOKS[0], parts[0]) else parts[1]
 
 
 class StepLoss(Callback):

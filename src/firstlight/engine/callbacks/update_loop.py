@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import Checkpoints
-from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
+from firstlight.engine.callbacks.steps import StepLoss, StepSeeds, transfer_owner
 
 __all__ = ["UpdatingLoader"]
 
@@ -45,7 +44,7 @@ class UpdatingLoader:
     def take_updates(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Take the updates for a few batches, and yield the one after them; an epoch's last batch is always yielded."""
         while (fetched := next(batches, None)) is not None:
-            with internals.logged_as_training_step(self.trainer.lightning_module):
+            with internals.logged_in_hook(self.trainer.lightning_module):
                 for step in self._next_steps():
                     if self.trainer.should_stop or any(each.must_see_step(step + 1) for each in self.checkpoints):
                         break
@@ -128,16 +127,13 @@ class _Update:
 
 def _transfer(trainer: Trainer) -> Callable[[Any], Any]:
     """Return a function that brings a fetched batch to the model's device and precision, as the Trainer does."""
-    model, datamodule, strategy = trainer.lightning_module, internals.datamodule_of(trainer), trainer.strategy
-    hooks = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
-    has_hooks = any(is_overridden(hook, part) for hook in hooks for part in (model, datamodule))
-    owner = datamodule if datamodule and is_overridden(hooks[0], datamodule) else model
+    owner, strategy = transfer_owner(trainer), trainer.strategy
     convert, device = trainer.precision_plugin.convert_input, strategy.root_device
     previous = moved = None
 
     def transfer(fetched: Any) -> Any:
         nonlocal previous, moved
-        if has_hooks:
+        if owner:
             return strategy.batch_to_device(owner.on_before_batch_transfer(convert(fetched), 0))
         if fetched is not previous:  # where a batch is the whole split, it is the same in every step
             previous, moved = fetched, convert(fetched)

@@ -171,12 +171,12 @@ class Command:
             mine.append(callbacks.progress_bar())
         if self.is_fit:
             seed = settings.seed_everything
-            mine += [callbacks.StepSeeds(seed), callbacks.ResumableLoaders(seed)]
-            mine += [callbacks.SeveralUpdates(settings.updates_per_batch)]
+            mine += [callbacks.ResumableLoaders(seed), callbacks.SeveralUpdates(settings.updates_per_batch)]
+            before += [callbacks.StepSeeds(seed)]
             before += [LambdaCallback(on_fit_start=lambda trainer, _: keep_found(trainer, self.config, settings))]
             before += [callbacks.BegunAverages(), callbacks.TypedOptimizer()]  # others replace what these need to see
-            mine += [callbacks.StepLoss(self.checkpoints), callbacks.RunScores(), callbacks.TrainingScores()]
-            mine += [callbacks.PlateauSchedules(), self.resumed]
+            mine += [callbacks.StepLoss(self.checkpoints), callbacks.RunScores(), callbacks.PlateauSchedules()]
+            mine += [self.resumed, callbacks.TrainingScores()]  # the latter restores what the former begins anew
             mine += callbacks.tensorboard_callbacks(seed, settings.pictures, self._words_of_fit())
             if self.run:
                 mine.append(LambdaCallback(on_train_start=self._save_config))
