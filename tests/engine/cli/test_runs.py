@@ -61,6 +61,10 @@ def test_test_score_is_shown_beside_the_validation_score(did):
     (row,) = json.loads(did("runs", "--json"))["runs"]
     assert row["test"] == json.loads(Path("lightning_logs/autograd_cubic/version_0/test.json").read_text())["loss/test"]
     assert (row["score"], row["mode"]) == ("loss/val", "min")
+    did("fit", "--resume", "--trainer.max_epochs=9")
+    assert json.loads(did("runs", "--json"))["runs"][0]["test"] is None  # it was that of other weights
+    did("test")
+    assert json.loads(did("runs", "--json"))["runs"][0]["test"] < row["test"]
 
 
 def test_each_receipt_is_read_once(did, monkeypatch):

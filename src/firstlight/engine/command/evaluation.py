@@ -33,7 +33,8 @@ def evaluate(command: Command) -> dict[str, Any]:
     # one dict for each of several loaders, whose names say which it is of
     scores = dict(pair for found in score(verbose=False, **inputs_of(command)) for pair in found.items())
     path = command.request.checkpoint
-    content: dict[str, Any] = {"checkpoint": str(path) if path else None, **scores}
+    epoch = None if command.start_epoch is None else command.start_epoch + 1
+    content: dict[str, Any] = {"checkpoint": str(path) if path else None, "epoch": epoch, **scores}
     content |= {"report": report.found} if report.found else {}
     if not trainer.is_global_zero:
         return content

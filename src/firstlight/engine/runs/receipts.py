@@ -112,10 +112,14 @@ def update(run: Run, **fields: Any) -> None:
 
 
 def test_score(run: Run, receipt: Mapping[str, Any]) -> float | None:
-    """Return the test score that belongs to the best score in a receipt: ``accuracy/test`` to ``accuracy/val``."""
-    name = str(receipt.get("best", {}).get("name"))
-    score = run.read_scores("test").get(name.replace("val", "test", 1))
-    return score if isinstance(score, int | float) else None
+    """Return the test score that belongs to the best score in a receipt: ``accuracy/test`` to ``accuracy/val``.
+
+    It is None if other weights were tested: a resume may have found better ones since.
+    """
+    best, tested = receipt.get("best", {}), run.read_scores("test")
+    score = tested.get(str(best.get("name")).replace("val", "test", 1))
+    is_of_best = tested.get("epoch") in (None, best.get("epoch"))
+    return score if is_of_best and isinstance(score, int | float) else None
 
 
 def status(run: Run, receipt: Mapping[str, Any]) -> Status:
