@@ -85,7 +85,7 @@ def test_two_processes_leave_the_one_run_of_one_process(alone, tmp_path):
     assert (
         pictures(alone)
         == pictures(tmp_path / "two")
-        == ["first layer", "confusion matrix", "mistakes", "learning curves"]
+        == ["confusion matrix", "mistakes", "learning curves", "first layer"]
     )
 
 

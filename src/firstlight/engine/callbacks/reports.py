@@ -14,7 +14,7 @@ from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.sharding import gather_objects
 
-__all__ = ["Calibration", "Report"]
+__all__ = ["Calibration", "Report", "output_and_target"]
 
 CHUNK = 2**20
 """Numbers that are kept until they are added up: few updates, and no more memory for more data."""
@@ -103,7 +103,7 @@ class Report(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Add a batch."""
-        pair, self._outputs = _pair(self._outputs, batch), []
+        pair, self._outputs = output_and_target(self._outputs, batch), []
         kind = (pair[0].shape[1], pair[1].dtype) if pair else None
         self._kind = self._kind or kind
         self._is_possible &= kind is not None and kind == self._kind and dataloader_idx == 0
@@ -184,7 +184,7 @@ def _number_metrics() -> dict[str, Metric]:
     return {name: metric.set_dtype(torch.double) for name, metric in metrics.items()}
 
 
-def _pair(calls: list[Any], batch: object) -> tuple[Tensor, Tensor] | None:
+def output_and_target(calls: list[Any], batch: object) -> tuple[Tensor, Tensor] | None:
     """Return the outputs of a batch, of shape ``(batch, n)``, and its targets; None if it is unclear what they are."""
     if len(calls) != 1 or not isinstance(batch, tuple | list) or len(batch) != 2:
         return None
