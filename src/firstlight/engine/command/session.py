@@ -56,12 +56,11 @@ def import_packages() -> list[str]:
             try:
                 import_module(name)
             except Exception as error:  # a module of the user's own may raise anything
-                if not (isinstance(error, ModuleNotFoundError) and error.name == name != package):
-                    line = own_line(error)
-                    hint = "\nFIRSTLIGHT_DEBUG=1 shows the traceback" if line else ""
-                    raise UsageError(
-                        f"{name} cannot be imported: {getattr(error, 'msg', error)}{line}{hint}"
-                    ) from error
+                if isinstance(error, ModuleNotFoundError) and error.name == name != package:
+                    continue  # not every package has models and data
+                line = own_line(error)
+                hint = "\nFIRSTLIGHT_DEBUG=1 shows the traceback" if line else ""
+                raise UsageError(f"{name} cannot be imported: {getattr(error, 'msg', error)}{line}{hint}") from error
     return added
 
 

@@ -30,14 +30,10 @@ def commit_of_cwd() -> dict[str, Any] | None:
         index = Path(git_dir, "index")
         if index.exists():
             shutil.copy2(index, folder)  # with its time, by which git knows which files it need not read
-        environment = {
-            "GIT_DIR": folder,
-            "GIT_WORK_TREE": checkout,
-            "GIT_OBJECT_DIRECTORY": str(Path(common_dir, "objects").resolve()),
-            "GIT_INDEX_FILE": str(Path(folder, "index")),
-        }
+        objects = str(Path(common_dir, "objects").resolve())
+        where = {"GIT_DIR": folder, "GIT_WORK_TREE": checkout, "GIT_OBJECT_DIRECTORY": objects}
         options = ("--porcelain", "--untracked-files=no", "--ignore-submodules=all")
-        changes = _run(git, "status", *options, **environment)
+        changes = _run(git, "status", *options, **where, GIT_INDEX_FILE=str(Path(folder, "index")))
     return {"commit": commit, "dirty": None if changes is None else bool(changes.strip())}
 
 

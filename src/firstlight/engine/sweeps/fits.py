@@ -46,8 +46,8 @@ def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, 
     if checkpoints.monitor is None:
         logged = command.trainer.callback_metrics
         raise UsageError(f"the model logs {', '.join(logged) or 'nothing'}: choose a score with --checkpoint.monitor")
-    facts = {"monitor": checkpoints.monitor, "mode": checkpoints.mode, "seed": command.config.seed_everything}
-    return {**facts, "settings": compared}
+    seed = command.config.seed_everything
+    return {"monitor": checkpoints.monitor, "mode": checkpoints.mode, "seed": seed, "settings": compared}
 
 
 def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:

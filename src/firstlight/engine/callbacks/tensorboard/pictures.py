@@ -37,12 +37,6 @@ def tensorboard_loggers(trainer: Trainer) -> list[TensorBoardLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero]
 
 
-def _picture_loggers(trainer: Trainer) -> list[Logger]:
-    """Return the loggers that show pictures, in the first process, and none in the others."""
-    kinds = TensorBoardLogger | WandbLogger | MLFlowLogger
-    return [logger for logger in trainer.loggers if isinstance(logger, kinds) and trainer.is_global_zero]
-
-
 def _log_picture(logger: Logger, tag: str, figure: "Figure", step: int) -> None:
     if isinstance(logger, WandbLogger):
         logger.log_image(tag, [figure], step)
@@ -143,7 +137,8 @@ class Pictures(Callback):
     def _update_pictures(self, trainer: Trainer, pl_module: LightningModule, when: str) -> None:
         """Note what the pictures need of the model as it is now, and draw them if there is a logger to show them."""
         moment = Moment(trainer, pl_module, internals.datamodule_of(trainer), when, self.notes, self.scores)
-        loggers = _picture_loggers(trainer) if self.is_drawn else []
+        is_drawn, kinds = self.is_drawn and trainer.is_global_zero, TensorBoardLogger | WandbLogger | MLFlowLogger
+        loggers = [logger for logger in trainer.loggers if is_drawn and isinstance(logger, kinds)]
         with isolate_rng(include_cuda=pl_module.device.type == "cuda"):
             for picture in list(self.pictures):
                 try:
