@@ -36,3 +36,10 @@ def test_run_prints_a_line_an_epoch_and_nothing_that_is_not_ours(flags, firstlig
 def test_fast_dev_run_may_have_callbacks_that_need_a_logger(did):
     assert "nothing was saved" in did("fit", *SMALL, "-c", "presets/debug", "--trainer.callbacks+=LearningRateMonitor")
     assert not Path("lightning_logs").exists()
+
+
+def test_run_of_a_sweep_that_is_resumed_says_so(did):
+    did("fit", *SMALL)
+    assert "sweep:" not in did("fit", "--resume", "--trainer.max_epochs=2")
+    Path("lightning_logs/autograd_cubic/sweep.log").touch()
+    assert "\nsweep:   this run is one of a sweep" in did("fit", "--resume", "--trainer.max_epochs=3")

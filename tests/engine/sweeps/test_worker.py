@@ -74,6 +74,18 @@ def test_finished_run_is_not_trained_again(trained, work):
     assert trial.user_attrs["config"] == "seed_everything: 7\n"
 
 
+RESUME = ["firstlight", "fit", "--resume", "mine/version_0"]
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "outcome"), [(RESUME, "score 2"), ([*RESUME, "--trainer.max_epochs=99"], "score 3")]
+)
+def test_run_that_was_resumed_by_hand_counts_unless_its_settings_were_changed(by_hand, outcome, trained, work):
+    run = leave(0, "finished", [["firstlight", "fit", *TYPED], by_hand, ["firstlight", "test", "--run", "x", "--json"]])
+    assert work(run)[0] == outcome
+    assert trained == [TYPED] * (outcome == "score 3")
+
+
 def test_stopped_run_is_resumed(trained, work):
     run = leave(0, "stopped", [["firstlight", "fit", *TYPED]])
     assert work(run)[0] == "score 3"

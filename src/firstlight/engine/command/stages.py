@@ -16,7 +16,7 @@ from firstlight.engine.parameters import parameter_count
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.conditions import compare_conditions, current_conditions
-from firstlight.engine.runs.folders import Run, relative_to_cwd
+from firstlight.engine.runs.folders import SWEEP_LOG, Run, relative_to_cwd
 from firstlight.engine.runs.locks import lock_run
 from firstlight.errors import DataError, FirstlightError
 
@@ -79,6 +79,8 @@ def _print_start(command: Command) -> None:
         where = f" in {command.run}" if command.run else ""
         device = command.trainer.accelerator.name()
         print(f"{type(command.model).__name__}, {parameter_count(command.model)}, on {device}{where}")
+        if command.run and command.request.is_resume and (command.run.folder.parent / SWEEP_LOG).exists():
+            print("sweep:   this run is one of a sweep, which counts its score unless settings were changed")
     if path:
         epoch = command.start_epoch
         when = f", epoch {epoch + 1}, step {command.start_step}" if epoch is not None else ""

@@ -24,6 +24,7 @@ __all__ = [
     "BEST_CHECKPOINT",
     "LAST_CHECKPOINT",
     "LOGS",
+    "SWEEP_LOG",
     "Run",
     "add_root_flag",
     "add_run_argument",
@@ -41,6 +42,8 @@ ARCHIVE = "lightning_archive"
 """Folder beside it, for runs that are kept but not listed."""
 BEST_CHECKPOINT = "best.ckpt"
 LAST_CHECKPOINT = "last.ckpt"
+SWEEP_LOG = "sweep.log"
+"""What the trials of a sweep print, beside their runs."""
 RECEIPT = {
     "commands": list,
     "history": list,

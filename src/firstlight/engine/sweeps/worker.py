@@ -14,7 +14,7 @@ from optuna.trial import Trial
 
 from firstlight.engine.processes import STOP_SIGNALS
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.folders import LOGS, Run
+from firstlight.engine.runs.folders import LOGS, SWEEP_LOG, Run
 from firstlight.engine.runs.locks import is_run_locked
 from firstlight.engine.runs.receipts import Ending
 from firstlight.engine.sweeps import children
@@ -33,7 +33,7 @@ class Worker:
 
     def __init__(self, study: Study, flags: list[str], root: Path, name: str) -> None:
         self.study, self.flags, self.logs = study, flags, root / LOGS
-        self.log = self.logs / name / "sweep.log"
+        self.log = self.logs / name / SWEEP_LOG
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.stopped_by = 0
         self._child: children.Child | None = None
@@ -119,7 +119,9 @@ class Worker:
         run = Run(self.logs / name) if name else None
         commands = run.read_receipt().get("commands", []) if run else []
         # on the disk of another machine, a folder with this name may belong to another trial
-        return run if [words[2:] for words in commands[:1]] == [flags] else None
+        is_same = [words[2:] for words in commands[:1]] == [flags]
+        is_changed = any(words[1:2] == ["fit"] and len(words) > 4 for words in commands[1:])  # more than --resume RUN
+        return run if is_same and not is_changed else None
 
     def _answer(self, trial: Trial, number: int, message: tuple[Any, ...]) -> bool:
         """Record the folder or the score that a run reports, and return whether to prune it."""
