@@ -54,7 +54,7 @@ def import_class(name: str, base: type[Kind], file: str) -> type[Kind]:
 
 
 def require(purpose: str, *names: str, extra: str = "export") -> None:
-    """Check that packages are installed, as that extra of firstlight does.
+    """Check that packages are installed which an extra of firstlight installs.
 
     Raises:
         FirstlightError: If one of them is missing.
