@@ -1,9 +1,12 @@
+import datetime as dt
 import io
 import os
 import random
 import zipfile
+from collections import deque
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -138,6 +141,19 @@ def test_zip_file_of_another_program_is_named():
     Path("bad.ckpt").write_bytes(buffer.getvalue())
     with pytest.raises(CheckpointError, match=r"bad\.ckpt"):
         load_checkpoint("bad.ckpt")
+
+
+def test_state_that_changes_its_kind_is_read_back_or_not_written(good):
+    for value in (np.float64(0.5), np.arange(3), np.array(["a"]), dt.timedelta(1), Path("x"), {1}):
+        save_checkpoint({**CONTENT, "state": value}, "good.ckpt")
+        assert repr(load_checkpoint("good.ckpt")["state"]) == repr(value)
+    written = Path("good.ckpt").read_bytes()
+    for value, name in ((deque([1]), "a collections.deque"), (lambda: 0, "Can't "), (np.array([None]), "what could")):
+        with pytest.raises(
+            CheckpointError, match=rf"^good\.ckpt is not written: {name}.* tensors and plain values only$"
+        ):
+            save_checkpoint({**CONTENT, "state": value}, "good.ckpt")
+    assert Path("good.ckpt").read_bytes() == written
 
 
 def test_failed_write_leaves_the_old_checkpoint(good, monkeypatch):

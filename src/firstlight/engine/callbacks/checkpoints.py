@@ -91,7 +91,7 @@ class Checkpoints(Checkpoint):
             self.folder = Path(trainer.log_dir or trainer.default_root_dir, "checkpoints")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write a first ``last.ckpt``, and read it.
+        """Write a first ``last.ckpt``.
 
         A folder that cannot be written, or hyperparameters that cannot be read again, fail now, not after an epoch.
         """
@@ -100,8 +100,6 @@ class Checkpoints(Checkpoint):
             self.last.parent.mkdir(parents=True, exist_ok=True)
         if _is_saved(trainer) and not self.last.exists():
             self._save(trainer, self.last)
-            if trainer.is_global_zero and self.last.is_file():  # some strategies write folders
-                load_checkpoint(self.last)
         self.signals.raise_if_received(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

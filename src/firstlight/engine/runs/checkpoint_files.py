@@ -1,16 +1,20 @@
 """Checkpoint files: atomic writes, verified checksums, and no pickled code (``weights_only``)."""
 
 import contextlib
+import datetime as dt
 import io
 import os
 import pickle
 import re
 import zipfile
+from _codecs import encode
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import BuiltinFunctionType, FunctionType
+from typing import Any, ClassVar, NamedTuple
 
 import lightning
+import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
@@ -32,20 +36,60 @@ PARTS: dict[str, type] = {
     "loops": dict,
 }
 """What a Trainer writes besides the weights; a part that is None is no part."""
+PLAIN: list[Any] = [
+    *(dt.datetime, dt.timedelta, dt.timezone, type(Path())),
+    *(np.ndarray, np.dtype, encode, np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]),
+    *(type(np.dtype(code)) for code in np.typecodes["AllInteger"] + np.typecodes["AllFloat"] + "?SU"),
+]
+"""What a state may hold besides that which torch takes for plain: to make one of these runs no code of a file."""
 WRAPPERS = ("module.", "_orig_mod.")
 MAX_EXPANSION = 2**30
 """Bytes by which a tensor may be larger than its file: a view that repeats values takes no room there."""
 
 
+class Noting:
+    """A pickle module that notes the classes and functions that a checkpoint names."""
+
+    noted: ClassVar[set[Any]] = set()
+    readable: ClassVar[set[Any]] = set()
+    """Those in checkpoints that were read again."""
+
+    class Pickler(pickle.Pickler):
+        """Pickle, and note."""
+
+        def reducer_override(self, value: Any) -> Any:
+            """Note what is saved by name."""
+            if isinstance(value, type | FunctionType | BuiltinFunctionType | np.dtype):
+                Noting.noted.add(value)
+            return NotImplemented
+
+
 def save_checkpoint(checkpoint: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a checkpoint atomically.
+    """Write a checkpoint atomically, if it can be read again.
 
     Raises:
+        CheckpointError: If it holds what could not be read again.
         OSError: If the disk is full, or the folder cannot be written.
     """
+    Noting.noted.clear()
     buffer = io.BytesIO()  # torch.save straight into a file hides why a write failed
-    torch.save(checkpoint, buffer)
+    try:
+        torch.save(checkpoint, buffer, pickle_module=Noting)
+        if not Noting.noted <= Noting.readable:
+            buffer.seek(0)
+            _load(buffer)
+            Noting.readable |= Noting.noted
+    except (AttributeError, TypeError, pickle.PickleError) as error:  # as pickle refuses functions, locks, ...
+        found = re.search(r"GLOBAL ([\w.]+) was not", str(error))
+        why = "what could not be read again" if isinstance(error, pickle.UnpicklingError) else error
+        what = f"a {found[1]} could not be read again" if found else why
+        raise CheckpointError(f"{path} is not written: {what}; a state holds tensors and plain values only") from error
     write_atomically(path, buffer.getbuffer())
+
+
+def _load(file: Any) -> Any:
+    with torch.serialization.safe_globals(PLAIN):
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -64,7 +108,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint {path}")
     try:
         _verify_archive(file)
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint = _load(file)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL ([\w.]+) was not", str(error))
         more = f"a {found[1]}, not only" if found else "more than"
