@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -19,8 +21,13 @@ def layers_of(network):
 
 @pytest.mark.parametrize(
     ("activation", "bend"),
-    [("relu", lambda z: np.maximum(z, 0)), ("sigmoid", lambda z: 1 / (1 + np.exp(-z))), ("tanh", np.tanh)],
-    ids=["relu", "sigmoid", "tanh"],
+    [
+        ("relu", lambda z: np.maximum(z, 0)),
+        ("gelu", lambda z: z * (1 + np.vectorize(math.erf)(z / math.sqrt(2))) / 2),
+        ("sigmoid", lambda z: 1 / (1 + np.exp(-z))),
+        ("tanh", np.tanh),
+    ],
+    ids=["relu", "gelu", "sigmoid", "tanh"],
 )
 def test_logits_are_the_matrix_products_of_the_document(activation, bend):
     model = MLP(num_features=4, hidden_dims=[3, 2], num_classes=2, activation=activation, init_std=1)

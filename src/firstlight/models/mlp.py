@@ -14,14 +14,15 @@ from firstlight.tasks import Classification
 
 __all__ = ["MLP", "NeuralNetwork"]
 
-ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+Activation = Literal["relu", "gelu", "sigmoid", "tanh"]
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
 
 def perceptron(
     num_features: int,
     hidden_dims: Sequence[int],
     num_classes: int,
-    activation: Literal["relu", "sigmoid", "tanh"] = "relu",
+    activation: Activation = "relu",
     dropout: float = 0.0,
     batch_norm: bool = False,
 ) -> nn.Sequential:
@@ -68,7 +69,7 @@ class MLP(Classification):
         hidden_dims: list[PositiveInt] = [256],  # noqa: B006  # never changed; jsonargparse shows it in --help
         num_classes: PositiveInt = 10,
         lr: PositiveFloat = 0.5,
-        activation: Literal["relu", "sigmoid", "tanh"] = "relu",
+        activation: Activation = "relu",
         dropout: ClosedUnitInterval = 0.0,
         batch_norm: bool = False,
         label_smoothing: ClosedUnitInterval = 0.0,

@@ -16,7 +16,7 @@ COMPLETED = {
     "firstlight fit --trainer.max": ["--trainer.max_epochs", "--trainer.max_steps", "--trainer.max_time"],
     "firstlight fit --model.hid": ["--model.hidden_dims"],
     "firstlight fit --model Neu": ["NeuralNetwork", "Neuron"],
-    "firstlight fit --model.activation ": ["relu", "sigmoid", "tanh"],
+    "firstlight fit --model.activation ": ["gelu", "relu", "sigmoid", "tanh"],
     "firstlight fit --pictures = f": ["few"],
     "firstlight fit --trainer.accelerator ": ["auto", "cpu", "gpu"],
     "firstlight fit --checkpoint.mode ": ["max", "min"],

@@ -94,7 +94,7 @@ def test_value_of_few_choices_is_answered_with_them(complaint):
     status, message = complaint("fit", "-c", "autograd_cubic", "--trainer.precision", "half")
     assert (status, message[: len(limited)]) == (2, limited)
     status, message = complaint("fit", "-c", "mlp", "--model.activation", "rellu")
-    assert message == "model.activation is 'rellu': expected one of relu, sigmoid, tanh; did you mean 'relu'?"
+    assert message == "model.activation is 'rellu': expected one of relu, gelu, sigmoid, tanh; did you mean 'relu'?"
     assert status == 2
 
 
