@@ -27,6 +27,12 @@ COMPLETED = {
     "firstlight sweep --sweep m": ["mlp"],
     "firstlight sweep --tri": ["--trials"],
     "firstlight pictures ml": ["mlp", "mlp/version_0"],
+    "firstlight export --": ["--format", "--help", "--json", "--last", "--output", "--root"],
+    "firstlight sweep --st": ["--storage", "--strict"],
+    "firstlight fit --tes": ["--test"],
+    "firstlight runs --g": ["--group"],
+    "firstlight new --data ": ["images", "loader", "memory", "table"],
+    "firstlight check presets/d": ["presets/ddp", "presets/debug", "presets/deterministic"],
     "firstlight check lin": ["linear_regression", "linear_regression_sine"],
 }
 PRESS_TAB = """\

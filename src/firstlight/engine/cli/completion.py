@@ -4,14 +4,17 @@ The flags are written into the script, because asking Python takes seconds at ev
 configs and runs.
 """
 
+import contextlib
 import inspect
+import io
+import re
 import shlex
 from typing import Any, Literal, get_args, get_origin
 
 from firstlight.engine.callbacks import Checkpoints
 from firstlight.engine.cli.commands import COMMANDS, STAGES
-from firstlight.engine.cli.export import FORMATS
 from firstlight.engine.cli.help import command_parser
+from firstlight.engine.cli.main import function_of
 from firstlight.engine.cli.schema import fit_parser
 from firstlight.engine.command.classes import choices
 from firstlight.engine.command.configs import config_folders
@@ -37,22 +40,24 @@ _firstlight() {{
     if [ "$current" = "=" ]; then current=""; fi  # --config=NAME is three words
     if [ "$before" = "=" ]; then before="${{COMP_WORDS[COMP_CWORD-2]}}"; fi
     if [ "$COMP_CWORD" = 1 ]; then before=; fi
-    case "$before" in
-        "") words="{commands}" ;;
-        -c|--config) words="$(_firstlight_configs)" ;;
-        --sweep) words="$(_firstlight_configs sweeps)" ;;
-        --run|--resume) words="$(_firstlight_runs)" ;;
-        --format) words="{formats}"; if [ "$command" = pictures ]; then words="png svg"; fi ;;
+    case "$command:$before" in
+        *:) words="{commands}" ;;
+        *:-c|*:--config) words="$(_firstlight_configs)" ;;
+        *:--sweep) words="$(_firstlight_configs sweeps)" ;;
+        *:--run|*:--resume) words="$(_firstlight_runs)" ;;
 {values}
         *)
             case "$command" in
                 {stages}) words="{flags}" ;;
-                sweep) words="--sweep --trials --storage {flags}" ;;
-                check) words="--schema $(_firstlight_configs)" ;;
+                sweep) words="{flags}" ;;
+                check) words="$(_firstlight_configs)" ;;
                 describe) words="{models} $(_firstlight_configs)" ;;
                 runs) words="diff rm archive $(_firstlight_runs)" ;;
                 reproduce|export|pictures) words="$(_firstlight_runs)" ;;
                 completion) words="bash zsh" ;;
+            esac
+            case "$command:$current" in
+{own}
             esac ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$current"))
@@ -67,7 +72,8 @@ def completion(words: list[str]) -> None:
     parser = command_parser("completion")
     parser.add_argument("shell", choices=["bash", "zsh"])
     shell = parser.parse_args(words).shell
-    flags = {f"--{key}" for key in fit_parser().get_defaults().keys(branches=True)} | {"--help", "--print_config"}
+    flags = {f"--{key}" for key in fit_parser().get_defaults().keys(branches=True)}
+    flags |= {"--help", "--json", "--print_config", "--test"}
     values = {"--trainer.accelerator": {"auto", "cpu", "gpu"}}
     for key in CLASSES:
         values[f"--{key}"] = {kind.__name__ for kind in choices(key)}
@@ -78,20 +84,37 @@ def completion(words: list[str]) -> None:
     for name, parameter in inspect.signature(Checkpoints).parameters.items():
         values[f"--checkpoint.{name}"] = _literals(parameter.annotation)
     values |= {f"--{name}": _literals(kind) for name, kind in CHOICES.items()}
+    usages = {command: _usage(command) for command in COMMANDS if command not in STAGES}
+    chosen = [
+        (f"{command}:{flag}", names.split(","))
+        for command, usage in usages.items()
+        for flag, names in re.findall(r"(--[\w.]+) \{(.+?)\}", usage)
+    ]
+    chosen += [(f"*:{flag}", sorted(names)) for flag, names in values.items()]
+    own = [
+        f'                {command}:-*) words="$words --help --json {" ".join(re.findall(r"--[a-z_]+", usage))}" ;;'
+        for command, usage in usages.items()
+    ]
     script = SCRIPT.format(
         shell=shell,
-        formats=" ".join(FORMATS),
         program=program(),
         configs=shlex.quote(str(config_folders()[-1])),
         commands=" ".join(COMMANDS),
         stages="|".join(STAGES),
-        values="\n".join(
-            f'        {flag}) words="{" ".join(sorted(names))}" ;;' for flag, names in values.items() if names
-        ),
+        values="\n".join(f'        {typed}) words="{" ".join(names)}" ;;' for typed, names in chosen if names),
+        own="\n".join(own),
         flags=" ".join(sorted(flags)),
         models=" ".join(sorted(values["--model"])),
     )
     print((ZSH if shell == "zsh" else "") + script, end="")
+
+
+def _usage(command: str) -> str:
+    """Return the first paragraph of a command's help, which has all its flags."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        function_of(command)(["--help"])
+    return text.getvalue().partition("\n\n")[0]
 
 
 def _literals(annotation: Any) -> set[str]:
