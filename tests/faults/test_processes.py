@@ -100,6 +100,7 @@ def test_model_that_logs_its_share_has_the_scores_of_all_examples(tmp_path):
     assert "best:    loss/val 1.5 in epoch 1" in first.text
 
 
+@pytest.mark.slow
 def test_evaluation_by_two_counts_every_example_once(alone):
     run = f"--run={the_run(alone)}"
     tables = []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Checkpoint
+from tests.repeated import first_quick
 from torch.autograd import gradcheck
 
 from firstlight import AutogradCubic, DynamicPolynomial, LegendreCubic, ManualCubic, Sine
@@ -33,12 +34,12 @@ class Rows(Checkpoint):
 
 @pytest.fixture
 def document_rows(quick_trainer):
-    """Return a function that trains for 20 epochs of 100 steps and returns the 20 rows the document prints."""
+    """Return a function that trains in epochs of 100 steps and returns the rows the document prints."""
 
-    def train(model, precision):
+    def train(model, precision, epochs):
         rows = Rows()
         trainer = quick_trainer(
-            max_epochs=20, precision=precision, limit_val_batches=0, enable_checkpointing=True, callbacks=[rows]
+            max_epochs=epochs, precision=precision, limit_val_batches=0, enable_checkpointing=True, callbacks=[rows]
         )
         trainer.fit(model, Sine(repeats=100))
         assert rows.logged == pytest.approx(rows.losses, rel=1e-7)  # scores are kept in single precision
@@ -69,10 +70,10 @@ def loss_of(coefficients):
     return np.square(POWERS @ coefficients - Y).sum()
 
 
-def document_cubic(a, b, c, d):
-    """The document's loop, to the letter: return the loss at steps 99, 199, ... 1999 and the coefficients."""
+def document_cubic(rows, a, b, c, d):
+    """The document's loop, to the letter: return the loss at steps 99, 199, ... (1999) and the coefficients."""
     losses = []
-    for t in range(2000):
+    for t in range(100 * rows):
         y_pred = a + b * X + c * X * X + d * X * X * X
         if t % 100 == 99:
             losses.append(np.square(y_pred - Y).sum())
@@ -84,10 +85,10 @@ def document_cubic(a, b, c, d):
     return losses, [a, b, c, d]
 
 
-def document_legendre(a, b, c, d):
+def document_legendre(rows, a, b, c, d):
     """The same for ``a + b P3(c + d x)``, with the chain rule worked out by hand."""
     losses = []
-    for t in range(2000):
+    for t in range(100 * rows):
         z = c + d * X
         p3 = 2.5 * z * z * z - 1.5 * z
         residual = a + b * p3 - Y
@@ -110,27 +111,28 @@ def document_dynamic(start, draws):
     return w
 
 
-PRECISIONS = pytest.mark.parametrize(
-    ("precision", "tolerance"), [("64-true", 1e-9), pytest.param("32-true", 1e-4, marks=pytest.mark.slow)]
+PRECISIONS = pytest.mark.parametrize(  # the document prints 20 rows
+    ("precision", "rows", "tolerance"),
+    first_quick(1, [("64-true", 4, 1e-9), ("64-true", 20, 1e-9), ("32-true", 20, 1e-4)]),
 )
 
 
 @PRECISIONS
 @pytest.mark.parametrize("model_class", [ManualCubic, AutogradCubic])
-def test_cubic_prints_the_documents_rows(model_class, precision, tolerance, document_rows):
+def test_cubic_prints_the_documents_rows(model_class, precision, rows, tolerance, document_rows):
     model = model_class()
     model.coefficients.data = torch.tensor(START)
-    expected, coefficients = document_cubic(*START)
-    assert document_rows(model, precision) == pytest.approx(expected, rel=tolerance)
+    expected, coefficients = document_cubic(rows, *START)
+    assert document_rows(model, precision, rows) == pytest.approx(expected, rel=tolerance)
     assert final(model) == pytest.approx(coefficients, rel=tolerance)
 
 
 @PRECISIONS
-def test_legendre_cubic_prints_the_documents_rows(precision, tolerance, document_rows):
+def test_legendre_cubic_prints_the_documents_rows(precision, rows, tolerance, document_rows):
     model = LegendreCubic()
     assert final(model) == pytest.approx([0, -1, 0, 0.3], rel=1e-7)
-    expected, coefficients = document_legendre(*final(model).tolist())
-    assert document_rows(model, precision) == pytest.approx(expected, rel=tolerance)
+    expected, coefficients = document_legendre(rows, *final(model).tolist())
+    assert document_rows(model, precision, rows) == pytest.approx(expected, rel=tolerance)
     assert final(model) == pytest.approx(coefficients, rel=tolerance, abs=tolerance / 100)
 
 

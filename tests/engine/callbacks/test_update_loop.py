@@ -141,7 +141,7 @@ class Foreign(Houses):
         (LinearRegression, lambda: Foreign(num_examples=95)),
     ],
 )
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
 def test_models_of_users_see_and_log_the_same(model, data, every, record):
     _, single = record(model, data, updates=1, log_every_n_steps=every)
     count, grouped = record(model, data, log_every_n_steps=every)

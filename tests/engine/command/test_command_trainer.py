@@ -6,6 +6,7 @@ from copy import deepcopy
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
+from tests.repeated import first_quick
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau, StepLR
 
 from firstlight import ManualCubic, MLPEnsemble, SineEnsemble, models
@@ -80,12 +81,20 @@ def agree(model, start, expected, tolerance=1e-3):
     return (weights(model) - expected).norm() < tolerance * (start - expected).norm()
 
 
+# what decides here is the Trainer; that it does so for every model is looked at by the slow tests
+TWO = ["MLP", "ManualCubic"]
+two_models = pytest.mark.parametrize(
+    "pair", first_quick(2, [*TWO, *(name for name in models.__all__ if name not in TWO)]), indirect=True
+)
+
+
 CLIPS = {
     "norm": (torch.norm, lambda gradients, limit: gradients.mul_(min(1, limit / (gradients.norm().item() + 1e-6)))),
     "value": (lambda gradients: gradients.abs().max(), lambda gradients, limit: gradients.clamp_(-limit, limit)),
 }
 
 
+@two_models
 @pytest.mark.parametrize("algorithm", CLIPS)
 def test_no_gradient_is_larger_than_the_clip_value(algorithm, started, fit):
     model, data = started
@@ -123,6 +132,7 @@ def test_updates_are_those_of_a_loop_by_hand(arguments, wanted, started, fit):
     assert agree(model, start, expected)
 
 
+@two_models
 def test_double_precision_is_that_of_every_number(started, fit):
     model, data = started
     start = weights(model).double()
@@ -136,6 +146,7 @@ def test_double_precision_is_that_of_every_number(started, fit):
     assert agree(model, start, expected, tolerance=1e-10)
 
 
+@two_models
 def test_mixed_precision_is_that_of_an_autocast_loop_by_hand(started, fit):
     model, data = started
     start, seen = weights(model), []
@@ -147,14 +158,6 @@ def test_mixed_precision_is_that_of_an_autocast_loop_by_hand(started, fit):
     assert weights(model).dtype == torch.float
     rough = isinstance(model, ManualCubic | SineEnsemble)  # these take another way to the gradient than autograd
     assert agree(model, start, expected, tolerance=0.05 if rough else 1e-3)
-
-
-# what decides here is the Trainer; that it does so for every model is looked at by the slow tests
-two_models = pytest.mark.parametrize(
-    "pair",
-    [name if name in ("MLP", "ManualCubic") else pytest.param(name, marks=pytest.mark.slow) for name in models.__all__],
-    indirect=True,
-)
 
 
 class StepSizes(Callback):

@@ -7,6 +7,7 @@ import torch
 from jsonargparse import Namespace
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
+from tests.repeated import first_quick
 
 from firstlight.engine.command.optimizers import set_optimizer
 from firstlight.engine.runs.checkpoint_files import load_checkpoint
@@ -99,26 +100,29 @@ def schedule_of(run):
 
 @pytest.mark.parametrize(
     ("flags", "steps"),
-    [
-        (["--trainer.max_epochs=3"], 12),
-        (["--trainer.max_epochs=3", "--trainer.max_steps=7"], 7),
-        (["--trainer.max_epochs=-1", "--trainer.max_steps=7"], 7),
-        (["--trainer.max_epochs=3", "--trainer.limit_train_batches=2"], 6),
-        (["--trainer.max_epochs=3", "--trainer.limit_train_batches=0.5"], 6),
-        (["--trainer.max_epochs=3", "--trainer.overfit_batches=1"], 3),
-        (["--trainer.max_epochs=3", "--trainer.accumulate_grad_batches=3"], 6),
-        (
-            [
-                "--trainer.max_epochs=3",
-                "--trainer.callbacks+=GradientAccumulationScheduler",
-                "--trainer.callbacks.scheduling={0: 1, 1: 3}",
-            ],
-            8,
-        ),
-        (["--trainer.max_epochs=3", "--data.batch_size=125"], 24),
-        (["--trainer.max_epochs=3", "--data.num_folds=2", "--data.fold=0"], 9),
-        (["--trainer.max_epochs=3", "--updates_per_batch=4"], 12),
-    ],
+    first_quick(
+        5,
+        [
+            (["--trainer.max_epochs=3"], 12),
+            (["--trainer.max_epochs=3", "--trainer.max_steps=7"], 7),
+            (["--trainer.max_epochs=3", "--trainer.accumulate_grad_batches=3"], 6),
+            (["--trainer.max_epochs=3", "--data.num_folds=2", "--data.fold=0"], 9),
+            (["--trainer.max_epochs=3", "--updates_per_batch=4"], 12),
+            (["--trainer.max_epochs=-1", "--trainer.max_steps=7"], 7),
+            (["--trainer.max_epochs=3", "--trainer.limit_train_batches=2"], 6),
+            (["--trainer.max_epochs=3", "--trainer.limit_train_batches=0.5"], 6),
+            (["--trainer.max_epochs=3", "--trainer.overfit_batches=1"], 3),
+            (
+                [
+                    "--trainer.max_epochs=3",
+                    "--trainer.callbacks+=GradientAccumulationScheduler",
+                    "--trainer.callbacks.scheduling={0: 1, 1: 3}",
+                ],
+                8,
+            ),
+            (["--trainer.max_epochs=3", "--data.batch_size=125"], 24),
+        ],
+    ),
 )
 def test_schedule_without_a_length_takes_that_of_the_run(flags, steps, did):
     did("fit", *HOUSES, *CYCLE, *flags, "--name=run")
@@ -128,20 +132,23 @@ def test_schedule_without_a_length_takes_that_of_the_run(flags, steps, did):
 
 @pytest.mark.parametrize(
     ("schedule", "expected"),
-    [
-        (["CosineAnnealingLR"], {"T_max": 4}),
-        (["CosineAnnealingLR", "--lr_scheduler.T_max=0.5"], {"T_max": 2}),
-        (["CosineAnnealingLR", "--lr_scheduler.T_max=2"], {"T_max": 2}),  # two half periods
-        (["PolynomialLR"], {"total_iters": 4}),
-        (["LinearLR"], {"total_iters": 5}),  # a warm-up: torch's own default
-        (["LinearLR", "--lr_scheduler.total_iters=0.25"], {"total_iters": 1}),
-        (["LinearLR", "--lr_scheduler.total_iters=null"], {"total_iters": 4}),
-        (["StepLR", "--lr_scheduler.step_size=0.5"], {"step_size": 2}),
-        (["MultiStepLR", "--lr_scheduler.milestones=[0.5,0.75]"], {"milestones": {2: 1, 3: 1}}),
-        (["MultiStepLR", "--lr_scheduler.milestones=[1,30]"], {"milestones": {1: 1, 30: 1}}),
-        (["WarmupCosineLR"], {"total_steps": 16, "warmup": 1}),
-        (["WarmupCosineLR", "--lr_scheduler.warmup=3"], {"total_steps": 16, "warmup": 3}),
-    ],
+    first_quick(
+        5,
+        [
+            (["CosineAnnealingLR"], {"T_max": 4}),
+            (["LinearLR"], {"total_iters": 5}),  # a warm-up: torch's own default
+            (["LinearLR", "--lr_scheduler.total_iters=null"], {"total_iters": 4}),
+            (["MultiStepLR", "--lr_scheduler.milestones=[0.5,0.75]"], {"milestones": {2: 1, 3: 1}}),
+            (["WarmupCosineLR"], {"total_steps": 16, "warmup": 1}),
+            (["CosineAnnealingLR", "--lr_scheduler.T_max=0.5"], {"T_max": 2}),
+            (["CosineAnnealingLR", "--lr_scheduler.T_max=2"], {"T_max": 2}),  # two half periods
+            (["PolynomialLR"], {"total_iters": 4}),
+            (["LinearLR", "--lr_scheduler.total_iters=0.25"], {"total_iters": 1}),
+            (["StepLR", "--lr_scheduler.step_size=0.5"], {"step_size": 2}),
+            (["MultiStepLR", "--lr_scheduler.milestones=[1,30]"], {"milestones": {1: 1, 30: 1}}),
+            (["WarmupCosineLR", "--lr_scheduler.warmup=3"], {"total_steps": 16, "warmup": 3}),
+        ],
+    ),
 )
 def test_length_may_be_left_out_or_a_share_of_the_run(schedule, expected, did):
     did("fit", *HOUSES, "--trainer.max_epochs=4", "--name=run", "--lr_scheduler", *schedule)
@@ -171,30 +178,30 @@ LEAVE_OUT = "leave it out, and it is the run's"
 
 @pytest.mark.parametrize(
     ("schedule", "message"),
-    [
-        (
-            [*CYCLE, "--lr_scheduler.total_steps=8920"],
-            "total_steps is 8920, but the run takes 12 steps",
-        ),
-        (
-            [*CYCLE, "--lr_scheduler.total_steps=11"],
-            "total_steps is 11, but the run takes 12 steps",
-        ),
-        (
-            ["--lr_scheduler=WarmupCosineLR", "--lr_scheduler.total_steps=13"],
-            "total_steps is 13, but the run takes 12 steps",
-        ),
-        (["--lr_scheduler=CosineAnnealingLR", "--lr_scheduler.T_max=12"], "T_max is 12, but the run takes 3 epochs"),
-        (["--lr_scheduler=CosineAnnealingLR", "--lr_scheduler.T_max=2"], "T_max is 2, but the run takes 3 epochs"),
-        (
-            ["--lr_scheduler=PolynomialLR", "--lr_scheduler.total_iters=5"],
-            "total_iters is 5, but the run takes 3 epochs",
-        ),
-        (
-            [*CYCLE, "--lr_scheduler.epochs=2", "--lr_scheduler.steps_per_epoch=4"],
-            "total_steps is 8, but the run takes 12 steps",
-        ),
-    ],
+    first_quick(
+        2,
+        [
+            (
+                ["--lr_scheduler=CosineAnnealingLR", "--lr_scheduler.T_max=12"],
+                "T_max is 12, but the run takes 3 epochs",
+            ),
+            (
+                [*CYCLE, "--lr_scheduler.epochs=2", "--lr_scheduler.steps_per_epoch=4"],
+                "total_steps is 8, but the run takes 12 steps",
+            ),
+            ([*CYCLE, "--lr_scheduler.total_steps=8920"], "total_steps is 8920, but the run takes 12 steps"),
+            ([*CYCLE, "--lr_scheduler.total_steps=11"], "total_steps is 11, but the run takes 12 steps"),
+            (
+                ["--lr_scheduler=WarmupCosineLR", "--lr_scheduler.total_steps=13"],
+                "total_steps is 13, but the run takes 12 steps",
+            ),
+            (["--lr_scheduler=CosineAnnealingLR", "--lr_scheduler.T_max=2"], "T_max is 2, but the run takes 3 epochs"),
+            (
+                ["--lr_scheduler=PolynomialLR", "--lr_scheduler.total_iters=5"],
+                "total_iters is 5, but the run takes 3 epochs",
+            ),
+        ],
+    ),
 )
 def test_schedule_of_another_length_than_the_run_is_refused_by_fit_and_check_in_the_same_words(
     schedule, message, complaint, did, firstlight
