@@ -68,8 +68,9 @@ def test_readme_has_at_most_150_lines(readme):
     assert len(text(readme).splitlines()) <= 150
 
 
-def test_citation_names_this_version():
+def test_citation_and_changelog_name_this_version():
     assert yaml.safe_load(text("CITATION.cff"))["version"] == package.__version__
+    assert re.search(r"^## (\S+)", text("CHANGELOG.md"), re.MULTILINE)[1] == package.__version__
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ are imported when they are first used, so ``import firstlight`` is quick and doe
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 CLASSES = ("models", "data", "tasks", "schedules", "learning_curves")
 FUNCTIONS = {"load": "engine.runs.loading", "main": "engine.cli.main", "quiet_trainer": "engine.quiet"}
