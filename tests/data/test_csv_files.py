@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,20 @@ def test_what_cannot_be_used_is_named_with_its_line(text, message):
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_cells_are_between_commas_semicolons_or_tabs(delimiter):
+    file = read(f'\ufeffa{delimiter}"b c"\r\n1{delimiter}"x{delimiter}y"\r\n'.replace("\r\n", "\n"))
+    assert (file.header, file.rows) == (["a", "b c"], [["1", f"x{delimiter}y"]])
+
+
+def test_pipe_is_refused_and_a_long_cell_is_cut():
+    os.mkfifo("pipe.csv")
+    with pytest.raises(DataError, match=r"^pipe\.csv cannot be read: it is no regular file$"):
+        read_csv(Path("pipe.csv"))
+    with pytest.raises(DataError, match=r"^table\.csv, line 2: a is '9{40}', no finite number$"):
+        read("a,b\n" + "9" * 400 + ",1\n").numbers(["a"])
+
+
 def test_file_that_is_missing_or_no_text_is_named():
     with pytest.raises(DataError, match=r"^gone\.csv cannot be read: No such file or directory$"):
         read_csv(Path("gone.csv"))
@@ -49,4 +64,4 @@ def test_file_that_is_missing_or_no_text_is_named():
 
 
 def test_nan_is_a_number_that_is_refused_later():
-    assert [is_number(cell) for cell in ("1", "-2e3", "nan", "inf", "x", "")] == [True] * 4 + [False] * 2
+    assert [is_number(cell) for cell in ("1", "-2e3", "nan", "inf", "x", "", "1_0")] == [True] * 4 + [False] * 3

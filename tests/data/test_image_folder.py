@@ -6,6 +6,7 @@ import torch
 from torchvision.transforms.v2.functional import to_pil_image
 
 from firstlight import ImageFolder, load
+from firstlight.engine.runs.inputs import read_inputs
 from firstlight.errors import DataError
 
 FIT = ("fit", "--config=own/image_folder", "--trainer.max_epochs=2", "--trainer.accelerator=cpu", "--data.batch_size=7")
@@ -42,6 +43,17 @@ def test_every_image_is_in_one_split_under_the_class_of_its_folder():
     x, y = next(iter(data.train_dataloader()))
     assert x.shape == (32, 3, 4, 4)
     assert torch.equal((x[:, 0, 0, 0] * 255 >= 99).long(), y)
+
+
+def test_what_macos_hides_in_a_folder_is_no_image_and_no_class():
+    for name in ("images/cat/._001.png", "images/__MACOSX/cat/._001.png", "images/.cache/x.png", "more/._001.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"no image")
+    data = made()
+    assert data.classes == ("cat", "dog")
+    assert len(data.train) + len(data.val) + len(data.test) == 40
+    write_images("more", 1)
+    assert [str(path) for part in read_inputs(data, ["more"]) for path, _ in part.places] == ["more/000.png"]
 
 
 def test_split_is_a_function_of_the_seed_and_the_test_split_of_nothing_else():
@@ -102,7 +114,13 @@ def test_run_goes_through_every_stage_and_keeps_its_classes(did):
     did("test")
     did("predict")
     (run,) = Path("lightning_logs/image_folder").iterdir()
-    assert json.loads((run / "test.json").read_text()).keys() == {"checkpoint", "accuracy/test", "loss/test", "report"}
+    assert json.loads((run / "test.json").read_text()).keys() == {
+        "checkpoint",
+        "epoch",
+        "accuracy/test",
+        "loss/test",
+        "report",
+    }
     assert load().data.classes == ("cat", "dog")  # before setup
 
 

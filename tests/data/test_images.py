@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,12 @@ def test_photo_is_turned_as_its_camera_noted():
 def test_palette_with_transparency_is_read():
     Image.new("P", (4, 4)).save("image.png", transparency=b"\x00\x10")
     assert read_image(Path("image.png"), 4, grey=False)[0].shape == (3, 4, 4)
+
+
+def test_pipe_is_refused():
+    os.mkfifo("pipe.png")
+    with pytest.raises(DataError, match=r"^pipe\.png cannot be read as an image: it is no regular file$"):
+        read_image(Path("pipe.png"), 4, grey=True)
 
 
 def test_missing_image_is_named():

@@ -49,6 +49,19 @@ def test_a_constant_feature_becomes_zero(rows):
     assert x[:, 0].abs().max() == 0
 
 
+def test_column_without_a_name_is_no_feature_unless_it_is_named(rows):
+    write("table.csv", [["", *rows[0]]] + [[number, *row] for number, row in enumerate(rows[1:])])
+    with pytest.raises(DataError, match=r"^table\.csv: a column has no name: choose the others with --data\.features$"):
+        made(features=None, target="price")
+    assert made().train[0].shape == (60, 2)
+
+
+def test_numbers_without_a_finite_deviation_are_refused(rows):
+    write("table.csv", [["wide", *rows[0]]] + [[(-1) ** n * 1e308, *row] for n, row in enumerate(rows[1:])])
+    with pytest.raises(DataError, match=r"^table\.csv: the numbers of wide are too large for a mean and a deviation$"):
+        made(features=["age", "wide"])
+
+
 def test_every_row_is_in_one_split():
     data = made(target="price")
     assert [len(split[0]) for split in (data.train, data.val, data.test)] == [60, 20, 20]

@@ -91,6 +91,17 @@ def test_boundary_is_that_of_the_model_over_all_examples(draw, given):
     assert f"{right} of {len(y)} correct" in title
 
 
+def test_boundary_of_a_constant_feature_has_an_area(draw, given):
+    class Flat(Plane):
+        def setup(self, stage):
+            super().setup(stage)
+            self.val[0][:, 1] = 3
+
+    draw("decision boundary", MLP(2, [3], 2), Flat())
+    (_, up), *_ = given["decision_boundary"]
+    assert (up[0], up[-1]) == (2, 4)
+
+
 @pytest.fixture
 def first_layer(given, quick_trainer):
     """Return a function that draws the first layer of a model at several moments of a run, and returns its images."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset
 from torchvision import datasets
 
-from firstlight.data.images import IMAGE_SUFFIXES, read_image, to_floats
+from firstlight.data.images import IMAGE_SUFFIXES, is_image, read_image, to_floats
 from firstlight.data.loaders import Loaded
 from firstlight.data.seeds import generator
 from firstlight.data.splits import random_shares
@@ -20,7 +20,7 @@ from firstlight.errors import DataError
 
 __all__ = ["ImageFolder"]
 
-PARTS = "train", "val", "test"
+NO_CLASSES = "train", "val", "test", "__MACOSX"
 
 
 class ImageFolder(Loaded):
@@ -106,7 +106,7 @@ class _Images(datasets.ImageFolder):  # type: ignore[misc]  # torchvision has no
 
     def __init__(self, folder: Path, names: Sequence[str], read: Any) -> None:
         self.names = tuple(names)
-        super().__init__(folder, loader=read, allow_empty=True)
+        super().__init__(folder, loader=read, allow_empty=True, is_valid_file=is_image)
 
     def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
         """Return the names of the subfolders, and the numbers of these classes."""
@@ -116,7 +116,7 @@ class _Images(datasets.ImageFolder):  # type: ignore[misc]  # torchvision has no
             raise DataError(
                 f"{directory} cannot be read: {error.strerror}; name the folder with --data.root"
             ) from error
-        found = sorted(name for name in folders if name not in PARTS and name[0] != ".")
+        found = sorted(name for name in folders if name not in NO_CLASSES and name[0] != ".")
         if not found:
             raise DataError(f"{directory} has no subfolders: expected one for each class, with its images")
         self.names = self.names or tuple(found)

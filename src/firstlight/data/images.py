@@ -10,12 +10,17 @@ from torchvision.transforms.v2 import functional
 
 from firstlight.errors import DataError
 
-__all__ = ["IMAGE_SUFFIXES", "read_image", "to_floats"]
+__all__ = ["IMAGE_SUFFIXES", "is_image", "read_image", "to_floats"]
 
 IMAGE_SUFFIXES = tuple(IMG_EXTENSIONS)
 """Ends of the names of image files."""
 BYTES = "1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"
 """Modes of images with at most eight bits a value."""
+
+
+def is_image(path: str) -> bool:
+    """Return whether a file is an image by its name; hidden ones are what macOS notes of others (``._1.png``)."""
+    return path.lower().endswith(IMAGE_SUFFIXES) and not Path(path).name.startswith(".")
 
 
 def read_image(path: Path, size: int, *, grey: bool) -> tuple[Tensor, str]:
@@ -33,6 +38,8 @@ def read_image(path: Path, size: int, *, grey: bool) -> tuple[Tensor, str]:
         DataError: If the file cannot be read as an image with eight bits a value.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe may never end
+            raise OSError("it is no regular file")
         with Image.open(path) as file:
             if file.mode not in BYTES:
                 raise DataError(f"{path} is an image of mode {file.mode}: expected eight bits a value")

@@ -1,5 +1,6 @@
 """Numbers in a table: the rows of a CSV file."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,6 +70,8 @@ class Table(InMemory):
         """
         file = read_csv(Path(self.path))
         self.columns = self.columns or [name for name in file.header if name != self.target]
+        if "" in self.columns:
+            raise DataError(f"{self.path}: a column has no name: choose the others with --data.features")
         self.feature_names = tuple(self.columns)
         classes = self._classes(file)
         self._refuse_other("classes", classes, self.classes)  # those of a checkpoint, after load
@@ -83,6 +86,9 @@ class Table(InMemory):
         if not len(self.mean):  # not those of a checkpoint
             self.mean, self.std = self.train[0].mean(0), self.train[0].std(0, correction=0)
             self.std[self.std == 0] = 1  # a constant says nothing, and stays 0
+            for name, number in zip(self.columns, (self.mean + self.std).tolist(), strict=True):
+                if not math.isfinite(number):
+                    raise DataError(f"{self.path}: the numbers of {name} are too large for a mean and a deviation")
 
     def batches(self, split: Split, **options: Any) -> Batches:
         """Return a loader of a split's batches, with standardized features.

@@ -156,7 +156,8 @@ def _draw_mistakes(moment: Moment) -> "Figure | None":
 def _draw_boundary(moment: Moment) -> "Figure":
     x, y = (torch.cat(part)[: 2 * MAX_POINTS].cpu() for part in zip(*moment.batches(moment.data.val), strict=True))
     low, high = x.amin(dim=0), x.amax(dim=0)
-    ends = zip((low - 0.1 * (high - low)).tolist(), (high + 0.1 * (high - low)).tolist(), strict=True)
+    margin = torch.where(high > low, 0.1 * (high - low), 1)
+    ends = zip((low - margin).tolist(), (high + margin).tolist(), strict=True)
     across, up = (torch.linspace(start, end, GRID) for start, end in ends)
     grid = torch.stack(torch.meshgrid(across, up, indexing="xy"), dim=2)  # (rows, columns, 2)
     with evaluating(moment.trainer, moment.model):

@@ -126,7 +126,8 @@ BROKEN = {
     "classes with a fraction": (
         [(DATA, "generator=random), y\n", "generator=random), y.float()\n")],
         "model and data do not fit each other: expected target dtype to be Long or Byte, but got Float\n"
-        "class numbers need the type torch.long and the shape (batch,)",
+        "class numbers need the type torch.long and the shape (batch,); "
+        "Table makes classes of numbers by --data.kind class",
     ),
     "no validation data": (
         [(DATA, "self.val, ", ""), (DATA, "range(3)", "range(2)")],

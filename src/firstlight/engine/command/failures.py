@@ -20,7 +20,9 @@ __all__ = ["explain_failure", "first_failure", "not_logged", "own_line"]
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 SPLITS = ("train", "val", "test")
 SIZES = "set sizes in --model or --data"
-LABELS = "class numbers need the type torch.long and the shape (batch,)"
+LABELS = (
+    "class numbers need the type torch.long and the shape (batch,); Table makes classes of numbers by --data.kind class"
+)
 CONTENT_ERRORS = (AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
 """What code raises that is given other content than it is written for."""
 MISMATCHES = {

@@ -109,6 +109,6 @@ def _files(data: DataModule, paths: Iterable[Path]) -> Sequence[Path]:
     found: list[Path] = []
     for path in paths:
         inside = sorted(path.rglob("*")) if path.is_dir() else []
-        suitable = [file for file in inside if file.suffix.lower() in data.file_suffixes and file.is_file()]
-        found += suitable if path.is_dir() else [path]
+        shown = [file for file in inside if file.suffix.lower() in data.file_suffixes and file.name[0] != "."]
+        found += filter(Path.is_file, shown) if path.is_dir() else [path]
     return found
