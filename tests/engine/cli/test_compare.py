@@ -54,6 +54,13 @@ def test_difference_by_chance_is_called_so(did):
     assert (paired["score"], paired["examples"]) == ("accuracy", 2000)
 
 
+def test_difference_by_rounding_is_called_so(did):
+    for run, lower in ((A, 0.0), (B, 1e-8)):
+        write(run, [{"y": i, "prediction": i + 0.1 - lower + i / 1e5} for i in range(200)])
+    assert sentences(did)[1] == "the errors are the same but for rounding"
+    assert json.loads(did("runs", "diff", A, B, "--json"))["predictions"]["p"] < 0.05
+
+
 def test_numbers_are_compared_by_their_squared_errors(did):
     coins = random.Random(0)
     for run, error in ((A, 1.0), (B, 0.5)):

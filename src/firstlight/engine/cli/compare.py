@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["print_difference"]
 
+ROUNDING = 1e-5
+"""Share of the squared error below which a difference comes from rounding of single precision."""
+
 
 def print_difference(first: Run, second: Run) -> dict[str, Any]:
     """Print and return in which settings, scores and conditions two runs differ; compare their predictions."""
@@ -70,6 +73,8 @@ def _sentences(paired: "Paired", names: tuple[str, str]) -> list[str]:
         interval = f"{100 * low:.2f} to {100 * high:.2f}"
     else:
         what, interval = f"has an error lower by {gain:.3g} on {paired.examples:,} examples", f"{low:.3g} to {high:.3g}"
+    if not is_accuracy and abs(gain) <= ROUNDING * paired.first.value:
+        return [f"test {paired.score}: {', '.join(scores)}", "the errors are the same but for rounding"]
     p = f"p = {paired.p:.2g}" if paired.p >= 0.0001 else "p < 0.0001"
     verdict = "by chance alone such a difference is rare" if paired.p < 0.05 else "that may be chance"
     return [f"test {paired.score}: {', '.join(scores)}", f"{better} {what} (95 %: {interval}); {verdict} ({p})"]
