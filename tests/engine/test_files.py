@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.engine.files import write_atomically
+from firstlight.engine.files import make_folder, write_atomically
 
 
 def test_file_is_made_and_replaced():
@@ -26,6 +26,20 @@ def test_folder_that_is_gone_is_not_made_again():
     with pytest.raises(FileNotFoundError, match="'gone/file'"):
         write_atomically("gone/file", b"new")
     assert not Path("gone").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the path of a descriptor")
+def test_folders_that_are_made_are_flushed_to_the_disk_with_all_above_them(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    )
+    make_folder(Path("one/two"))
+    assert sorted(flushed) == [str(tmp_path), str(tmp_path / "one")]
+    make_folder(Path("one/two"))
+    with pytest.raises(FileExistsError):
+        make_folder(Path("one/two"), exist_ok=False)
+    assert len(flushed) == 2
 
 
 def test_reader_never_sees_half_a_file_however_many_write():

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from filelock import lock_descriptor
 
-__all__ = ["name_file", "try_lock", "write_atomically"]
+__all__ = ["make_folder", "name_file", "try_lock", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
@@ -42,10 +42,21 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) 
             with contextlib.suppress(OSError):
                 part.unlink()
             raise
-        if sys.platform != "win32":
-            _flush_folder(target.parent)
+        _flush_folder(target.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error  # a full disk does not name the file
+
+
+def make_folder(folder: Path, *, exist_ok: bool = True) -> None:
+    """Make a folder and those above it, and flush to the disk that they are there.
+
+    Raises:
+        OSError: If there is no room or no permission, or it is there already and must not be.
+    """
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=exist_ok)
+    for each in new:
+        _flush_folder(each.parent)
 
 
 def name_file(error: BaseException) -> None:
@@ -91,7 +102,9 @@ def try_lock(descriptor: int) -> bool | None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush a folder to the disk: the new name of a file is kept there."""
+    """Flush a folder to the disk: the new name of a file is kept there. Windows has no such call."""
+    if sys.platform == "win32":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

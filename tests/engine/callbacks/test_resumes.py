@@ -181,6 +181,17 @@ def test_model_of_ones_own_goes_on_in_mid_epoch_to_the_same_bits(name, at, did, 
     assert last("whole")["scores"].get("highest", 1.0) == 1.0
 
 
+@pytest.mark.slow
+def test_run_that_averages_goes_on_after_its_schedule_was_replaced(did, firstlight, monkeypatch):
+    flags = [*SMALL, *with_callback("StochasticWeightAveraging"), "--lr_scheduler=StepLR", "--lr_scheduler.step_size=1"]
+    did(*flags, "--name=whole")
+    monkeypatch.setenv("STOP_AT", "24")
+    assert firstlight(*flags, "--name=stopped").status == 143
+    monkeypatch.delenv("STOP_AT")
+    did("fit", "--resume=stopped")
+    assert list(differences(last("whole"), last("stopped"))) == []
+
+
 @pytest.mark.parametrize(
     "name", [*list(REFUSED)[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in list(REFUSED)[1:])]
 )

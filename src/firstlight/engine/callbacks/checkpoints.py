@@ -16,7 +16,7 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.nan_checks import check_weights
 from firstlight.engine.callbacks.step_boundaries import is_step_boundary
 from firstlight.engine.callbacks.stopping import Stopped, StopSignals
-from firstlight.engine.files import write_atomically
+from firstlight.engine.files import make_folder, write_atomically
 from firstlight.engine.runs.checkpoint_files import load_checkpoint, save_checkpoint
 from firstlight.engine.runs.folders import BEST_CHECKPOINT, LAST_CHECKPOINT
 from firstlight.errors import UsageError
@@ -97,7 +97,7 @@ class Checkpoints(Checkpoint):
         """
         self._previous_step = trainer.global_step
         if _is_saved(trainer) and trainer.is_global_zero:
-            self.last.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.last.parent)
         if _is_saved(trainer) and not self.last.exists():
             self._save(trainer, self.last)
         self.signals.raise_if_received(trainer)

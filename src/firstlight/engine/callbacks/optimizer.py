@@ -76,7 +76,8 @@ class TypedOptimizer(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Apply the settings that differ."""
-        for lengths, restored in zip(self.lengths, _lengths(trainer), strict=True):
+        # StochasticWeightAveraging takes the schedules away that it had replaced
+        for lengths, restored in zip(self.lengths, _lengths(trainer), strict=False):
             for name, length in lengths.items():
                 if restored[name] != length:
                     raise UsageError(

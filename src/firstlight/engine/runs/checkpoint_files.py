@@ -20,7 +20,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from firstlight.engine.documents import printable
-from firstlight.engine.files import write_atomically
+from firstlight.engine.files import make_folder, write_atomically
 from firstlight.errors import CheckpointError
 
 __all__ = ["AtomicCheckpointIO", "CheckpointFile", "load_checkpoint", "newest_valid_checkpoint", "save_checkpoint"]
@@ -213,7 +213,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write a checkpoint atomically."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(path).parent)
         plain = {key: make(checkpoint[key]) for key, make in self._plain.items() if key in checkpoint}
         save_checkpoint({**checkpoint, **plain}, path)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.engine.documents import printable, read_json, read_yaml
+from firstlight.engine.files import make_folder
 from firstlight.engine.program import program
 from firstlight.errors import CheckpointError, FirstlightError, UsageError, suggestion
 
@@ -139,12 +140,11 @@ def add_run_argument(parser: ArgumentParser) -> None:
 def claim_run_folder(root: Path, name: str) -> Run:
     """Make the folder of a new run, even if several runs start at the same time."""
     parent = root / LOGS / name
-    parent.mkdir(parents=True, exist_ok=True)
     taken = [*_folders(root, name), *_folders(root, name, ARCHIVE)]  # so that an archived run can be put back
     number = max((run.version for run in taken), default=-1) + 1
     while True:
         try:
-            (parent / f"version_{number}").mkdir()
+            make_folder(parent / f"version_{number}", exist_ok=False)
         except FileExistsError:  # another process has just made it
             number += 1
         else:
