@@ -6,6 +6,7 @@ unbroken one, a checkpoint that is not whole, a message that is longer than thre
 """
 # ruff: noqa: T201  # it prints a table
 
+import logging
 import math
 import os
 import random
@@ -13,22 +14,23 @@ import signal
 import sys
 import tempfile
 import time
+from argparse import ArgumentParser
 from collections import Counter
-from functools import partial
+from functools import partial, update_wrapper
 from itertools import product
 from pathlib import Path
 
-from tests.conftest import write_fashion_mnist
-from tests.faults.harness import differences, firstlight, left_behind, parts_left, start, the_run, tiny, together
+from tests.faults.fuzz import fuzz
+from tests.faults.harness import differences, firstlight, left_behind, start, the_run, tiny, together
+from tests.faults.operations import files, full_disk, restart_with_library
+from tests.faults.place import OWN, Place, broken_checkpoints, short
+from tests.faults.power import power
+from tests.faults.trust import trust
 
 from firstlight.engine.command.configs import config_names
-from firstlight.engine.runs.checkpoint_files import load_checkpoint
-from firstlight.errors import CheckpointError
 
-KILLED = (-signal.SIGKILL,)
 ENDED = [status for status in range(-64, 256) if status]  # by itself, but not well
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-OWN = {"FIRSTLIGHT_PACKAGES": "own_data"}
 OWN_MODEL = "--model=MLP --model.num_features=4 --model.hidden_dims=[8] --model.num_classes=2 --trainer.accelerator=cpu"
 WORKERS = (0, 1, 3)
 EVERY3 = "--checkpoint.every_n_steps=3"
@@ -48,89 +50,11 @@ VARIANTS = {
     "in bfloat16": f"mlp {EVERY3} --config=presets/bf16",
 }
 
-TRUSTED = {
-    "EarlyStopping": "monitor=loss/val, patience=2",
-    "EMAWeightAveraging": "update_starting_at_step=4",
-    "GradientAccumulationScheduler": "scheduling={1: 2}",
-    "LearningRateMonitor": "",
-    "StochasticWeightAveraging": "swa_lrs=0.05, swa_epoch_start=1",
-    "WeightAveraging": "",
-}
-"""Callbacks that change how a run goes, with their arguments; tests/engine/callbacks has the others of Lightning."""
-SCHEDULES = {
-    "ConstantLR": "total_iters=2",
-    "CosineAnnealingLR": "T_max=4",
-    "CosineAnnealingWarmRestarts": "T_0=2",
-    "CyclicLR": "base_lr=0.01, max_lr=0.1, step_size_up=3",
-    "ExponentialLR": "gamma=0.9",
-    "LinearLR": "total_iters=2",
-    "MultiStepLR": "milestones=[1,2]",
-    "OneCycleLR": "max_lr=0.1, total_steps=20",
-    "PolynomialLR": "total_iters=4",
-    "ReduceLROnPlateau": "monitor=loss/val, patience=0",
-    "StepLR": "step_size=1",
-}
-
-
-class Place:
-    """Where the runs take place: a folder each, below one that goes away in the end."""
-
-    def __init__(self, root):
-        self.root, self.references = root, {}
-        write_fashion_mnist(root / "fashion")
-
-    def fresh(self):
-        return Path(tempfile.mkdtemp(dir=self.root))
-
-    def unbroken(self, flags, **how):
-        """Return what a run without a fault leaves behind."""
-        key = (*flags, *how)
-        if key not in self.references:
-            folder = self.fresh()
-            ended = firstlight(folder, *flags, **how)
-            if ended.status:
-                raise RuntimeError(f"{' '.join(flags)} fails without a fault:\n{ended.text}")
-            self.references[key] = left_behind(folder)
-        return self.references[key]
-
-    def resumed(self, flags, *faults, statuses=KILLED, then=(), **how):
-        """Return in what a run that goes on after faults differs from an unbroken one; nothing if in nothing."""
-        reference = self.unbroken(flags, **how)
-        folder = self.fresh()
-        words = flags
-        for fault in faults:
-            ended = firstlight(folder, *words, fault=fault, **how)
-            if ended.status not in statuses:
-                return f"exit {ended.status}: {ended.text[-300:]}"
-            words = ["fit", "--resume", *then]
-        ended = firstlight(folder, *words, **how)
-        if ended.status:
-            return f"resume: exit {ended.status}: {ended.text[-300:]}"
-        return ", ".join(list(differences(reference, left_behind(folder)))[:3])
-
 
 def steps_of(reference, count):
     """Return about as many steps, from the first to the last."""
     last = reference["last"]["global_step"] - 1
     return sorted({round(number * last / (count - 1)) for number in range(count)})
-
-
-def short(text, status):
-    """Return what is wrong with the way in which a run failed; nothing if it was one message."""
-    message = text[text.rfind("error: ") :] if "error: " in text else ""
-    good = message and "Traceback" not in text and len(message.splitlines()) <= 3
-    return "" if good and status in (1, 2) else f"exit {status}: {text[-300:]}"
-
-
-def broken_checkpoints(folder):
-    """Return which checkpoints are not whole, and what else is lying about."""
-    wrong = [str(path) for path in parts_left(folder)]
-    for path in folder.glob("lightning_logs/*/*/checkpoints/*.ckpt"):
-        try:
-            load_checkpoint(path)
-        except CheckpointError as error:
-            wrong.append(str(error))
-    return ", ".join(wrong)
 
 
 def alike(one, other):
@@ -153,19 +77,6 @@ def kills(place):
         yield "killed twice", place.resumed(flags, *twice)
         for where in ("validation", "epoch"):
             yield f"killed in {where}", place.resumed(flags, {"do": "SIGKILL", "where": where})
-
-
-def trust(place):
-    """A run with each callback that changes it, and with each schedule of torch, is killed twice and goes on."""
-    ways = [("trainer.callbacks", TRUSTED), ("lr_scheduler", SCHEDULES)]
-    for key, name, words in [(key, name, words) for key, table in ways for name, words in table.items()]:
-        own = ["--optimizer=SGD", "--optimizer.lr=0.05", "--optimizer.momentum=0.9"] if key == "lr_scheduler" else []
-        chosen = [f"--{key}={name}", *(f"--{key}.{word}" for word in words.split(", ") if word)]
-        flags = [*tiny("mlp", "../fashion"), "--checkpoint.every_n_steps=2", "--trainer.max_epochs=4", *own, *chosen]
-        last = place.unbroken(flags)["last"]["global_step"]
-        for first, second in ((1, 3), (last // 2, last - 1), (3, last - 2)):
-            kill = {"do": "SIGKILL"}
-            yield f"killed twice: {name}", place.resumed(flags, kill | {"step": first}, kill | {"step": second})
 
 
 def regroupings(place):
@@ -306,19 +217,49 @@ def _alone(*args, **how):
     return [firstlight(*args, **how, **OWN)]
 
 
-GROUPS = (kills, trust, regroupings, processes, signals, saving, damage, disasters, own_data)
+def named(group):
+    return group.__name__.replace("_", "-")
+
+
+def no_options(group):
+    """Return a group that takes the options of the command, and needs none."""
+    return update_wrapper(lambda place, **_: group(place), group)
+
+
+OF_FILES = (files, full_disk, power)
+GROUPS = (
+    *map(no_options, (kills, regroupings, processes, signals, saving, damage, disasters, own_data)),
+    *OF_FILES,
+    trust,
+    fuzz,
+)
 
 
 def main():
-    tried, lost = Counter(), Counter()
-    begin, asked = time.monotonic(), [word.replace("-", "_") for word in sys.argv[1:]]
+    parser = ArgumentParser("python -m tests.faults", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=", ".join(named(group) for group in GROUPS))
+    parser.add_argument("--count", type=int, help="how many of a group that can be sampled, about")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of what is drawn at random")
+    args = parser.parse_args()
+    if unknown := {*args.groups} - {named(group) for group in GROUPS}:
+        parser.error(f"no group {', '.join(unknown)}")
+    groups = [group for group in GROUPS if not args.groups or named(group) in args.groups]
+    if {*groups} & {*OF_FILES} and not restart_with_library():
+        print("left out, as they need Linux and a C compiler: " + ", ".join(named(group) for group in OF_FILES))
+        groups = [group for group in groups if group not in OF_FILES]
+    tried, lost, begin = Counter(), Counter(), time.monotonic()
+    print(f"seed {args.seed}", flush=True)
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)  # a resumed run's curves come again, in another file
     with tempfile.TemporaryDirectory() as folder:
-        for group in [group for group in GROUPS if not asked or group.__name__ in asked]:
-            for fault, reason in group(Place(Path(folder, group.__name__))):
+        for group in groups:
+            before, since = (tried.total(), lost.total()), time.monotonic()
+            for fault, reason in group(Place(Path(folder, group.__name__)), count=args.count, seed=args.seed):
                 tried[fault] += 1
                 lost[fault] += bool(reason)
                 if reason:
                     print(f"LOST {fault}: {reason}", flush=True)
+            count, gone = tried.total() - before[0], lost.total() - before[1]
+            print(f"{named(group)}: {count - gone} of {count} held, {time.monotonic() - since:.0f} s", flush=True)
     width = max(map(len, tried))
     print(f"{'fault':{width}}  tried  survived  lost")
     for fault, count in [*tried.items(), ("all", tried.total())]:

@@ -139,8 +139,8 @@ class Running:
         return Ended(_wait(self.pid, self.poll), self.log.read_text(errors="replace"))
 
 
-def start(folder, *args, fault=None, real=False, **environment):
-    """Start ``firstlight`` with arguments in a folder."""
+def start(folder, *args, fault=None, real=False, before=None, **environment):
+    """Start ``firstlight`` with arguments in a folder; a fork calls ``before`` first."""
     door = folder / ".door" / "faults-0.dist-info"
     door.mkdir(parents=True, exist_ok=True)
     (door / "METADATA").write_text("Metadata-Version: 2.1\nName: faults\nVersion: 0\n")
@@ -152,7 +152,7 @@ def start(folder, *args, fault=None, real=False, **environment):
     if FORKING and not real:
         pid, poll = os.fork(), None
         if pid == 0:
-            _become(folder, args, changes, paths, log)
+            _become(folder, args, changes, paths, log, before)
     else:
         changes["PYTHONPATH"] = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
         environ = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
@@ -188,7 +188,7 @@ def together(folder, *args, processes=2, **how):
     return [process() for process in started]
 
 
-def _become(folder, args, changes, paths, log):
+def _become(folder, args, changes, paths, log, before):
     """Turn this fork into the program; it never returns."""
     status = 1
     try:
@@ -207,6 +207,8 @@ def _become(folder, args, changes, paths, log):
         for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
             warnings.simplefilter("ignore", kind)  # as Python does by itself
         sys.argv = ["firstlight", *args]
+        if before:
+            before()
         main()
         status = 0
     except SystemExit as end:
@@ -259,20 +261,21 @@ def last_step(folder):
 
 
 def left_behind(folder):
-    """Return all that the only run left: both checkpoints, and the curves in TensorBoard."""
+    """Return all that the only run left: both checkpoints, None where there is none, and the curves in TensorBoard."""
     run = the_run(folder)
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})
     events.Reload()
     tags = events.Tags()["scalars"]
     curves = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags}
-    last, best = (load_checkpoint(run / "checkpoints" / f"{name}.ckpt") for name in ("last", "best"))
-    return {"last": last, "best": best, "curves": curves}
+    files = {name: run / f"checkpoints/{name}.ckpt" for name in ("last", "best")}
+    return {name: load_checkpoint(file) if file.exists() else None for name, file in files.items()} | {"curves": curves}
 
 
 def differences(one, other, key=""):
     """Yield where two nested values differ, to the bit."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        if one.dtype != other.dtype or one.shape != other.shape or one.numpy().tobytes() != other.numpy().tobytes():
+        is_same_kind = one.dtype == other.dtype and one.shape == other.shape
+        if not is_same_kind or not torch.equal(*(each.reshape(-1).view(torch.uint8) for each in (one, other))):
             yield key
     elif isinstance(one, dict) and isinstance(other, dict):
         for name in {**one, **other}:

@@ -1,4 +1,4 @@
-"""Data of a user's own: a data set that is read example by example, with and without random changes."""
+"""Data of a user's own, read example by example, with and without random changes; and a model with two parts."""
 
 import random
 
@@ -7,9 +7,9 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRandomSampler
 
-from firstlight import Loaded
+from firstlight import Loaded, Regression
 
-__all__ = ["Drawn", "Plain", "Points", "States", "Streamed", "Weighted"]
+__all__ = ["Drawn", "Headed", "Plain", "Points", "States", "Streamed", "Weighted"]
 
 
 class Rows(Dataset):
@@ -108,3 +108,20 @@ class Streamed(Plain):
 class States(Plain):
     def train_dataloader(self):
         return DataLoader(StreamWithState(), batch_size=8)
+
+
+class Headed(Regression):
+    """A backbone, which a callback may freeze, with batch normalization, and a head."""
+
+    def __init__(self, lr: float = 0.003):
+        super().__init__(lr)
+        self.save_hyperparameters()
+        self.backbone = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+        self.head = torch.nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+
+    def configure_optimizers(self):
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        return torch.optim.SGD(trained, lr=self.lr, momentum=0.9)
