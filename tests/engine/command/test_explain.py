@@ -119,6 +119,20 @@ def test_folder_is_no_config(complaint):
     assert complaint("fit", "-c", "mine") == (2, "--config mine: this is a folder, not a file")
 
 
+@pytest.mark.parametrize(
+    ("flag", "expected"),
+    [
+        ("--print_config=all", "--print_config=all is not to be had: choose skip_default or skip_unset"),
+        (
+            "--trainer.plugins=lightning.pytorch.plugins.io.AsyncCheckpointIO",
+            "trainer.plugins: AsyncCheckpointIO cannot write a run's checkpoints: they are always atomic",
+        ),
+    ],
+)
+def test_form_of_lightning_s_that_is_not_taken_is_refused_in_plain_words(flag, expected, complaint):
+    assert complaint("fit", "-c", "autograd_cubic", flag) == (2, expected)
+
+
 @pytest.mark.parametrize("words", [["fit"], ["fit", "--trainer.max_epochs=1"], ["test", "--ckpt_path=none"]])
 def test_command_without_a_model_is_told_how_to_name_one(words, complaint):
     expected = "no model is named: choose a config with --config NAME, or name it with --model"

@@ -13,6 +13,7 @@ import yaml
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, LambdaCallback, ProgressBar
+from lightning.pytorch.plugins import CheckpointIO
 
 from firstlight.engine import callbacks, processes
 from firstlight.engine.callbacks import lightning_internals as internals
@@ -146,7 +147,10 @@ class Command:
         settings = {**self.built.trainer, **processes.devices_and_nodes(), **changes}
         settings["strategy"] = _as_commands(settings["strategy"])
         settings["callbacks"] = self._callbacks(as_list(settings["callbacks"]))
-        settings["plugins"] = [*as_list(settings["plugins"]), AtomicCheckpointIO(self._unread, self._plain)]
+        plugins = as_list(settings["plugins"])
+        if others := [type(each).__name__ for each in plugins if isinstance(each, CheckpointIO)]:
+            raise UsageError(f"trainer.plugins: {others[0]} cannot write a run's checkpoints: they are always atomic")
+        settings["plugins"] = [*plugins, AtomicCheckpointIO(self._unread, self._plain)]
         settings["logger"] = self._place.choose(settings["logger"], self.config.logger)
         try:
             trainer = Trainer(**settings)
