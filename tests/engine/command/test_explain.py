@@ -194,7 +194,7 @@ def test_damaged_image_file_is_named(complaint, fashion_root):
 def test_folder_that_cannot_be_written_is_named(complaint):
     Path("file").touch()
     status, message = complaint("fit", "-c", "autograd_cubic", "--trainer.default_root_dir", "file")
-    assert (status, message) == (1, "[Errno 20] Not a directory: 'file/lightning_logs/autograd_cubic'")
+    assert (status, message) == (1, "[Errno 20] Not a directory: 'file/lightning_logs/autograd_cubic/version_0'")
 
 
 def test_run_that_never_began_leaves_no_folder(complaint):
