@@ -82,15 +82,11 @@ def fashion_root(tmp_path):
     return root
 
 
-FOLDER = Path(__file__).parents[1] / "configs"
-FILES = [*sorted(FOLDER.glob("*.yaml")), *sorted(FOLDER.glob("records/*.yaml"))]
-CONFIGS = [yaml.safe_load(path.read_text()) for path in FILES]
+CONFIGS = [yaml.safe_load(path.read_text()) for path in sorted(Path(__file__).parents[1].glob("configs/*.yaml"))]
 OF_MODELS = {config["model"]["class_path"]: config for config in reversed(CONFIGS)}
 
 
-@pytest.fixture(
-    params=[pytest.param(name, marks=pytest.mark.slow) if name == "MLPEnsemble" else name for name in OF_MODELS]
-)
+@pytest.fixture(params=OF_MODELS)
 def pair(request, fashion_root):
     """Return a function that makes each model and its data, as a config has them but for eight batches an epoch.
 

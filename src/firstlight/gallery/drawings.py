@@ -15,7 +15,6 @@ from firstlight.models import (
     AutogradCubic,
     LinearRegression,
     ManualCubic,
-    MLPEnsemble,
     NeuralNetwork,
     Neuron,
     SoftmaxRegression,
@@ -109,7 +108,7 @@ def _draw_weights(moment: Moment) -> "Figure":
     return plots.weight_images(images, moment.class_names(), moment.title("weights of each class"))
 
 
-def _first_layer(model: MLP | MLPEnsemble | NeuralNetwork) -> Tensor:
+def _first_layer(model: MLP | NeuralNetwork) -> Tensor:
     return next(each.detach() for each in model.parameters() if each.ndim == 2)
 
 
@@ -118,7 +117,7 @@ def _note_first_layer(moment: Moment) -> Tensor | None:
     return None if moment.notes["first layer"] else _first_layer(moment.model)[:MAX_UNITS]
 
 
-@picture("first layer", (MLP, MLPEnsemble, NeuralNetwork), fits=_are_images, note=_note_first_layer)
+@picture("first layer", (MLP, NeuralNetwork), fits=_are_images, note=_note_first_layer)
 def _draw_first_layer(moment: Moment) -> "Figure | None":
     # what an initialization by random numbers leaves would hide what was learned
     weights, start = _first_layer(moment.model), moment.notes.get("first layer", {}).get(0)

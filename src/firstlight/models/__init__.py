@@ -5,7 +5,6 @@ import typing
 from firstlight.models.ensemble import *
 from firstlight.models.linear import *
 from firstlight.models.mlp import *
-from firstlight.models.mlp_ensemble import *
 from firstlight.models.neuron import *
 from firstlight.models.polynomial import *
 from firstlight.models.softmax import *

@@ -95,7 +95,7 @@ def test_every_config_and_preset_is_checked_and_nothing_is_written(did, monkeypa
     images = "mlp mlp_tuned neural_network neural_network_best neural_network_documented softmax_regression"
     own = ["own/image_folder:", "own/table:"]
     if "FIRSTLIGHT_DATA" not in os.environ:
-        own = [*(f"{name}:" for name in images.split()), *own, "records/ensemble:", "records/speedrun:"]
+        own = [*(f"{name}:" for name in images.split()), *own, "records/speedrun:"]
     assert waiting == own
     assert set(Path().rglob("*")) == before
 

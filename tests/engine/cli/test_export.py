@@ -60,8 +60,7 @@ def trained(fashion_root, quick_trainer):
     """Return a function that trains a model for a step, as its config has it, and returns its checkpoint."""
 
     def train(name):
-        files = [*sorted(CONFIGS.glob("*.yaml")), *sorted(CONFIGS.glob("records/*.yaml"))]
-        config = next(c for c in map(read, files) if c["model"]["class_path"] == name)
+        config = next(c for c in map(read, sorted(CONFIGS.glob("*.yaml"))) if c["model"]["class_path"] == name)
         arguments = config["data"].get("init_args", {})
         arguments |= {"root": str(fashion_root)} if config["data"]["class_path"] == "FashionMNIST" else {}
         trainer = quick_trainer(max_steps=1, enable_checkpointing=True, default_root_dir="run")

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from tests.repeated import first_quick
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau, StepLR
 
-from firstlight import ManualCubic, MLPEnsemble, SineEnsemble, models
+from firstlight import ManualCubic, SineEnsemble, models
 from firstlight.data.seeds import GOLDEN, key_seed
 from firstlight.engine.callbacks import SeveralUpdates, StepSeeds
 
@@ -40,12 +40,6 @@ def weights(model):
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
-def loss_of(model, x, y):
-    """Return the loss of a batch; the members of an ensemble learn each by itself."""
-    outputs = [member(x) for member in model.members] if isinstance(model, MLPEnsemble) else [model(x)]
-    return sum(model.loss(each, y) for each in outputs) / len(outputs)
-
-
 def by_hand(model, data, epochs=2, batches=None, accumulate=1, clip=None, context=contextlib.nullcontext, steps=None):
     """Train a model in a plain loop with autograd; return the weights, and how large each gradient was."""
     dtype, optimizer = weights(model).dtype, model.configure_optimizers()
@@ -60,7 +54,7 @@ def by_hand(model, data, epochs=2, batches=None, accumulate=1, clip=None, contex
             x, y = data.on_after_batch_transfer(batch, 0)
             x, y = (part.to(dtype) if part.is_floating_point() else part for part in (x, y))
             with context():
-                loss = loss_of(model, x, y)
+                loss = model.loss(model(x), y)
             (loss / accumulate).backward()
             if (number + 1) % accumulate == 0 or number + 1 == len(chosen):
                 gradients = torch.cat([parameter.grad.flatten() for parameter in group["params"]])
