@@ -132,3 +132,6 @@ def test_folder_that_a_shell_completes_is_found_and_a_renamed_one_is_told():
     run.folder.rename("lightning_logs/mlp/good")
     with pytest.raises(UsageError, match="the folder of a run is called version_N"):
         find_run(Path(), "lightning_logs/mlp/good")
+    Path("lightning_logs/mlp/good").rename("copy")
+    with pytest.raises(UsageError, match=r"^no run 'copy' in lightning_logs; the folder of a run is called version_N$"):
+        find_run(Path(), "copy")

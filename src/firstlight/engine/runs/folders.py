@@ -221,7 +221,7 @@ def find_run(root: Path, reference: str | None = None) -> Run:
     if not runs:
         names = sorted({run.folder.parent.name for run in list_runs(root)})
         hint = suggestion(reference, names, "runs")
-        if LOGS in Path(reference).parts and Path(reference).is_dir():
+        if Path(reference).is_dir() and (LOGS in Path(reference).parts or Run(Path(reference)).config.is_file()):
             hint = "; the folder of a run is called version_N"
         raise UsageError(f"no run {reference!r} in {root / LOGS}{hint}")
     return _latest(runs)
