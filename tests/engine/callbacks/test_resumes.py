@@ -12,6 +12,7 @@ from tests.faults.harness import differences
 OWN = '''
 import os, random, signal
 import torch
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, LambdaCallback
 from torchmetrics import MaxMetric
 from firstlight import Regression
 
@@ -59,6 +60,12 @@ class DrawsInHooks(OwnNetwork):
         super().on_validation_epoch_end()
         self.highest(1.0 if self.current_epoch < 2 else 0.5)
         self.log("highest", self.highest.compute())
+
+class BringsCallbacks(OwnNetwork):
+    """Its callbacks are its own."""
+
+    def configure_callbacks(self):
+        return [GradientAccumulationScheduler({2: 2}), LambdaCallback(on_fit_start=lambda *_: None)]
 
 class ByHand(OwnNetwork):
     """It steps by hand, with the gradients of three batches."""
@@ -162,7 +169,7 @@ def test_run_goes_on_in_mid_epoch_to_the_same_bits(name, did, firstlight, monkey
     assert list(differences(whole, resumed)) == []
 
 
-MORE = ("DrawsInHooks", "22"), ("ByHand", "26")
+MORE = ("BringsCallbacks", "24"), ("DrawsInHooks", "22"), ("ByHand", "26")
 
 
 @pytest.mark.filterwarnings("ignore:.*It will use the implementation from `LightningModule` instance")
@@ -201,6 +208,13 @@ def test_callback_that_cannot_be_resumed_is_refused(name, did, complaint):
     assert status == 2
     assert message.startswith(f"trainer.callbacks: a run with {name} cannot be resumed: it ")
     did("fit", "--resume=mine", "--trainer.max_epochs=2")  # the run is as it was
+
+
+def test_run_that_cannot_be_resumed_says_so_when_it_is_stopped(firstlight, monkeypatch):
+    monkeypatch.setenv("STOP_AT", "4")
+    answer = firstlight(*SMALL, *with_callback("ModelPruning"))
+    assert answer.status == 143
+    assert "after step 5; a run with ModelPruning cannot be resumed: it keeps its masks" in answer.err
 
 
 STOPPING = ("--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=loss/val")

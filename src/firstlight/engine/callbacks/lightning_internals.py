@@ -163,6 +163,7 @@ def plan(trainer: Trainer, model: LightningModule, data: LightningDataModule | N
     """Let a Trainer make the optimizers and schedules of a run, without the run."""
     trainer.strategy._lightning_module = model
     trainer._data_connector.attach_data(model, datamodule=data)
+    trainer._callback_connector._attach_model_callbacks()  # they may change how many steps a run takes
     limits = (trainer.min_steps, trainer.max_steps, trainer.min_epochs, trainer.max_epochs)
     _, trainer.fit_loop.max_epochs = _parse_loop_limits(*limits, trainer)
     Strategy.setup_optimizers(trainer.strategy, trainer)

@@ -16,7 +16,7 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import TRAINED_WEIGHTS
 from firstlight.errors import CheckpointError, UsageError
 
-__all__ = ["ResumedCallbacks", "after_train_start"]
+__all__ = ["ResumedCallbacks", "after_train_start", "not_resumable"]
 
 KEY, GRADIENTS = "callback_effects", "gradients"
 NOT_RESUMABLE: dict[type[Callback], str] = {
@@ -61,9 +61,8 @@ class ResumedCallbacks(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse what would not go on to the same bits, and note settings that a state would replace."""
-        for kind, reason in NOT_RESUMABLE.items() if self.is_resume else ():
-            if internals.callbacks_of(trainer, kind):
-                raise UsageError(f"trainer.callbacks: a run with {kind.__name__} cannot be resumed: it {reason}")
+        if self.is_resume and (reason := not_resumable(trainer)):
+            raise UsageError(f"trainer.callbacks: {reason}")
         for saving in internals.callbacks_of(trainer, callbacks.OnExceptionCheckpoint):
             if not self.is_resume and Path(saving.ckpt_path).exists():  # Lightning has chosen to start from it
                 raise UsageError(
@@ -115,6 +114,12 @@ class ResumedCallbacks(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what stopped the run."""
         self.stopped_by = _stopped_by(trainer)
+
+
+def not_resumable(trainer: Trainer) -> str | None:
+    """Return why a run cannot be resumed, if it has a callback with which none can."""
+    kinds = (kind for kind in NOT_RESUMABLE if internals.callbacks_of(trainer, kind))
+    return next((f"a run with {kind.__name__} cannot be resumed: it {NOT_RESUMABLE[kind]}" for kind in kinds), None)
 
 
 def after_train_start(model: LightningModule, act: Callable[[], None]) -> None:

@@ -28,6 +28,8 @@ class Ended(SystemExit):
     status: Ending = "stopped"
     step = 0
     run: Run | None = None
+    not_resumable: str | None = None
+    """Why it cannot go on from here, if so."""
 
 
 class Stopped(Ended):
@@ -44,8 +46,8 @@ class Stopped(Ended):
             return f"stopped by {self.signal.name}"
         if self.is_requeued:
             return f"stopped by {self.signal.name} after step {self.step}; its job is queued again and will go on"
-        how = f"{program()} fit {self.run.as_flag('--resume')}"
-        return f"stopped by {self.signal.name} after step {self.step}; go on with: {how}"
+        how = self.not_resumable or f"go on with: {program()} fit {self.run.as_flag('--resume')}"
+        return f"stopped by {self.signal.name} after step {self.step}; {how}"
 
 
 class StopSignals(Callback):

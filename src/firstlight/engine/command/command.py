@@ -39,6 +39,10 @@ from firstlight.errors import UsageError
 __all__ = ["Command", "prepared"]
 
 
+class _Own(LambdaCallback):
+    """One that a LambdaCallback which the model's ``configure_callbacks`` returns does not replace."""
+
+
 @contextlib.contextmanager
 def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> Iterator["Command"]:
     """Yield a command with its settings parsed and nothing built; explain what fails while it is in use.
@@ -177,13 +181,13 @@ class Command:
             seed = settings.seed_everything
             mine += [callbacks.ResumableLoaders(seed), callbacks.SeveralUpdates(settings.updates_per_batch)]
             before += [callbacks.StepSeeds(seed)]
-            before += [LambdaCallback(on_fit_start=lambda trainer, _: keep_found(trainer, self.config, settings))]
+            before += [_Own(on_fit_start=lambda trainer, _: keep_found(trainer, self.config, settings))]
             before += [callbacks.BegunAverages(), callbacks.TypedOptimizer()]  # others replace what these need to see
             mine += [callbacks.StepLoss(self.checkpoints), callbacks.RunScores(), callbacks.PlateauSchedules()]
             mine += [self.resumed, callbacks.TrainingScores()]  # the latter restores what the former begins anew
             mine += callbacks.tensorboard_callbacks(seed, settings.pictures, self._words_of_fit())
             if self.run:
-                mine.append(LambdaCallback(on_train_start=self._save_config))
+                mine.append(_Own(on_train_start=self._save_config))
         self.signals.defer = settings.trainer.enable_checkpointing is not False
         if self.signals.defer:
             mine.append(self.checkpoints)  # where there is none, Lightning adds one of its own

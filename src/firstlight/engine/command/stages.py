@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from firstlight.engine import processes
-from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped
+from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped, not_resumable
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.evaluation import evaluate, inputs_of, predict_with
@@ -96,7 +96,8 @@ def _fit(command: Command, conditions: dict[str, Any]) -> None:
         with lock_run(folder):
             _train(command, folder, conditions)
     except Stopped as stopped:
-        stopped.is_requeued = bool(folder) and stopped.signal.name == "SIGUSR1" and processes.requeue_slurm_job()
+        goes_on = folder and not stopped.not_resumable and stopped.signal.name == "SIGUSR1"
+        stopped.is_requeued = bool(goes_on) and processes.requeue_slurm_job()
         raise
     except FileNotFoundError as error:
         if folder and not folder.folder.is_dir():
@@ -120,7 +121,7 @@ def _train(command: Command, folder: Run | None, conditions: dict[str, Any]) -> 
         status = "finished"
     except Ended as ended:
         status = ended.status
-        ended.step, ended.run = trainer.global_step, folder
+        ended.step, ended.run, ended.not_resumable = trainer.global_step, folder, not_resumable(trainer)
         raise
     except RuntimeError as error:
         if trainer.world_size == 1 or not re.search(r"(?i)closed by peer|reset by peer|nccl", str(error)):
