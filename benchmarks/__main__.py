@@ -110,28 +110,28 @@ def goals() -> dict[str, Goal]:
             "`python -c pass` + 0.3 s",
             lambda: process("-c", "pass") + 0.3,
             lambda args=args: process("-m", "firstlight", args),  # type: ignore[misc]
-            1.0,
+            0.25,
         )
         for args in ("--help", "--version", "configs", "runs")
     }
     return {
-        "mlp": Goal("MLP 784-256-10, an epoch", LOOP, lambda: raw("mlp"), lambda: epoch("mlp"), 1.15),
+        "mlp": Goal("MLP 784-256-10, an epoch", LOOP, lambda: raw("mlp"), lambda: epoch("mlp"), 1.06),
         "softmax": Goal(
-            "softmax regression, an epoch", LOOP, lambda: raw("softmax"), lambda: epoch("softmax_regression"), 1.6
+            "softmax regression, an epoch", LOOP, lambda: raw("softmax"), lambda: epoch("softmax_regression"), 1.4
         ),
         "network": Goal(
             "784-512-512-10, an epoch",
             LOOP,
             lambda: raw("network"),
             lambda: epoch("mlp", "--model.hidden_dims=[512,512]", *wide),
-            1.05,
+            1.02,
         ),
         "evaluation": Goal(
             "evaluation of 10,000 images",
             LOOP,
             lambda: raw("evaluation"),
             lambda: float(run("test", "--config", "mlp", "--ckpt_path", "none")["test"]),
-            1.5,
+            1.2,
         ),
         "manual": Goal(
             "2000 steps of a cubic by hand",
@@ -145,21 +145,21 @@ def goals() -> dict[str, Goal]:
             NUMPY,
             lambda: raw("cubic"),
             lambda: float(run("fit", "--config", "autograd_cubic")["fit"]),
-            1.0,
+            0.5,
         ),
         "ensemble": Goal(
             "2000 steps of 1,000 cubics at once",
             NUMPY,
             lambda: raw("cubic"),
             lambda: float(run("fit", "--config", "sine_ensemble")["fit"]),
-            5.0,
+            1.0,
         ),
         "start": Goal(
             "process start to the first step of `fit`",
             "a plain LightningCLI script",
             lambda: float(run("fit", "--trainer.max_steps=1", program=plain, clock="FirstStep")["first_step"]),
             lambda: float(run("fit", *cubic, "--data=Sine", "--trainer.max_steps=1", clock="FirstStep")["first_step"]),
-            0.6,
+            0.65,
         ),
         "sweep": Goal(
             "softmax regression, a trial of a sweep by two workers",
