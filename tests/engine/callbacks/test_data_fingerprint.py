@@ -55,7 +55,7 @@ def test_resume_with_another_batch_size_is_on_the_same_data(did):
 
 def test_data_without_a_fingerprint_is_recorded_as_such(did, monkeypatch):
     did("fit", *SMALL)
-    monkeypatch.delattr("firstlight.data.data_module.DataModule.fingerprint")
+    monkeypatch.delattr("firstlight.data.examples.ExampleAccess.fingerprint")
     did(*RESUME, "--data.num_points=31")
     assert [entry["data"] is None for entry in receipt()["history"]] == [False, True]
 
