@@ -123,7 +123,9 @@ def test_other_columns_than_those_of_the_checkpoint_are_refused(did, complaint):
 
 def test_check_skips_a_file_that_is_missing(did):
     Path("table.csv").unlink()
-    assert did("check", "own/table").startswith("skipped  own/table: table.csv cannot be read: No such file")
+    assert did("check", "own/table").startswith(
+        "skipped  own/table: table.csv cannot be read: No such file or directory; name the file with --data.path"
+    )
 
 
 def test_data_of_a_run_stays_standardized_as_in_training_when_it_is_set_up(did, rows):

@@ -60,7 +60,7 @@ class CSVFile:
         return numbers
 
 
-def read_csv(path: Path) -> CSVFile:
+def read_csv(path: Path, advice: str = "") -> CSVFile:
     """Read a CSV file: UTF-8, names of columns in the first line, cells between what is most common there of ``,;TAB``.
 
     Raises:
@@ -75,8 +75,10 @@ def read_csv(path: Path) -> CSVFile:
             reader = csv.reader(file, strict=True, delimiter=delimiter)
             header = [name.strip() for name in next(reader, [])]
             found = [(reader.line_num, row) for row in reader if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}{advice}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
     if len({*header}) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise DataError(f"{path} has two columns {twice!r}")

@@ -68,7 +68,7 @@ class Table(InMemory):
         Raises:
             DataError: If a file cannot be read, a column is missing, or a cell is not what it should be.
         """
-        file = read_csv(Path(self.path))
+        file = read_csv(Path(self.path), "; name the file with --data.path")
         self.columns = self.columns or [name for name in file.header if name != self.target]
         if "" in self.columns:
             raise DataError(f"{self.path}: a column has no name: choose the others with --data.features")
