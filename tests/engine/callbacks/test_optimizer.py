@@ -3,6 +3,7 @@ import torch
 
 from firstlight import DynamicPolynomial, Houses, LinearRegression, Sine
 from firstlight.engine.callbacks import Checkpoints, TypedOptimizer
+from firstlight.errors import UsageError
 
 
 class Halving(DynamicPolynomial):
@@ -30,6 +31,26 @@ def test_settings_that_differ_take_effect(fit):
     fit(DynamicPolynomial(lr=1e-8, momentum=0.9), 1)
     group = fit(DynamicPolynomial(lr=3e-8, momentum=0.5), 2, "now.ckpt")
     assert (group["lr"], group["momentum"]) == (3e-8, 0.5)
+
+
+class TwoParts(DynamicPolynomial):
+    """Its optimizer trains one of its parts, or both."""
+
+    def __init__(self, parts):
+        super().__init__()
+        self.other, self.parts = torch.nn.Parameter(torch.zeros(1)), parts
+
+    def configure_optimizers(self):
+        return torch.optim.SGD([self.get_parameter(name) for name in self.parts], lr=1e-8, momentum=0.9)
+
+
+def test_state_of_other_parameters_is_refused(fit):
+    fit(TwoParts(["coefficients", "other"]), 1)
+    words = (
+        "^the checkpoint's optimizer trains coefficients, other, that of this run other, coefficients\n.*--ckpt_path"
+    )
+    with pytest.raises(UsageError, match=words):
+        fit(TwoParts(["other", "coefficients"]), 2, "now.ckpt")
 
 
 def test_momentum_of_the_weights_survives(fit):

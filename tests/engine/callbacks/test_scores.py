@@ -144,10 +144,11 @@ class Logging(LightningModule):
         (2, False, {"sync_dist": False}, {"sync_dist": False}),
         (2, False, {"rank_zero_only": True}, {"rank_zero_only": True}),
         (2, True, {}, {}),
+        (2, True, {"on_epoch": True}, {"on_epoch": True, "sync_dist": True}),
         (1, False, {}, {}),
     ],
 )
-def test_scores_in_evaluation_are_averaged_over_processes_unless_the_model_says_how(
+def test_scores_of_evaluation_and_epochs_are_averaged_over_processes_unless_the_model_says_how(
     world_size, training, options, used
 ):
     model, trainer = Logging(), SimpleNamespace(world_size=world_size, training=training)

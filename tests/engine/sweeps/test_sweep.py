@@ -9,6 +9,7 @@ pytest.importorskip("optuna", reason="optuna is the extra sweep")
 from optuna.distributions import CategoricalDistribution
 from sqlalchemy.exc import OperationalError
 
+from firstlight.engine.command.settings import Setting
 from firstlight.engine.sweeps import children
 from firstlight.engine.sweeps.plan import Plan
 from firstlight.engine.sweeps.sweep import run_sweep
@@ -22,13 +23,28 @@ def run(monkeypatch):
     facts = {"monitor": "score", "mode": "max", "seed": 0, "settings": {}}
     monkeypatch.setattr(children, "warm_up", lambda: None)
     monkeypatch.setattr(children, "call", lambda *_: facts)
-    plan = Plan({"lr": CategoricalDistribution(("0.1", "0.2"))}, [{}], 20)
+    plan = Plan({"lr": CategoricalDistribution(("0.1", "0.2"))}, [{}], 20, settings=[Setting("lr", "0.1")])
 
     def run(work):
         monkeypatch.setattr(Worker, "work", work)
         return run_sweep(plan, ["--config", "x"], "mine", Path())
 
     return run
+
+
+def test_values_that_fail_end_a_sweep_only_if_the_last_ones_fail_too(run, monkeypatch):
+    facts = children.call()
+
+    def call(task, flags, settings, bad="--lr=0.1"):
+        if bad in flags[-1]:
+            raise FirstlightError("the loss is NaN")
+        return facts
+
+    monkeypatch.setattr(children, "call", call)
+    run(lambda _: None)
+    monkeypatch.setattr(children, "call", lambda *words: call(*words, bad="--lr"))
+    with pytest.raises(FirstlightError, match=r"no batch can be trained with --lr=0\.1: the loss is NaN"):
+        run(lambda _: None)
 
 
 def finish_one(worker):

@@ -4,6 +4,7 @@ from firstlight.engine.callbacks.averages import *
 from firstlight.engine.callbacks.checkpoints import *
 from firstlight.engine.callbacks.data_fingerprint import *
 from firstlight.engine.callbacks.loaders import *
+from firstlight.engine.callbacks.monitors import *
 from firstlight.engine.callbacks.optimizer import *
 from firstlight.engine.callbacks.overfit import *
 from firstlight.engine.callbacks.predictions import *

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections import Counter
+from itertools import zip_longest
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -14,7 +15,7 @@ from firstlight.errors import UsageError
 
 __all__ = ["LENGTHS", "PlateauSchedules", "TypedOptimizer", "refuse_short_schedules"]
 
-KEY, SCHEDULES = "optimizer_settings", "schedule_settings"
+KEY, SCHEDULES, PARAMETERS = "optimizer_settings", "schedule_settings", "optimizer_parameters"
 LENGTHS = {"T_0", "T_max", "milestones", "step_size", "step_size_down", "step_size_up", "total_iters", "total_steps"}
 """Arguments of schedules that count steps or epochs."""
 POSITION = {"last_epoch", "_step_count", "_last_lr", "base_lrs"}
@@ -42,6 +43,10 @@ class TypedOptimizer(Callback):
         """Settings of each schedule, before any step."""
         self.saved_schedules: list[dict[str, Any]] = []
         """The same, of the run that wrote the checkpoint."""
+        self.parameters: list[list[list[str]]] = []
+        """Names of the parameters in each group of each optimizer, before any step."""
+        self.saved_parameters: list[list[list[str]]] = []
+        """The same, of the run that wrote the checkpoint."""
         self.lengths: list[dict[str, Any]] = []
         """Lengths of each schedule, as it was built."""
 
@@ -52,6 +57,13 @@ class TypedOptimizer(Callback):
         if trainer.ckpt_path:
             internals.reload_training_data(trainer)
         self.built = [[_settings(group) for group in optimizer.param_groups] for optimizer in trainer.optimizers]
+        self.parameters = _parameters(trainer)
+        for then, now in zip(self.saved_parameters, self.parameters, strict=False):
+            if then != now:
+                raise UsageError(
+                    f"the checkpoint's optimizer trains {_names(then, now)}, that of this run {_names(now, then)}\n"
+                    "its state cannot be used: start a new run from these weights with --ckpt_path"
+                )
         for optimizer, built, saved in zip(trainer.optimizers, self.built, self.saved or [], strict=False):
             lacking = {name for group in built for name in group} - {name for group in saved for name in group}
             if lacking:
@@ -63,7 +75,7 @@ class TypedOptimizer(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save the settings that the optimizers were built with."""
-        checkpoint[KEY], checkpoint[SCHEDULES] = self.built, self.schedules
+        checkpoint[KEY], checkpoint[SCHEDULES], checkpoint[PARAMETERS] = self.built, self.schedules, self.parameters
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Read the settings that the optimizers of the checkpoint were built with.
@@ -72,7 +84,7 @@ class TypedOptimizer(Callback):
         """
         groups = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
         self.saved = checkpoint.get(KEY, [[_settings(group) for group in part] for part in groups])
-        self.saved_schedules = checkpoint.get(SCHEDULES, [])
+        self.saved_schedules, self.saved_parameters = checkpoint.get(SCHEDULES, []), checkpoint.get(PARAMETERS, [])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Apply the settings that differ."""
@@ -155,6 +167,18 @@ class PlateauSchedules(Callback):
                 config.scheduler.step(score)  # type: ignore[arg-type]
                 counter.increment_completed()
         self.pending = []
+
+
+def _parameters(trainer: Trainer) -> list[list[list[str]]]:
+    names = {id(parameter): name for name, parameter in trainer.lightning_module.named_parameters()}
+    groups = [optimizer.param_groups for optimizer in trainer.optimizers]
+    return [[[names.get(id(each), "") for each in group["params"]] for group in part] for part in groups]
+
+
+def _names(groups: list[list[str]], others: list[list[str]]) -> str:
+    """Return the names of a group that differs from the others', in a few words."""
+    group = next((group for group, other in zip_longest(groups, others) if group != other), None)
+    return ", ".join(group[:3]) + ", ..." * (len(group) > 3) if group else "none there"
 
 
 def _schedules(trainer: Trainer) -> list[Any]:

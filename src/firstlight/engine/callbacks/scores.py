@@ -20,7 +20,9 @@ __all__ = ["RunScores", "SharedScores", "TrainingScores"]
 
 
 class SharedScores(Callback):
-    """Average what a model logs in evaluation over all processes, each of which has seen a share of the examples.
+    """Average what a model logs in evaluation, and of whole epochs of training, over all processes.
+
+    Each of them has seen a share of the examples.
 
     A call of ``self.log`` that says how to do that, or that only the first process logs, is left as it is.
     """
@@ -33,7 +35,7 @@ class SharedScores(Callback):
 
         @wraps(log)
         def shared_log(*args: Any, **options: Any) -> None:
-            if not (trainer.training or options.get("rank_zero_only")):
+            if not options.get("rank_zero_only") and (not trainer.training or options.get("on_epoch")):
                 options.setdefault("sync_dist", True)
             log(*args, **options)
 

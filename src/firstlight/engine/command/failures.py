@@ -3,19 +3,19 @@
 import re
 import sysconfig
 import traceback
-from collections.abc import Iterable
 from pathlib import Path
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import nn
 
+from firstlight.engine.callbacks import not_logged
 from firstlight.engine.command.configs import PACKAGE
 from firstlight.engine.documents import printable
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError
 from firstlight.tasks import Classification
 
-__all__ = ["explain_failure", "first_failure", "not_logged", "own_line"]
+__all__ = ["explain_failure", "first_failure", "own_line"]
 
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 SPLITS = ("train", "val", "test")
@@ -130,8 +130,3 @@ def own_line(error: BaseException) -> str:
         if path.is_absolute() and not installed:
             return f" ({relative_to_cwd(path)}, line {frame.lineno})"
     return ""
-
-
-def not_logged(setting: str, score: str, logged: Iterable[str]) -> UsageError:
-    """Return the error about a monitored score that is not logged."""
-    return UsageError(f"{setting} is {score!r}, but the model logs {', '.join(logged) or 'nothing'}")

@@ -52,6 +52,15 @@ class Plan:
         return [dict(zip(self.search, combination, strict=True)) for combination in itertools.product(*values)]
 
     @property
+    def ends(self) -> list[list[Setting]]:
+        """The first values of all keys, and the last of those that are searched."""
+        last = [
+            replace(each, value=_last_value(self.search[each.key])) if each.key in self.search else each
+            for each in self.settings
+        ]
+        return [self.settings, last]
+
+    @property
     def identity(self) -> dict[str, Any]:
         """The part of the plan in which all workers of a sweep must agree, as plain values."""
         search = {key: [*axis_of(distribution).values()] for key, distribution in self.search.items()}
@@ -205,6 +214,11 @@ def _all_values(distribution: BaseDistribution) -> Sequence[Any]:
 def _first_value(distribution: BaseDistribution) -> str:
     axis = axis_of(distribution)
     return _flag_value(axis["values"][0] if "values" in axis else axis["low"])
+
+
+def _last_value(distribution: BaseDistribution) -> str:
+    axis = axis_of(distribution)
+    return _flag_value(axis["values"][-1] if "values" in axis else axis["high"])
 
 
 def _flag_value(value: Any) -> str:

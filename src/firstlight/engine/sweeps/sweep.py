@@ -32,6 +32,23 @@ class Outcome(NamedTuple):
     """The signal that stopped the worker, or 0."""
 
 
+def _look(plan: Plan, flags: list[str]) -> dict[str, Any]:
+    """Return what a sweep has to know, from the first of its values with which a batch can be trained."""
+    failures: list[FirstlightError] = []
+    for settings in plan.ends:
+        typed = to_flags({setting.key: setting.value for setting in settings})
+        try:
+            facts: dict[str, Any] = children.call("look", [*flags, *typed], settings)
+            return facts
+        except UsageError as error:
+            if any(setting.place and setting.place in str(error) for setting in settings):
+                raise  # a mistake in the sweep file
+            failures.append(error)
+        except FirstlightError as error:
+            failures.append(FirstlightError(f"no batch can be trained with {' '.join(typed)}: {error}"))
+    raise failures[0]
+
+
 def run_sweep(plan: Plan, flags: list[str], name: str, root: Path, storage: str | None = None) -> Outcome:
     """Run trials of a sweep until all have ended, and write the results.
 
@@ -40,13 +57,7 @@ def run_sweep(plan: Plan, flags: list[str], name: str, root: Path, storage: str 
         FirstlightError: If the storage cannot be reached.
     """
     children.warm_up()
-    first = to_flags({setting.key: setting.value for setting in plan.settings})
-    try:
-        facts = children.call("look", [*flags, *first], plan.settings)
-    except UsageError:
-        raise
-    except FirstlightError as error:
-        raise FirstlightError(f"no batch can be trained with {' '.join(first)}: {error}") from error
+    facts = _look(plan, flags)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # a trial that is started again reports the same scores again
     warnings.filterwarnings("ignore", "The reported value is ignored because this", UserWarning)
