@@ -24,6 +24,7 @@ reference
 *
 ../CHANGELOG
 ../CONTRIBUTING
+../AGENTS
 ../SECURITY
 README in English <../README>
 README en español <../README.es>
