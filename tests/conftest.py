@@ -1,6 +1,7 @@
 """What the tests share: the command line, a small Trainer, tiny files in Fashion-MNIST's format, a clean place."""
 
 import os
+import shutil
 import signal
 import struct
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it once, when it is imported
 if "FIRSTLIGHT_DATA" in os.environ:  # may be relative, and each test runs in a folder of its own
     os.environ["FIRSTLIGHT_DATA"] = str(Path(os.environ["FIRSTLIGHT_DATA"]).resolve())
+if Path("/dev/shm").is_dir() and shutil.disk_usage("/dev/shm").free > 4 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")  # each run flushes its files to the disk
 
 import pytest
 import torch
