@@ -68,6 +68,7 @@ def test_config_goes_through_every_command_and_is_scored_with_its_best_weights(n
     for stage, call in {"validate": trainer.validate, "test": trainer.test}.items():
         scores = json.loads((run / f"{stage}.json").read_text())
         assert scores.pop("checkpoint") == str(best)
+        assert scores.pop("epoch") == 1
         assert scores.pop("report")["examples"] > 0
         assert [scores] == call(model, source, verbose=False)
 
