@@ -1,26 +1,43 @@
-import json
 from pathlib import Path
 
 import pytest
 
-SMALL = ("fit", "--config=linear_regression", "--pictures=none", "--data.num_examples=80", "--trainer.max_epochs=1")
-LOGGED = "but the model logs loss/val, loss/train"
+CONFIG = "model: LinearRegression\ndata: {class_path: Houses, init_args: {num_examples: 80}}\n"
+PLATEAU = "lr_scheduler: {class_path: ReduceLROnPlateau, init_args: {monitor: acc}}"
+STOPS = "trainer: {callbacks: [{class_path: EarlyStopping, init_args: {monitor: acc, strict: STRICT}}]}"
+LOGGED = "is 'acc', but the model logs loss/val, loss/train"
 
 
-@pytest.mark.parametrize("name", ["EarlyStopping", "ModelCheckpoint"])
-def test_watched_score_that_nothing_logs_ends_the_run_before_its_first_epoch_does(name, firstlight):
-    answer = firstlight(
-        *SMALL,
-        "--data.batch_size=10",
-        "--updates_per_batch=1",
-        f"--trainer.callbacks={name}",
-        "--trainer.callbacks.monitor=acc",
-    )
-    assert answer.status == 2
-    assert answer.err == f"error: trainer.callbacks: {name}.monitor is 'acc', {LOGGED}\n"
-    assert json.loads(Path("lightning_logs/linear_regression/version_0/run.json").read_text())["step"] == 1
+@pytest.mark.parametrize(
+    ("text", "setting"),
+    [(PLATEAU, "lr_scheduler.monitor"), (STOPS.replace("STRICT", "true"), "trainer.callbacks: EarlyStopping.monitor")],
+)
+def test_score_that_is_watched_and_not_logged_is_found_by_check(text, setting, firstlight):
+    Path("my.yaml").write_text(CONFIG + text)
+    answer = firstlight("check", "my.yaml")
+    assert (answer.status, answer.out) == (2, f"error:   my.yaml: {setting} {LOGGED}\n")
 
 
-def test_scores_of_training_can_be_watched(did):
-    did(*SMALL, "--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=loss/train")
-    did(*SMALL, "--lr_scheduler=ReduceLROnPlateau", "--lr_scheduler.monitor=loss/train")
+def test_callback_may_wait_for_a_score_that_is_logged_later(did):
+    Path("my.yaml").write_text(CONFIG + STOPS.replace("STRICT", "false"))
+    assert did("check", "my.yaml") == "ok       my.yaml\n"
+
+
+LATE = """
+from firstlight import LinearRegression
+
+
+class LogsLate(LinearRegression):
+    def on_validation_epoch_end(self):
+        super().on_validation_epoch_end()
+        if not self.trainer.sanity_checking:
+            self.log("acc", 1.0)
+"""
+
+
+def test_score_that_the_check_before_training_lacks_can_be_watched(did, monkeypatch):
+    Path("logs_late.py").write_text(LATE)
+    monkeypatch.syspath_prepend(".")
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "logs_late")
+    watched = ("--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=acc", "--trainer.max_epochs=1")
+    did("fit", "--model=logs_late.LogsLate", "--data=Houses", "--data.num_examples=80", *watched)

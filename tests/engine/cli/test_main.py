@@ -11,8 +11,8 @@ import pytest
 
 from firstlight import __version__
 from firstlight.engine.cli import main as program
-from firstlight.engine.cli.commands import COMMANDS
-from firstlight.engine.cli.main import function_of, main
+from firstlight.engine.cli.commands import COMMANDS, function_of
+from firstlight.engine.cli.main import main
 
 
 @pytest.mark.parametrize(

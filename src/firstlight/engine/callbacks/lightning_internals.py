@@ -40,7 +40,6 @@ __all__ = [
     "load_data",
     "log_every_n_steps",
     "logged_in_hook",
-    "names_in_training",
     "num_epochs_processed",
     "optimizer_counter",
     "plan",
@@ -229,14 +228,6 @@ def step_logs(trainer: Trainer) -> "_LoggerConnector":
 def training_results(trainer: Trainer) -> "_ResultCollection":
     """Return what ``self.log`` has added up in training since the epoch began."""
     return trainer.fit_loop.epoch_loop._results
-
-
-def names_in_training(trainer: Trainer) -> set[str]:
-    """Return the names of the scores that training has logged since the epoch began, those of its end included."""
-    metas = [result.meta for result in training_results(trainer).values()]
-    return {
-        name for meta in metas for name in (meta.name, meta.forked_name(on_step=True), meta.forked_name(on_step=False))
-    }
 
 
 def validation_results(trainer: Trainer) -> "_ResultCollection":

@@ -1,8 +1,9 @@
 """The commands: what each does, in a line, and an example. Help, completion and messages take their words from here."""
 
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
-__all__ = ["COMMANDS", "STAGES", "About"]
+__all__ = ["COMMANDS", "STAGES", "About", "function_of"]
 
 
 class About(NamedTuple):
@@ -36,3 +37,9 @@ COMMANDS = {
     "describe": About("print a model's formula, layers, first values and arguments", "describe mlp"),
     "completion": About("print a script that completes commands with the TAB key", "completion bash"),
 }
+
+
+def function_of(command: str) -> Any:
+    """Return the function of a command, which takes the words after it; only its own module is imported."""
+    module = "firstlight.engine.command.stages" if command in STAGES else f"firstlight.engine.cli.{command}"
+    return getattr(import_module(module), command)

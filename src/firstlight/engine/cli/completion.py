@@ -12,9 +12,8 @@ import shlex
 from typing import Any, Literal, get_args, get_origin
 
 from firstlight.engine.callbacks import Checkpoints
-from firstlight.engine.cli.commands import COMMANDS, STAGES
+from firstlight.engine.cli.commands import COMMANDS, STAGES, function_of
 from firstlight.engine.cli.help import command_parser
-from firstlight.engine.cli.main import function_of
 from firstlight.engine.cli.schema import fit_parser
 from firstlight.engine.command.classes import choices
 from firstlight.engine.command.configs import config_folders

@@ -9,11 +9,10 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any, NoReturn
 
 from firstlight.engine.cli.answers import Answer
-from firstlight.engine.cli.commands import COMMANDS, STAGES
+from firstlight.engine.cli.commands import COMMANDS, STAGES, function_of
 from firstlight.engine.cli.help import help_asked, overview, short_help
 from firstlight.engine.documents import printable
 from firstlight.engine.files import name_file
@@ -22,7 +21,7 @@ from firstlight.engine.program import PACKAGES, program
 from firstlight.engine.streams import keep_streams, unnoticed_failure
 from firstlight.errors import FirstlightError, UsageError, suggestion
 
-__all__ = ["function_of", "main"]
+__all__ = ["main"]
 
 OF_LIGHTNING = "PL_(CONFIG|SEED_EVERYTHING|(FIT|VALIDATE|TEST|PREDICT|TRAINER|MODEL|DATA|OPTIMIZER|LR_SCHEDULER)_)"
 """Environment variables that set something in Lightning's own command line."""
@@ -105,12 +104,6 @@ def _dispatch(command: str, words: list[str]) -> dict[str, Any] | None:
             run = function_of(command)
         return run(["--help"] if command in STAGES and help_asked(words) else words)  # type: ignore[no-any-return]
     return None
-
-
-def function_of(command: str) -> Any:
-    """Return the function of a command, which takes the words after it; only its own module is imported."""
-    module = "firstlight.engine.command.stages" if command in STAGES else f"firstlight.engine.cli.{command}"
-    return getattr(import_module(module), command)
 
 
 @contextlib.contextmanager

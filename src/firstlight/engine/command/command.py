@@ -184,11 +184,7 @@ class Command:
             before += [_Own(on_fit_start=lambda trainer, _: keep_found(trainer, self.config, settings))]
             before += [callbacks.BegunAverages(), callbacks.TypedOptimizer()]  # others replace what these need to see
             mine += [callbacks.StepLoss(self.checkpoints), callbacks.RunScores(), callbacks.PlateauSchedules()]
-            mine += [
-                callbacks.Monitors(),
-                self.resumed,
-                callbacks.TrainingScores(),
-            ]  # the latter restores what the former begins anew
+            mine += [self.resumed, callbacks.TrainingScores()]  # the latter restores what the former begins anew
             mine += callbacks.tensorboard_callbacks(seed, settings.pictures, self._words_of_fit())
             if self.run:
                 mine.append(_Own(on_train_start=self._save_config))
