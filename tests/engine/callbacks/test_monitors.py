@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 CONFIG = "model: LinearRegression\ndata: {class_path: Houses, init_args: {num_examples: 80}}\n"
-PLATEAU = "lr_scheduler: {class_path: ReduceLROnPlateau, init_args: {monitor: acc}}"
-STOPS = "trainer: {callbacks: [{class_path: EarlyStopping, init_args: {monitor: acc, strict: STRICT}}]}"
+PLATEAU = "lr_scheduler: {class_path: ReduceLROnPlateau, init_args: {monitor: acc}}\ntrainer: {max_epochs: 2}"
+STOPS = "trainer: {max_epochs: 2, callbacks: [{class_path: EarlyStopping, init_args: {monitor: acc, strict: STRICT}}]}"
 LOGGED = "is 'acc', but the model logs loss/val, loss/train"
 
 
