@@ -103,6 +103,14 @@ def test_null_takes_back_a_class_that_a_config_before_set(key, did):
     assert [part for part in parts if yaml.safe_load(out).get(part) is None] == [key]
 
 
+@pytest.mark.parametrize("name", ["a/b", "..", "two\nlines", "\x1b[31mred"])
+def test_name_of_a_run_is_one_part_of_a_path_that_can_be_printed(name, complaint):
+    status, message = complaint("fit", *SMALL, f"--name={name}")
+    assert (status, message.isprintable()) == (2, True)
+    assert message.endswith(": a run name must be printable, and must not contain a path")
+    assert not Path("lightning_logs").exists()
+
+
 @pytest.mark.parametrize("section", ["trainer:", "checkpoint:", "model:\n  init_args:", "trainer:\n  # max_epochs: 3"])
 def test_empty_section_sets_nothing(section, did):
     Path("empty.yaml").write_text(section)

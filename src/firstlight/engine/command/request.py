@@ -17,6 +17,7 @@ import yaml
 from firstlight.engine import processes
 from firstlight.engine.command.configs import Config, read_settings
 from firstlight.engine.command.settings import Setting, flatten, prints_only, short_key, split_files, typed_settings
+from firstlight.engine.documents import printable
 from firstlight.engine.program import CommandParser, expand_home
 from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.folders import Run
@@ -176,8 +177,8 @@ def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, li
             raise UsageError(f"--{flag} is empty: name one, or leave it out")
     if own.resume and own.resume.startswith("-"):  # to argparse, a flag with a space in its value is no flag
         own.resume, flags = LATEST, [own.resume, *flags]
-    if own.name and (own.name != Path(own.name).name or own.name == ".."):
-        raise UsageError(f"--name {own.name}: a run name must not contain a path")
+    if own.name and (own.name != Path(own.name).name or own.name == ".." or not own.name.isprintable()):
+        raise UsageError(f"--name {printable(own.name)}: a run name must be printable, and must not contain a path")
     if stage == "fit" and own.run:
         raise UsageError("--run belongs to validate, test and predict; to resume a run: fit --resume RUN")
     if stage != "fit" and own.resume:
