@@ -23,7 +23,7 @@ def typed(folder, *words, **environment):
 def ends_at(process, awaited, number):
     assert re.search(awaited, process.stderr.readline())
     process.send_signal(number)
-    assert process.wait(10) in (128 + number, -number)
+    assert process.wait(60) in (128 + number, -number)
     process.stderr.close()
 
 
