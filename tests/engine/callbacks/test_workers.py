@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -64,6 +65,24 @@ def test_worker_still_begins_as_it_was_told_and_ends_with_the_second_signal():
         assert file.read() == bytes([7])
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGTERM
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system ends a process with its parent")
+def test_worker_ends_when_its_run_is_killed_whatever_it_waits_for():
+    reading, writing = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        if os.fork() == 0:
+            _start(None, 0)
+            os.write(writing, b"begun")
+            signal.pause()
+        signal.pause()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        assert file.read(5) == b"begun"
+        os.kill(parent, signal.SIGKILL)
+        os.waitpid(parent, 0)
+        assert file.read() == b""  # the end of the file: the worker has ended too
 
 
 def test_random_numbers_of_workers_are_seeded_as_without_the_callback(quick_trainer, monkeypatch):

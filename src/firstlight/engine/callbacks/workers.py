@@ -1,7 +1,9 @@
 """Workers of loaders and SIGTERM: where a whole process group gets it, they end after the run."""
 
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -14,13 +16,17 @@ from firstlight.data.loaders import Loader
 
 __all__ = ["LoaderWorkers"]
 
+PR_SET_PDEATHSIG = 1
+"""What asks Linux for a signal when the parent has ended (``man 2 prctl``)."""
+
 
 class LoaderWorkers(Callback):
     """Let the workers of loaders outlive the first SIGTERM.
 
     ``timeout``, systemd and ``scancel`` send it to all processes of a run. A worker would die of it, which ends the run
     before its next step. So a worker leaves the first one to the run, which ends its workers when it ends; what torch
-    sends to a worker that does not end is the second.
+    sends to a worker that does not end is the second. On Linux a worker ends at once when its run is killed: it may be
+    waiting for somebody to read what it has loaded.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -49,6 +55,8 @@ def _prepare(loader: object, rank: int) -> None:
 
 def _start(begin: Callable[[int], None] | None, worker: int) -> None:
     signal.signal(signal.SIGTERM, _leave_to_the_run)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if begin:
         begin(worker)
 
