@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from harness import firstlight, last_step, the_run, tiny
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 CUBIC = tiny("dynamic_polynomial")
 ALL = ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"]
@@ -50,6 +51,14 @@ def test_run_that_was_stopped_goes_on_to_the_same_bits(where, step, flags, unbro
     assert firstlight(folder, "fit", "--resume").status == 0
     assert differences(folder) == []
     assert receipt(folder)["status"] == "finished"
+
+
+def test_run_that_was_stopped_in_its_first_epoch_still_gets_its_charts(tmp_path):
+    ended = firstlight(tmp_path, *CUBIC, "--trainer.val_check_interval=0.5", fault={"do": "SIGTERM", "step": 5})
+    assert (ended.status, receipt(tmp_path)["epochs"]) == (143, 0)
+    assert firstlight(tmp_path, "fit", "--resume").status == 0
+    events = EventAccumulator(str(the_run(tmp_path))).Reload()
+    assert "custom_scalars__config__" in events.Tags()["tensors"]
 
 
 def test_signal_before_the_first_step_ends_the_run_there(tmp_path):

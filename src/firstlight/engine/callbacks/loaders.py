@@ -34,6 +34,7 @@ class ResumableLoaders(Callback):
         self.run: Run | None = None
         """The run whose receipt takes the reasons; an empty list of them promises the same bits."""
         self.reasons: list[str] = []
+        self._is_said = False
         self.streams: list[StreamLoader] = []
         self._positions: list[dict[str, Any]] = []
 
@@ -42,7 +43,7 @@ class ResumableLoaders(Callback):
         data = internals.datamodule_of(trainer)
         source = data if data and is_overridden("train_dataloader", data) else pl_module
         self.seed, self._source = trainer.strategy.broadcast(self.seed), source
-        self.reasons, self.streams = [], []
+        self.reasons, self.streams, self._is_said = [], [], False
         source.train_dataloader = partial(self._make, trainer, source.train_dataloader)  # type: ignore[method-assign]
         self._validated = val = data if data and is_overridden("val_dataloader", data) else pl_module
         is_alone = trainer.world_size == 1 and not trainer.overfit_batches  # type: ignore[attr-defined]
@@ -56,6 +57,7 @@ class ResumableLoaders(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what stands in the way of a resume to the same bits."""
+        self._is_said = True
         for reason in self.reasons if trainer.is_global_zero else []:
             print(f"a resume may not end in the same bits: {reason}")
         if self.run:
@@ -115,7 +117,7 @@ class ResumableLoaders(Callback):
         return Loader(loader, SampledOrder(loader.batch_sampler, self.seed), self.seed)
 
     def _checked(self, loader: Loader) -> Loader:
-        if not loader.is_repeatable():
+        if not self._is_said and not loader.is_repeatable():  # loaders may be made anew in each epoch
             name = type(loader.dataset).__name__
             self.reasons.append(f"{name} has random numbers of its own, or another state that examples depend on")
         return loader

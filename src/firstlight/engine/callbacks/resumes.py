@@ -139,7 +139,8 @@ def _start_epoch_again(trainer: Trainer, model: LightningModule) -> None:
     states = [deepcopy(optimizer.state_dict()) for optimizer in trainer.optimizers]
     trainer.loggers = []  # the curves have it
     for callback in internals.callbacks_of(trainer, Callback):
-        if isinstance(callback, callbacks.StochasticWeightAveraging) or not is_overridden("state_dict", callback):
+        has_state = any(is_overridden(hook, callback) for hook in ("state_dict", "on_save_checkpoint"))
+        if isinstance(callback, callbacks.StochasticWeightAveraging) or not has_state:
             callback.on_train_epoch_start(trainer, model)
     with internals.logged_in_hook(model, "on_train_epoch_start"):
         model.on_train_epoch_start()

@@ -50,7 +50,8 @@ class StepSeeds(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the hook as it was."""
-        vars(transfer_owner(trainer) or self).pop("on_before_batch_transfer", None)
+        if owner := transfer_owner(trainer):
+            vars(owner).pop("on_before_batch_transfer", None)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compute the seeds of the epoch, and seed the hooks at its start."""

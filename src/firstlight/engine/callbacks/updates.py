@@ -77,5 +77,5 @@ def _needs_single_updates(trainer: Trainer, pl_module: LightningModule) -> bool:
 
 def _has_own(hook: str, callback: Callback) -> bool:
     """Return whether a callback has a hook of its own; those of this package know of several updates in a step."""
-    own: str = getattr(callback, hook).__module__
-    return is_overridden(hook, callback) and not own.startswith("firstlight.engine.")
+    module = str(getattr(callback, hook).__module__)  # built-in methods have none
+    return is_overridden(hook, callback) and not module.startswith("firstlight.engine.")

@@ -5,9 +5,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from firstlight.engine.callbacks import Ended, Pruning
+from firstlight.engine.callbacks import Ended, Pictures, Pruning
 from firstlight.engine.callbacks.lightning_internals import callbacks_of
-from firstlight.engine.callbacks.tensorboard.pictures import Pictures
 from firstlight.engine.command.command import prepared
 from firstlight.engine.command.settings import Setting, flatten
 from firstlight.engine.command.stages import run_stage

@@ -77,11 +77,11 @@ class Dashboard(Callback):
             self._write_rows(trainer, ended=False)
 
     def _write_charts(self, trainer: Trainer) -> None:
-        charts = _charts(trainer.callback_metrics)
-        if self._has_charts or not charts:
+        charts, loggers = _charts(trainer.callback_metrics), tensorboard_loggers(trainer)
+        if self._has_charts or not (charts and loggers):
             return
         self._has_charts = True
-        for logger in tensorboard_loggers(trainer):
+        for logger in loggers:
             logger.experiment.add_custom_scalars({"training and validation": charts})
 
     def _write_rows(self, trainer: Trainer, *, ended: bool) -> None:

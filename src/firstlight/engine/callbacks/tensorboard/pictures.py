@@ -55,18 +55,16 @@ class Pictures(Callback):
 
     The first process draws. Data must be in splits, and the process must have all weights; otherwise only the learning
     curves are drawn.
-
-    Args:
-        is_drawn: Draw. Otherwise only what ``firstlight pictures`` needs is noted.
     """
 
-    def __init__(self, is_drawn: bool = True) -> None:
-        self.is_drawn = is_drawn
+    is_drawn = True
+    """Whether to draw; otherwise only what ``firstlight pictures`` needs is noted."""
+
+    def __init__(self) -> None:
         self.pictures: list[Picture] = []
         self.notes: dict[str, dict[int, Tensor]] = {}
         self.scores: dict[str, dict[int, float]] = {}
         self._restored: dict[str, Any] = {}
-        self._resumed_epoch: int | None = None
         self._handles: list[RemovableHandle] = []
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -94,8 +92,6 @@ class Pictures(Callback):
             if picture.follow
         ]
         step = trainer.global_step
-        # its start is made up for, but what it shows was noted and drawn before
-        self._resumed_epoch = trainer.current_epoch if internals.is_resumed_within_epoch(trainer) else None
         if not (restored and step):
             self._update_pictures(trainer, pl_module, f"step {step:,}" if step else "before training")
 
@@ -107,7 +103,7 @@ class Pictures(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the scores of the epoch before, and draw after epochs 1, 4, 16, ... of the first half of the run."""
         epochs = trainer.current_epoch
-        if self.pictures and epochs and epochs != self._resumed_epoch:
+        if self.pictures and epochs:
             self._note_scores(trainer, "train")
             if epochs in POWERS_OF_FOUR and 2 * epochs <= (internals.planned_length(trainer, "epoch") or math.inf):
                 self._update_pictures(trainer, pl_module, _when(trainer.global_step, epochs))
