@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.engine.documents import MAX_BYTES, MAX_DEPTH, MAX_NODES, printable, read_json, read_yaml
+from firstlight.engine.documents import MAX_BYTES, MAX_DEPTH, MAX_NODES, read_json, read_yaml
 from firstlight.errors import FirstlightError, UsageError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -79,7 +79,3 @@ def test_error_is_the_one_that_was_asked_for():
     assert issubclass(UsageError, FirstlightError)
     with pytest.raises(UsageError):
         read_json(Path("missing"), UsageError)
-
-
-def test_control_characters_are_escaped():
-    assert printable("a\x1b[2J\n\x9b\ud800\u202eé中") == r"a\x1b[2J\n\x9b\ud800\u202eé中"

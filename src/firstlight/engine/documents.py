@@ -13,9 +13,10 @@ from typing import Any
 
 import yaml
 
+from firstlight.engine.texts import printable
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["load_yaml", "printable", "read_json", "read_text", "read_yaml", "strict_json"]
+__all__ = ["load_yaml", "read_json", "read_text", "read_yaml"]
 
 PIECE = 2**16  # bytes: to ask for the most that a file may hold would allocate it
 MAX_BYTES = 1_000_000
@@ -72,19 +73,6 @@ def read_json(path: Path, error: type[FirstlightError] = FirstlightError) -> dic
     except (ValueError, RecursionError) as broken:
         raise error(f"{path} is not valid JSON: {broken}") from broken
     return _checked(content, path, error)
-
-
-def strict_json(content: Any) -> str:
-    """Return content as JSON that any program reads: no NaN and no infinity, null in their place."""
-    plain = json.loads(json.dumps(content, default=str), parse_constant=lambda _: None)
-    return json.dumps(plain, indent=2, allow_nan=False)
-
-
-def printable(text: str) -> str:
-    """Return a text with its control characters escaped: what a file said must not steer a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def read_text(path: Path, error: type[FirstlightError] = UsageError) -> str:

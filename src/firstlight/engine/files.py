@@ -4,13 +4,10 @@ import contextlib
 import glob
 import io
 import os
-import secrets
 import sys
 import traceback
 from pathlib import Path
 from typing import BinaryIO
-
-from filelock import lock_descriptor
 
 __all__ = ["make_folder", "name_file", "try_lock", "write_atomically"]
 
@@ -74,7 +71,7 @@ def name_file(error: BaseException) -> None:
 def _new_part(target: Path) -> tuple[Path, BinaryIO]:
     """Return a new temporary file, open and locked; no link is followed."""
     while True:
-        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        part = target.with_name(f".{target.name}.{os.urandom(4).hex()}.part")
         file = part.open("xb")
         if try_lock(file.fileno()) is not False and part.exists():  # else another writer took it for a leftover
             return part, file
@@ -95,6 +92,8 @@ def _remove_leftovers(target: Path) -> None:
 
 def try_lock(descriptor: int) -> bool | None:
     """Lock a file until it is closed; return False if another process has done so, None where there are no locks."""
+    from filelock import lock_descriptor  # noqa: PLC0415  # slow to import, and most commands lock nothing
+
     try:
         return lock_descriptor(descriptor, blocking=False)
     except OSError:

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from firstlight.engine.documents import strict_json
 from firstlight.engine.processes import is_first_process
+from firstlight.engine.texts import strict_json
 
 __all__ = ["Answer"]
 

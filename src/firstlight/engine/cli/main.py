@@ -11,14 +11,15 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
+from firstlight import __version__
 from firstlight.engine.cli.answers import Answer
 from firstlight.engine.cli.commands import COMMANDS, STAGES, function_of
 from firstlight.engine.cli.help import help_asked, overview, short_help
-from firstlight.engine.documents import printable
 from firstlight.engine.files import name_file
 from firstlight.engine.processes import check_environment, is_first_process, was_started_by_first_process
 from firstlight.engine.program import PACKAGES, program
 from firstlight.engine.streams import keep_streams, unnoticed_failure
+from firstlight.engine.texts import printable
 from firstlight.errors import FirstlightError, UsageError, suggestion
 
 __all__ = ["main"]
@@ -87,9 +88,7 @@ def _dispatch(command: str, words: list[str]) -> dict[str, Any] | None:
     if command in ("-h", "--help", "help"):
         print(overview(), end="")
     elif command in ("-V", "--version"):
-        from importlib.metadata import version  # noqa: PLC0415  # slow to import, and no other command needs it
-
-        own = f"firstlight {version('firstlight')}"
+        own = f"firstlight {__version__}"
         print(own if program() == "firstlight" else f"{program()} ({own})")
     elif command not in COMMANDS:
         raise UsageError(f"no command {command!r}{suggestion(command, COMMANDS, 'commands')}")

@@ -4,7 +4,7 @@ import shutil
 import sys
 from typing import Any
 
-from firstlight.engine.documents import printable
+from firstlight.engine.texts import printable
 
 __all__ = ["print_table"]
 

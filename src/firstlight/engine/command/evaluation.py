@@ -8,12 +8,12 @@ from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import Report, write_test_score
 from firstlight.engine.command.command import Command
 from firstlight.engine.command.reports import report_text, write_report
-from firstlight.engine.documents import printable, strict_json
 from firstlight.engine.files import write_atomically
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.engine.runs.inputs import PART, read_inputs, serve_inputs
 from firstlight.engine.runs.loading import load_run_checkpoint
+from firstlight.engine.texts import printable, strict_json
 
 __all__ = ["evaluate", "inputs_of", "predict_with"]
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from firstlight.engine.callbacks import not_logged
 from firstlight.engine.command.configs import PACKAGE
-from firstlight.engine.documents import printable
 from firstlight.engine.runs.folders import relative_to_cwd
+from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError
 from firstlight.tasks import Classification
 

@@ -17,10 +17,10 @@ import yaml
 from firstlight.engine import processes
 from firstlight.engine.command.configs import Config, read_settings
 from firstlight.engine.command.settings import Setting, flatten, prints_only, short_key, split_files, typed_settings
-from firstlight.engine.documents import printable
 from firstlight.engine.program import CommandParser, expand_home
 from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.folders import Run
+from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError, UsageError
 
 __all__ = ["CLASSES", "NO_SETTINGS", "OWN_FLAGS", "Request"]

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
-from firstlight.engine.documents import printable
 from firstlight.engine.runs.checkpoint_files import CheckpointFile
+from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError
 
 __all__ = ["accepted_arguments", "refuse_other_shapes", "refuse_untrained", "refuse_weights_alone"]

@@ -19,8 +19,8 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
-from firstlight.engine.documents import printable
 from firstlight.engine.files import make_folder, write_atomically
+from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError
 
 __all__ = ["AtomicCheckpointIO", "CheckpointFile", "load_checkpoint", "newest_valid_checkpoint", "save_checkpoint"]

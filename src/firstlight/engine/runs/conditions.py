@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from firstlight.engine.documents import printable
 from firstlight.engine.runs.code_version import commit_of_cwd
+from firstlight.engine.texts import printable
 from firstlight.errors import UsageError
 
 __all__ = ["compare_conditions", "current_conditions", "differences", "named_conditions"]

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firstlight.engine.documents import printable, read_json, read_yaml
+from firstlight.engine.documents import read_json, read_yaml
 from firstlight.engine.files import make_folder
 from firstlight.engine.program import program
+from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError, FirstlightError, UsageError, suggestion
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
-from firstlight.engine.documents import printable
+from firstlight.engine.texts import printable
 from firstlight.errors import UsageError
 
 __all__ = ["JournalLines"]
