@@ -13,8 +13,6 @@ from torch import Tensor
 
 from firstlight.engine.files import write_atomically
 
-__all__ = ["ResumableCSVLogger"]
-
 
 class ResumableCSVLogger(CSVLogger):
     """Lightning's ``CSVLogger``, but a resumed run goes on with its ``metrics.csv``, which is whole at every moment.

@@ -16,8 +16,6 @@ import yaml
 from firstlight.engine.texts import printable
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["load_yaml", "read_json", "read_text", "read_yaml"]
-
 PIECE = 2**16  # bytes: to ask for the most that a file may hold would allocate it
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50

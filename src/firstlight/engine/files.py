@@ -9,8 +9,6 @@ import traceback
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["make_folder", "name_file", "try_lock", "write_atomically"]
-
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
     """Replace a file atomically.

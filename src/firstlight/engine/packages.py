@@ -10,8 +10,6 @@ from typing import TypeVar
 from firstlight.engine.program import PACKAGES
 from firstlight.errors import CheckpointError, FirstlightError, suggestion
 
-__all__ = ["added_packages", "import_class", "require"]
-
 Kind = TypeVar("Kind")
 
 

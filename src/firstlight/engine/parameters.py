@@ -3,8 +3,6 @@
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-__all__ = ["parameter_count"]
-
 
 def parameter_count(model: nn.Module) -> str:
     """Return the number of parameters as text; lazy layers have none before their first batch."""

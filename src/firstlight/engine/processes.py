@@ -17,22 +17,6 @@ from typing import Any
 
 from firstlight.errors import UsageError
 
-__all__ = [
-    "STOP_SIGNALS",
-    "announce_meeting",
-    "announce_wait",
-    "boot_id",
-    "check_environment",
-    "check_processes",
-    "devices_and_nodes",
-    "is_alive",
-    "is_first_process",
-    "requeue_slurm_job",
-    "slurm_job_id",
-    "was_slurm_job_requeued",
-    "was_started_by_first_process",
-]
-
 STOP_SIGNALS = [each for each in signal.Signals if each.name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")]
 """Signals that end a run with a checkpoint; Windows has the first two."""
 

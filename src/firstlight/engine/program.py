@@ -9,8 +9,6 @@ from typing import Any, NoReturn
 
 from firstlight.errors import UsageError
 
-__all__ = ["PACKAGES", "CommandParser", "expand_home", "program"]
-
 PACKAGES = "FIRSTLIGHT_PACKAGES"
 """The environment variable that names packages whose classes configs may name, separated by commas."""
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
-__all__ = ["quiet_trainer", "silence_lightning", "silenced"]
-
 
 def quiet_trainer(**arguments: Any) -> Trainer:
     """Return a Trainer that prints and writes nothing: no logger, checkpoints, progress bar or summary; on the CPU.

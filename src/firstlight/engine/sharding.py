@@ -11,8 +11,6 @@ from torch.distributed.fsdp import fully_shard
 
 from firstlight.errors import UsageError
 
-__all__ = ["Sharded", "gather_objects"]
-
 Part = TypeVar("Part")
 
 

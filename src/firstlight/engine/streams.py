@@ -7,8 +7,6 @@ import sys
 import threading
 from typing import Any
 
-__all__ = ["keep_streams", "unnoticed_failure"]
-
 _threads: list[threading.ExceptHookArgs] = []
 """Exceptions that ended a thread."""
 

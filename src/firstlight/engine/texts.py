@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-__all__ = ["printable", "strict_json"]
-
 
 def strict_json(content: Any) -> str:
     """Return content as JSON that any program reads: no NaN and no infinity, null in their place."""

@@ -23,35 +23,6 @@ if TYPE_CHECKING:
     from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
     from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection
 
-__all__ = [
-    "averages_not_begun",
-    "batch_counter",
-    "callbacks_of",
-    "count_logged_steps",
-    "data_fetcher",
-    "datamodule_of",
-    "end_batch",
-    "end_epoch_only_once",
-    "found_settings",
-    "is_epoch_ending",
-    "is_finishing_resumed_epoch",
-    "is_resumed_within_epoch",
-    "is_stopping",
-    "load_data",
-    "log_every_n_steps",
-    "logged_in_hook",
-    "num_epochs_processed",
-    "optimizer_counter",
-    "plan",
-    "planned_length",
-    "reload_training_data",
-    "schedule_counter",
-    "starts_forks",
-    "step_logs",
-    "training_results",
-    "validation_results",
-]
-
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
 
 

@@ -9,8 +9,6 @@ from lightning.pytorch import LightningModule
 from firstlight.engine.runs.checkpoint_files import load_checkpoint
 from firstlight.errors import CheckpointError, NotFiniteError
 
-__all__ = ["check_loss", "check_weights"]
-
 
 def check_loss(loss: float, step: int, last_checkpoint: Path, *, finite_at: int) -> None:
     """Check the loss after a number of optimizer steps; it was last checked after ``finite_at``.

@@ -4,8 +4,6 @@ from lightning.pytorch import Trainer
 
 from firstlight.engine.callbacks.lightning_internals import batch_counter, is_stopping
 
-__all__ = ["is_step_boundary"]
-
 
 def is_step_boundary(trainer: Trainer, batch_idx: int) -> bool:
     """Return whether training stands at a step boundary after the optimizer step of a batch, in ``on_train_batch_end``.

@@ -13,8 +13,6 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.steps import StepLoss, StepSeeds, transfer_owner
 
-__all__ = ["UpdatingLoader"]
-
 
 class UpdatingLoader:
     """The training loader; between the batches that it hands over it takes the updates for others.

@@ -9,8 +9,6 @@ from typing import Any
 from firstlight.engine.processes import is_first_process
 from firstlight.engine.texts import strict_json
 
-__all__ = ["Answer"]
-
 FLAG = "--json"
 
 

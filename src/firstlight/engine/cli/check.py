@@ -23,8 +23,6 @@ from firstlight.engine.quiet import silenced
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import DataError, FirstlightError, UsageError
 
-__all__ = ["check"]
-
 SCHEMA = (
     "print a JSON Schema of a config; keep it in a file, and an editor with yaml-language-server completes and checks "
     "configs that begin with: # yaml-language-server: $schema=FILE"

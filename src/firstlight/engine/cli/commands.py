@@ -3,8 +3,6 @@
 from importlib import import_module
 from typing import Any, NamedTuple
 
-__all__ = ["COMMANDS", "STAGES", "About", "function_of"]
-
 
 class About(NamedTuple):
     """What a command does."""

@@ -11,8 +11,6 @@ from firstlight.errors import UsageError
 if TYPE_CHECKING:
     from firstlight.engine.runs.paired import Paired
 
-__all__ = ["print_difference"]
-
 ROUNDING = 1e-5
 """Share of the squared error below which a difference comes from rounding of single precision."""
 

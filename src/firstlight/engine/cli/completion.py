@@ -21,8 +21,6 @@ from firstlight.engine.command.parser import CHOICES
 from firstlight.engine.command.request import CLASSES
 from firstlight.engine.program import program
 
-__all__ = ["completion"]
-
 SCRIPT = """\
 # Completion of {program} for {shell}, made by: {program} completion {shell}
 _firstlight_configs() {{

@@ -7,8 +7,6 @@ from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.table import print_table
 from firstlight.engine.command.configs import config_names, find_config
 
-__all__ = ["configs"]
-
 
 def configs(words: list[str]) -> dict[str, Any]:
     """List the configs, with the score that each ends at, and the presets that go on top of any of them."""

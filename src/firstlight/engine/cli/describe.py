@@ -23,8 +23,6 @@ from firstlight.engine.parameters import parameter_count
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["describe"]
-
 NUM_VALUES = 4  # of each parameter
 
 

@@ -9,8 +9,6 @@ from firstlight.engine.packages import require
 from firstlight.engine.runs.folders import add_root_flag, add_run_argument, relative_to_cwd
 from firstlight.errors import UsageError
 
-__all__ = ["export"]
-
 FORMATS = {
     "onnx": (".onnx", ("onnx", "onnxscript", "onnxruntime")),
     "torch_export": (".pt2", ()),

@@ -10,8 +10,6 @@ from firstlight.engine.command.settings import flatten, short_key
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import CheckpointError
 
-__all__ = ["group_rows"]
-
 OF_NO_GROUP = re.compile(
     r"(\w+\.)?(seed_everything|seed|pictures|logger.*)|data\.(fold|root|device_resident)|checkpoint\.every_n_steps|"
     r"trainer\.(default_root_dir|log_every_n_steps|enable_progress_bar)|updates_per_batch"

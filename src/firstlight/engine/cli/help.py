@@ -7,8 +7,6 @@ from pathlib import Path
 from firstlight.engine.cli.commands import COMMANDS, About
 from firstlight.engine.program import CommandParser, program
 
-__all__ = ["EXAMPLES", "command_parser", "help_asked", "overview", "short_help"]
-
 OVERVIEW = """\
 usage: {program} COMMAND [--config NAME ...] [--KEY VALUE ...]
 

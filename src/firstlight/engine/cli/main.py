@@ -22,8 +22,6 @@ from firstlight.engine.streams import keep_streams, unnoticed_failure
 from firstlight.engine.texts import printable
 from firstlight.errors import FirstlightError, UsageError, suggestion
 
-__all__ = ["main"]
-
 OF_LIGHTNING = "PL_(CONFIG|SEED_EVERYTHING|(FIT|VALIDATE|TEST|PREDICT|TRAINER|MODEL|DATA|OPTIMIZER|LR_SCHEDULER)_)"
 """Environment variables that set something in Lightning's own command line."""
 BUG = "error: this is a bug, in firstlight or in a class that the config names"

@@ -17,8 +17,6 @@ from firstlight.engine.cli.help import command_parser
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError
 
-__all__ = ["new"]
-
 TEMPLATE = Path(__file__).resolve().parents[2] / "project-template"  # a project called my-research, ready to run
 FILES = (
     ".github/workflows/tests.yml",

@@ -7,8 +7,6 @@ from firstlight.engine.cli.help import command_parser
 from firstlight.engine.runs.folders import add_root_flag, add_run_argument, relative_to_cwd
 from firstlight.errors import UsageError
 
-__all__ = ["pictures"]
-
 
 def pictures(words: list[str]) -> dict[str, Any]:
     """Draw the model of a run's last step, as TensorBoard shows it at the end, and write a file for each picture.

@@ -16,8 +16,6 @@ from firstlight.engine.runs.folders import ARCHIVE, LOGS, Run, relative_to_cwd
 from firstlight.engine.runs.locks import is_run_locked, lock_run
 from firstlight.errors import UsageError
 
-__all__ = ["remove_runs"]
-
 
 def remove_runs(action: str, runs: Iterable[Run], *, is_confirmed: bool) -> dict[str, Any]:
     """List runs, ask unless that is confirmed, and remove them (``rm``) or move them into the archive (``archive``).

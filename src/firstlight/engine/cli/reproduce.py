@@ -11,8 +11,6 @@ from firstlight.engine.runs.conditions import differences
 from firstlight.engine.runs.folders import Run, add_root_flag, find_run
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["reproduce"]
-
 
 def reproduce(words: list[str]) -> dict[str, Any]:
     """Run a finished run again, from its own config, into a new folder, and compare the scores.

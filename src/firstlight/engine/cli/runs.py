@@ -13,8 +13,6 @@ from firstlight.engine.runs import receipts
 from firstlight.engine.runs.folders import LOGS, Run, add_root_flag, find_run, list_runs, read_runs
 from firstlight.errors import UsageError
 
-__all__ = ["runs"]
-
 EACH = "NAME, NAME/version_N or a folder each"
 USES = {
     "": (range(2), {"group"}, "a name or text, --group; or: diff A B, rm RUN ..., archive RUN ..."),

@@ -11,8 +11,6 @@ from firstlight.engine.command.parser import make_parser
 from firstlight.engine.command.session import import_packages
 from firstlight.engine.quiet import silence_lightning
 
-__all__ = ["fit_parser", "print_schema"]
-
 
 def print_schema() -> None:
     """Print a JSON Schema of what ``fit --config`` takes.

@@ -18,8 +18,6 @@ from firstlight.errors import FirstlightError, UsageError
 if TYPE_CHECKING:
     from firstlight.engine.sweeps.sweep import Outcome
 
-__all__ = ["sweep"]
-
 REFUSED = ("--resume", "--run", "--test", "--print_config", "--trainer.fast_dev_run")
 """Flags of ``fit`` that do anything else than train a new run and keep it."""
 

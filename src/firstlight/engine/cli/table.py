@@ -6,8 +6,6 @@ from typing import Any
 
 from firstlight.engine.texts import printable
 
-__all__ = ["print_table"]
-
 
 def print_table(rows: list[dict[str, Any]], *, before: str = "") -> None:
     """Print rows under their keys, in columns as wide as they need to be; no line is wider than the terminal.

@@ -11,8 +11,6 @@ from firstlight.engine.program import program
 from firstlight.engine.runs.folders import LOGS
 from firstlight.errors import UsageError
 
-__all__ = ["tensorboard"]
-
 
 def tensorboard(words: list[str]) -> None:
     """Start TensorBoard's server over the runs, on this machine's own address only.

@@ -9,8 +9,6 @@ from lightning.pytorch.loggers import Logger
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-__all__ = ["BASES", "choices", "find_class"]
-
 BASES: dict[str, type] = {
     "model": LightningModule,
     "data": LightningDataModule,

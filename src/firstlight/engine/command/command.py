@@ -36,8 +36,6 @@ from firstlight.engine.runs.loading import load_run_checkpoint
 from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS
 from firstlight.errors import UsageError
 
-__all__ = ["Command", "prepared"]
-
 
 class _Own(LambdaCallback):
     """One that a LambdaCallback which the model's ``configure_callbacks`` returns does not replace."""

@@ -10,8 +10,6 @@ from firstlight.engine.command.settings import Setting, written_settings
 from firstlight.engine.documents import load_yaml, read_text
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["Config", "config_folders", "config_names", "find_config", "find_sweep", "read_config", "read_settings"]
-
 PACKAGE = Path(__file__).resolve().parents[2]
 SWEEPS = "sweeps"
 """The folder among the configs whose files are no configs: they say what to search."""

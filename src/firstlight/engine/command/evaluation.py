@@ -15,8 +15,6 @@ from firstlight.engine.runs.inputs import PART, read_inputs, serve_inputs
 from firstlight.engine.runs.loading import load_run_checkpoint
 from firstlight.engine.texts import printable, strict_json
 
-__all__ = ["evaluate", "inputs_of", "predict_with"]
-
 
 def inputs_of(command: Command) -> dict[str, Any]:
     """Return what all stages of a Trainer take."""

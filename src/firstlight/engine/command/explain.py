@@ -12,8 +12,6 @@ from firstlight.engine.command.configs import config_names
 from firstlight.engine.command.settings import Setting, short_key
 from firstlight.errors import suggestion
 
-__all__ = ["Mistake"]
-
 KINDS = {
     "PositiveInt": "a whole number above 0",
     "Seed": f"a whole number from 0 to {2**32 - 1}",

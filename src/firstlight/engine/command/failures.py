@@ -15,8 +15,6 @@ from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError
 from firstlight.tasks import Classification
 
-__all__ = ["explain_failure", "first_failure", "own_line"]
-
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib"))
 SPLITS = ("train", "val", "test")
 SIZES = "set sizes in --model or --data"

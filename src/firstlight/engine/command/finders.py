@@ -10,8 +10,6 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.settings import as_list
 from firstlight.errors import UsageError
 
-__all__ = ["keep_found"]
-
 FINDERS = (BatchSizeFinder.__name__, LearningRateFinder.__name__)
 
 

@@ -22,8 +22,6 @@ from firstlight.engine.program import program
 from firstlight.engine.runs.folders import Run, relative_to_cwd
 from firstlight.errors import UsageError
 
-__all__ = ["LOGGERS", "Curves", "Place", "keep_ids", "where_to_look"]
-
 
 class Curves(TensorBoardLogger):
     """Lightning's logger, but without the curve ``epoch``."""

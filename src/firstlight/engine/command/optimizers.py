@@ -21,8 +21,6 @@ from firstlight.engine.command.settings import Setting
 from firstlight.errors import UsageError
 from firstlight.schedules import WarmupCosineLR
 
-__all__ = ["lengths", "set_optimizer"]
-
 STEPWISE = (CyclicLR, OneCycleLR, WarmupCosineLR)
 """Schedules that count steps; all others count epochs."""
 ENDS = {

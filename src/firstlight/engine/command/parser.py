@@ -26,8 +26,6 @@ from firstlight.engine.command.settings import Setting
 from firstlight.engine.program import expand_home, program
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["CHOICES", "dump", "instantiate", "make_parser", "parse"]
-
 
 class _Parser(LightningArgumentParser):
     """LightningCLI's parser, but for what the run knows: the lengths of schedules, and where a logger writes.

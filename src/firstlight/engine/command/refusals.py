@@ -14,8 +14,6 @@ from firstlight.engine.command.failures import own_line
 from firstlight.engine.command.settings import Setting
 from firstlight.errors import UsageError
 
-__all__ = ["refuse_zeros", "refused_by_library", "refused_setting"]
-
 TORCH, LIGHTNING = Path(torch.__file__).parent, Path(lightning.__file__).parent
 PARTS = {
     TORCH / "optim" / "lr_scheduler.py": "lr_scheduler",

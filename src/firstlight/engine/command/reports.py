@@ -6,8 +6,6 @@ from typing import Any
 from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.folders import Run
 
-__all__ = ["report_text", "write_report"]
-
 TITLES = {"mae": "MAE", "rmse": "RMSE", "r2": "R2", "f1": "F1"}
 """Names whose letters are initials."""
 

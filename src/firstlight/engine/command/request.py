@@ -23,8 +23,6 @@ from firstlight.engine.runs.folders import Run
 from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError, UsageError
 
-__all__ = ["CLASSES", "NO_SETTINGS", "OWN_FLAGS", "Request"]
-
 OWN_FLAGS = {
     "name": "Name of a new run; by default that of the first config.",
     "resume": "fit: resume a run in its folder (NAME, NAME/version_N or a folder; by default the latest).",

@@ -16,8 +16,6 @@ from firstlight.engine.command.failures import own_line
 from firstlight.engine.program import PACKAGES
 from firstlight.errors import UsageError
 
-__all__ = ["UNSERIALIZED", "allow_imports", "import_packages"]
-
 UNSERIALIZED = "Unable to serialize instance "
 """What jsonargparse writes before a value that may be a callable, and has no import path."""
 ALLOWED = ("firstlight", "lightning.pytorch", "torch.optim", "torch.nn")

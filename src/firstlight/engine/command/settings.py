@@ -8,17 +8,6 @@ import yaml
 
 from firstlight.engine.documents import Loader
 
-__all__ = [
-    "Setting",
-    "as_list",
-    "flatten",
-    "prints_only",
-    "short_key",
-    "split_files",
-    "typed_settings",
-    "written_settings",
-]
-
 NESTING = ("init_args", "dict_kwargs", "class_path")
 """Parts of a key that flags and messages leave out."""
 

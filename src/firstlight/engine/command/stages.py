@@ -20,8 +20,6 @@ from firstlight.engine.runs.folders import SWEEP_LOG, Run, relative_to_cwd
 from firstlight.engine.runs.locks import lock_run
 from firstlight.errors import DataError, FirstlightError
 
-__all__ = ["fit", "predict", "run", "run_stage", "test", "validate"]
-
 
 def run(stage: str, words: Sequence[str], reproduced: Run | None = None) -> dict[str, Any]:
     """Do what a command line asks for, and return what came out: the run that was made or used, scores, files.

@@ -12,8 +12,6 @@ from firstlight.engine.runs.checkpoint_files import CheckpointFile
 from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError
 
-__all__ = ["accepted_arguments", "refuse_other_shapes", "refuse_untrained", "refuse_weights_alone"]
-
 TRAINING_STATE = ("epoch", "global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks")
 
 

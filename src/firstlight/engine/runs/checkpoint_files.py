@@ -23,8 +23,6 @@ from firstlight.engine.files import make_folder, write_atomically
 from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError
 
-__all__ = ["AtomicCheckpointIO", "CheckpointFile", "load_checkpoint", "newest_valid_checkpoint", "save_checkpoint"]
-
 PARTS: dict[str, type] = {
     "epoch": int,
     "global_step": int,

@@ -7,8 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-__all__ = ["commit_of_cwd"]
-
 
 def commit_of_cwd() -> dict[str, Any] | None:
     """Return the commit of the working directory's checkout, and whether a tracked file in it was changed.

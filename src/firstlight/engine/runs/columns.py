@@ -7,8 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Table", "add_columns", "join_columns", "num_rows"]
-
 Table = dict[str, Any]
 """Columns by name, each a tensor or a list with an entry for each example."""
 

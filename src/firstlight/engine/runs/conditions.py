@@ -11,8 +11,6 @@ from firstlight.engine.runs.code_version import commit_of_cwd
 from firstlight.engine.texts import printable
 from firstlight.errors import UsageError
 
-__all__ = ["compare_conditions", "current_conditions", "differences", "named_conditions"]
-
 COMPARED = ("threads", "processes", "device", "processor")
 
 

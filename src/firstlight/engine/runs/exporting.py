@@ -20,8 +20,6 @@ from firstlight.engine.runs.safetensors_files import to_safetensors
 from firstlight.errors import FirstlightError
 from firstlight.tasks import Classification, Regression
 
-__all__ = ["Exported", "example_inputs", "export_model", "largest_difference"]
-
 TOLERANCE = 1e-4  # relative to the largest output; another order of summation changes a hundredth of that
 
 

@@ -21,24 +21,6 @@ from firstlight.engine.program import program
 from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError, FirstlightError, UsageError, suggestion
 
-__all__ = [
-    "ARCHIVE",
-    "BEST_CHECKPOINT",
-    "LAST_CHECKPOINT",
-    "LOGS",
-    "SWEEP_LOG",
-    "Run",
-    "add_root_flag",
-    "add_run_argument",
-    "claim_run_folder",
-    "discard_unused_folder",
-    "find_run",
-    "list_runs",
-    "read_runs",
-    "relative_to_cwd",
-    "run_of_checkpoint",
-]
-
 LOGS = "lightning_logs"
 ARCHIVE = "lightning_archive"
 """Folder beside it, for runs that are kept but not listed."""

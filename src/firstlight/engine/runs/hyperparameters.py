@@ -21,8 +21,6 @@ from firstlight.engine.packages import import_class
 from firstlight.errors import CheckpointError, UsageError
 from firstlight.tasks import Task
 
-__all__ = ["from_plain", "plain_hyperparameters"]
-
 PLAIN = (types.NoneType, bool, str, bytes, complex, Tensor, torch.dtype, torch.device, torch.Size)
 OBJECTS = (nn.Module, Optimizer, LRScheduler)
 """Classes of which a file may name a subclass, with its arguments."""

@@ -15,8 +15,6 @@ from firstlight.data.data_module import DataModule
 from firstlight.engine.runs.columns import Table, add_columns, join_columns
 from firstlight.errors import DataError, UsageError
 
-__all__ = ["PART", "Inputs", "predict_inputs", "predicted_columns", "read_inputs", "serve_inputs"]
-
 OF_DATA = ("index", "x", "y", "truth")
 """Columns of predictions that say nothing where the examples come from a file: they are in it, or not known."""
 PART = 2**26

@@ -21,8 +21,6 @@ from firstlight.engine.runs.inputs import predict_inputs, read_inputs
 from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS, read_safetensors
 from firstlight.errors import CheckpointError, DataError
 
-__all__ = ["Trained", "load", "load_run_checkpoint"]
-
 Part = TypeVar("Part", LightningModule, LightningDataModule)
 
 

@@ -9,8 +9,6 @@ from firstlight.engine.files import try_lock
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import UsageError
 
-__all__ = ["is_run_locked", "lock_if_free", "lock_run"]
-
 
 @contextlib.contextmanager
 def lock_run(run: Run | None) -> Iterator[None]:

@@ -13,8 +13,6 @@ from firstlight.engine.program import program
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import UsageError
 
-__all__ = ["Interval", "Paired", "compare_errors", "compare_predictions", "compare_right", "mcnemar"]
-
 Z = 1.959964
 """The 97.5 % quantile of the normal distribution: within that many standard errors lie 95 %."""
 RESAMPLES = 2000

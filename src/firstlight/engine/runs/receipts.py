@@ -13,8 +13,6 @@ from firstlight.engine.files import write_atomically
 from firstlight.engine.runs.folders import Run, read_runs
 from firstlight.engine.runs.locks import is_run_locked, lock_if_free
 
-__all__ = ["Ending", "Status", "add_command", "add_data", "find_run_of_job", "status", "test_score", "update"]
-
 Ending = Literal["finished", "stopped", "pruned", "failed"]
 """How a run ends: at its last epoch, by a signal, by the sweep it belongs to, or by an error."""
 Status = Ending | Literal["running", "killed", "unknown"]

@@ -13,8 +13,6 @@ from torch import Tensor
 from firstlight.engine.packages import require
 from firstlight.errors import CheckpointError
 
-__all__ = ["CHECKPOINT_KEYS", "read_safetensors", "to_safetensors"]
-
 CHECKPOINT_KEYS = {"model": ("model_class", "hyper_parameters"), "data": ("data_class", "datamodule_hyper_parameters")}
 """The keys of a checkpoint that hold the class and the arguments of the model and of the data."""
 

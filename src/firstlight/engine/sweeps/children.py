@@ -19,8 +19,6 @@ from typing import Any
 from firstlight.engine.files import name_file
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["Child", "call", "warm_up"]
-
 TASKS = "firstlight.engine.sweeps.fits"
 if sys.platform == "win32":
     CONTEXT = multiprocessing.get_context("spawn")

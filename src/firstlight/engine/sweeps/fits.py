@@ -16,8 +16,6 @@ from firstlight.errors import UsageError
 from firstlight.plots.style import to_bytes
 from firstlight.plots.trials import importances, parallel_coordinates
 
-__all__ = ["draw", "fit", "look"]
-
 COMPARED = (
     r"(model|optimizer|lr_scheduler|data(?!\.(root|device_resident)))\b|"
     r"trainer\.(max|limit|gradient_clip|accumulate|precision)"

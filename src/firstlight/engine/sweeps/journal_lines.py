@@ -14,8 +14,6 @@ from optuna.storages.journal import BaseJournalBackend
 from firstlight.engine.texts import printable
 from firstlight.errors import UsageError
 
-__all__ = ["JournalLines"]
-
 FIRST_RECORD = b'{"op_code":0,'
 """How a journal begins."""
 

@@ -15,8 +15,6 @@ from firstlight.engine.command.request import NO_SETTINGS
 from firstlight.engine.command.settings import Setting, short_key
 from firstlight.errors import UsageError, suggestion
 
-__all__ = ["Plan", "axis_of", "read_plan", "to_flags", "trial_count"]
-
 DEFAULTS = {"trials": None, "search": None, "repeats": None, "pruner": "median", "seed": None}
 PRUNERS = ("median", "none")
 SEARCH_KEYS = ("low", "high", "log", "choices")

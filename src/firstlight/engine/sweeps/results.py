@@ -15,8 +15,6 @@ from firstlight.engine.sweeps import children
 from firstlight.engine.sweeps.plan import axis_of
 from firstlight.engine.sweeps.study import Study, standard_deviation
 
-__all__ = ["rows", "write"]
-
 STATES: dict[TrialState, Ending] = {
     TrialState.COMPLETE: "finished",
     TrialState.PRUNED: "pruned",

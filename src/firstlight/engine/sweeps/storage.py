@@ -23,8 +23,6 @@ from firstlight.engine.processes import announce_wait, boot_id
 from firstlight.engine.sweeps.journal_lines import JournalLines
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["Storage", "open_storage"]
-
 HEARTBEAT_TIMEOUT = 60
 """Seconds without a heartbeat after which a worker on another machine is dead, if no lock of it is seen here."""
 

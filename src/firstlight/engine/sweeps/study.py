@@ -20,8 +20,6 @@ from firstlight.engine.sweeps.plan import Plan
 from firstlight.engine.sweeps.storage import Storage
 from firstlight.errors import UsageError
 
-__all__ = ["Study", "standard_deviation"]
-
 MIN_TRIALS = 20
 """With fewer trials the best tenth is one trial, which says nothing about what is important."""
 NUM_RESAMPLED = 50

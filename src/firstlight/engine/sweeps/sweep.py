@@ -16,8 +16,6 @@ from firstlight.engine.sweeps.study import Study
 from firstlight.engine.sweeps.worker import Worker
 from firstlight.errors import FirstlightError, UsageError
 
-__all__ = ["Outcome", "run_sweep"]
-
 
 class Outcome(NamedTuple):
     """How a worker's part in a sweep ended."""

@@ -22,8 +22,6 @@ from firstlight.engine.sweeps.plan import to_flags, trial_count
 from firstlight.engine.sweeps.study import Study, standard_deviation
 from firstlight.errors import FirstlightError
 
-__all__ = ["Worker"]
-
 POLL_INTERVAL = 0.5
 """Seconds between two looks for a trial, while other workers run the last ones."""
 
