@@ -81,6 +81,13 @@ def test_targets_are_numbers_if_all_are_and_else_classes():
         made(kind="number")
 
 
+def test_column_of_words_is_no_feature(rows):
+    write("table.csv", [rows[0], ["old", *rows[1][1:]], *rows[2:]])
+    with pytest.raises(DataError, match=r"'old', no finite number; choose columns of numbers with --data\.features$"):
+        made()
+    made(features=["income"])
+
+
 def test_test_split_may_have_a_file(rows):
     write("test.csv", [rows[0], *rows[1:6]])
     data = made(test_path="test.csv")

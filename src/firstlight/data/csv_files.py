@@ -43,20 +43,20 @@ class CSVFile:
             raise DataError(f"{self.path}, line {self.lines[cells.index('')]}: {name} is empty")
         return cells
 
-    def numbers(self, names: Sequence[str]) -> Tensor:
+    def numbers(self, names: Sequence[str], advice: str = "") -> Tensor:
         """Return columns of numbers, of shape ``(rows, columns)``, in double precision.
 
         Raises:
             DataError: If there is no such column, or a cell is no finite number.
         """
-        return torch.tensor([self._numbers(name) for name in names], dtype=torch.double).T
+        return torch.tensor([self._numbers(name, advice) for name in names], dtype=torch.double).T
 
-    def _numbers(self, name: str) -> list[float]:
+    def _numbers(self, name: str, advice: str) -> list[float]:
         cells = self.column(name)
         numbers = [float(cell) if is_number(cell) else math.nan for cell in cells]
         for line, cell, number in zip(self.lines, cells, numbers, strict=True):
             if not math.isfinite(number):
-                raise DataError(f"{self.path}, line {line}: {name} is {cell[:40]!r}, no finite number")
+                raise DataError(f"{self.path}, line {line}: {name} is {cell[:40]!r}, no finite number{advice}")
         return numbers
 
 

@@ -133,7 +133,7 @@ class Table(InMemory):
         return () if are_numbers else tuple(names)
 
     def _split(self, file: CSVFile) -> Split:
-        x = file.numbers(self.columns or [])
+        x = file.numbers(self.columns or [], "; choose columns of numbers with --data.features")
         if not self.classes:
             return x, file.numbers([self.target])
         names, numbers = file.column(self.target), {name: number for number, name in enumerate(self.classes)}

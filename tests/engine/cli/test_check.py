@@ -48,6 +48,17 @@ def test_shapes_that_do_not_fit_are_found(firstlight):
     assert out.startswith("error:   my.yaml: model and data do not fit each other: ")
 
 
+def test_settings_after_a_config_go_on_top_of_it(firstlight, complaint):
+    status, out, _ = firstlight("check", "linear_regression", "--model.num_features", "3")
+    assert status == 2
+    assert out.startswith("error:   linear_regression: model and data do not fit each other: ")
+    assert complaint("check", "--config", "linear_regression") == (
+        2,
+        "firstlight check: a config comes first, as in: firstlight check mlp --model.lr 0.2 "
+        "(got --config linear_regression)",
+    )
+
+
 def one_cycle(total, trainer):
     schedule = f"lr_scheduler: {{class_path: OneCycleLR, init_args: {{max_lr: 0.1, total_steps: {total}}}}}"
     return f"{START}{ADAM}{schedule}\ntrainer: {{{trainer}}}"
@@ -177,7 +188,7 @@ def test_monitor_is_checked_by_the_debug_preset_too(complaint):
 
 
 def test_configs_here_are_checked_alone_unless_all_are_asked_for(did, monkeypatch):
-    monkeypatch.setattr(check, "_try", lambda _: ("ok", ""))
+    monkeypatch.setattr(check, "_try", lambda *_: ("ok", ""))
     everything = did("check").splitlines()
     Path("configs/presets").mkdir(parents=True)
     for name in ("mine", "presets/mine"):

@@ -40,17 +40,21 @@ HERE = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
 def check(words: list[str]) -> dict[str, Any] | None:
     """Say of each config, in a line, whether it runs; the exit status is 2 if one does not."""
     parser = command_parser("check")
-    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="names or files; by default those in configs/")
+    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="names (default: those in configs/); settings")
     parser.add_argument("--all", action="store_true", help="also the configs and presets of firstlight")
     parser.add_argument("--schema", action="store_true", help=SCHEMA)
-    options = parser.parse_args(words)
+    _, others = parser.parse_known_args(words)
+    start = words.index(others[0]) if others else len(words)
+    options, flags = parser.parse_args(words[:start]), words[start:]
+    if flags and not options.configs:
+        parser.error(f"a config comes first, as in: {program()} check mlp --model.lr 0.2 (got {' '.join(flags)})")
     if options.schema:
         print_schema()
         return None
     rows = []
     names = options.configs or config_names(own=not options.all)
     for name in names:
-        verdict, reason = _try(name)
+        verdict, reason = _try(name, flags)
         rows.append({"config": name, "verdict": verdict.rstrip(":"), "reason": reason or None})
         print(f"{verdict:9}{name}" + (f": {reason}" if reason else "").replace("\n", "\n" + 9 * " "), flush=True)
     if not (options.configs or options.all) and names != config_names():
@@ -58,10 +62,10 @@ def check(words: list[str]) -> dict[str, Any] | None:
     return {"exit": 2 * any(row["verdict"] == "error" for row in rows), "configs": rows}
 
 
-def _try(name: str) -> tuple[str, str]:
-    """Return ``ok``, ``skipped`` or ``error:``, and why."""
+def _try(name: str, settings: list[str]) -> tuple[str, str]:
+    """Return ``ok``, ``skipped`` or ``error:``, and why; settings that were typed go on top of the config."""
     configs = [BASE, name] if Path(name).parent.name == "presets" else [name]
-    flags = [*(f"--config={config}" for config in configs), "--trainer.fast_dev_run=true"]
+    flags = [*(f"--config={config}" for config in configs), *settings, "--trainer.fast_dev_run=true"]
     with silenced():
         try:
             with prepared("fit", flags) as command:

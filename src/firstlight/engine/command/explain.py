@@ -24,7 +24,7 @@ KINDS = {
     "float": "a number",
     "bool": "true or false",
     "str": "text",
-    "list": "a list",
+    "list": "a list, as in [a,b]",
     "dict": "a mapping",
 }
 """Types as a message calls them."""
