@@ -1,5 +1,6 @@
 """Image files, as tensors of bytes of one size."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -49,7 +50,7 @@ def read_image(path: Path, size: int, *, grey: bool) -> tuple[Tensor, str]:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         if isinstance(error, DataError):
             raise
-        reason = getattr(error, "strerror", None) or str(error).partition(" <")[0].replace(f" {str(path)!r}", "")
+        reason = getattr(error, "strerror", None) or re.split(" [<']", str(error))[0]  # without the path
         raise DataError(f"{path} cannot be read as an image: {reason}") from error
     changes = [] if image.size == (size, size) else [f"resized to {size}x{size}"]
     if grey and image.mode == "RGB":

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import Timeout
 
 pytest.importorskip("optuna", reason="optuna is the extra sweep")
 
@@ -42,7 +43,7 @@ def test_exclusive_lock_is_held_by_one_worker_at_a_time(join):
     first, second = join(), join()
     with first.exclusive():
         lock = storage.FileLock(second._lock_file("exclusive"), blocking=False)
-        with pytest.raises(storage.Timeout):
+        with pytest.raises(Timeout):
             lock.acquire()
     with second.exclusive(), second.exclusive():
         second.optuna_storage.get_all_studies()

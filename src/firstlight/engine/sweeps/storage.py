@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from optuna.storages import JournalStorage, RDBStorage
 from sqlalchemy import BigInteger, bindparam, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from firstlight.engine.files import try_lock
 from firstlight.engine.packages import require
 from firstlight.engine.processes import announce_wait, boot_id
 from firstlight.engine.sweeps.journal_lines import JournalLines
@@ -70,13 +71,12 @@ class Journal:
     def is_worker_alive(self, worker: Mapping[str, Any]) -> bool:
         """Return whether a worker's file is locked; remove the file of a dead worker."""
         path = self._lock_file(worker["file"])
-        if not path.exists():
-            return False
         try:
-            with FileLock(path, blocking=False, fallback_to_soft=False):
-                pass
-        except Timeout:
-            return True
+            with path.open("r+b") as file:  # FileLock empties a file that it locks, which sets its time
+                if try_lock(file.fileno()) is False:
+                    return True
+        except FileNotFoundError:
+            return False
         if worker["machine"] != self.worker["machine"]:
             self.heartbeat()  # so that both times come from the disk's clock
             if self._worker_file.stat().st_mtime - path.stat().st_mtime < HEARTBEAT_TIMEOUT:
