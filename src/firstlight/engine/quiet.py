@@ -59,6 +59,9 @@ def silence_lightning() -> None:
         # a run that is only tested needs none of the callbacks that it was trained with
         r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
         r"You're loading a checkpoint outside the .fit. stage|.*loading a checkpoint outside the .fit. stage",
+        # said of a user's ModelCheckpoint: its folder is full in a resume, and another in evaluation
+        r"The dirpath has changed from '.*' to '(?!.*version_\d+/checkpoints')",
+        r"Checkpoint directory \S*version_\d+/checkpoints exists and is not empty",
         # said of OnExceptionCheckpoint, whose file a new run does not start from
         r".\.fit\(ckpt_path=None\). was called without a model",
         r"\.fit\(ckpt_path=\"last\"\) is set, but there is no last",

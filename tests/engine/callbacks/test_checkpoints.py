@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
 
 from firstlight import MLP, AutogradCubic, FashionMNIST, Sine
 from firstlight.engine import callbacks
@@ -184,3 +186,60 @@ def test_score_that_is_nan_is_never_the_best(quick_trainer):
     trainer.fit(Improving(), Sine(num_points=30))
     assert checkpoints.best_score == 2.0
     assert load_checkpoint("here/best.ckpt")["global_step"] == 2
+
+
+class Counting(Plain):
+    """A model that counts in hooks of its own, and has a ModelCheckpoint of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("counts", torch.zeros(2))
+
+    def on_train_batch_end(self, *_):
+        self.log("counted", self.global_step)
+        self.counts[0] += 1
+
+    def on_validation_end(self):
+        self.counts[1] += 1
+
+    def configure_callbacks(self):
+        return [ModelCheckpoint(dirpath="own", filename="own")]
+
+
+def test_checkpoint_holds_what_came_of_the_hooks_of_the_model_and_of_other_callbacks(quick_trainer):
+    checkpoints = Checkpoints(folder="here", every_n_steps=1)
+    arguments = {"val_check_interval": 2, "num_sanity_val_steps": 0, "callbacks": [checkpoints]}
+    trainer = quick_trainer(max_epochs=1, enable_checkpointing=True, **arguments)
+    seen, save = {}, trainer.save_checkpoint
+
+    def noted(path, *args):
+        save(path, *args)
+        if Path(path).name == "last.ckpt":
+            seen[trainer.global_step] = load_checkpoint(path)
+
+    trainer.save_checkpoint = noted
+    trainer.fit(Counting(), Sine(num_points=30, repeats=4))
+    assert {step: each["state_dict"]["counts"].tolist() for step, each in seen.items() if step < 4} == {
+        0: [0, 0],
+        1: [1, 0],
+        2: [2, 1],
+        3: [3, 1],
+    }
+    (own,) = (state for name, state in load_checkpoint("here/last.ckpt")["callbacks"].items() if "Model" in name)
+    assert own["best_model_path"].endswith("own/own.ckpt")
+
+
+def test_scores_of_a_step_are_logged_once_and_before_its_checkpoint(quick_trainer):
+    checkpoints, logger, rows = Checkpoints(folder="here", every_n_steps=1), CSVLogger(".", "logs", "0"), {}
+    arguments = {"logger": logger, "log_every_n_steps": 1, "num_sanity_val_steps": 0, "callbacks": [checkpoints]}
+    trainer = quick_trainer(max_epochs=1, enable_checkpointing=True, **arguments)
+    save = trainer.save_checkpoint
+
+    def noted(path, *args):
+        file = Path("logs/0/metrics.csv")
+        rows[trainer.global_step] = file.read_text().count("\n") if file.exists() else 0
+        save(path, *args)
+
+    trainer.save_checkpoint = noted
+    trainer.fit(Counting(), Sine(num_points=30, repeats=4))
+    assert {step: rows[step] for step in range(4)} == {0: 0, 1: 2, 2: 3, 3: 4}  # the first is the header

@@ -6,6 +6,7 @@ import own_data
 import pytest
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from firstlight import MLP
@@ -143,6 +144,10 @@ def test_validation_draws_the_same_in_each_run_with_any_number_of_workers(worker
 def test_loaders_in_a_collection_are_all_made_resumable(quick_trainer):
     _, loaders = made(own_data.Weighted().train_dataloader, quick_trainer())
     assert {name: type(loader) for name, loader in loaders.items()} == {"first": Loader, "second": Loader}
+    combined = CombinedLoader(own_data.Weighted().train_dataloader(), "max_size")
+    callback, loaders = made(lambda: combined, quick_trainer())
+    assert [*map(type, loaders.iterables.values())] == [*map(type, loaders.flattened)] == [Loader, Loader]
+    assert (loaders, callback.reasons) == (combined, [])
 
 
 def test_loaders_of_a_model_of_ones_own_are_made_resumable_too(quick_trainer):

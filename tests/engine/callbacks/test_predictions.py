@@ -119,10 +119,12 @@ def test_predictions_without_a_column_are_refused(predict):
         predict(returns(len), Sine(num_points=10))
 
 
-def test_rows_of_several_loaders_say_which(predict):
+@pytest.mark.parametrize("collect", [list, lambda loaders: dict(zip("ab", loaders, strict=True))])
+def test_rows_of_several_loaders_say_which(collect, predict):
     class Two(LightningDataModule):
         def predict_dataloader(self):
-            return [DataLoader(TensorDataset(torch.arange(float(size))[:, None]), batch_size=2) for size in (3, 2)]
+            sets = [TensorDataset(torch.arange(float(size))[:, None]) for size in (3, 2)]
+            return collect([DataLoader(each, batch_size=2) for each in sets])
 
     rows = predict(returns(lambda x: x), Two())
     assert [row["dataloader"] + row["prediction"] for row in rows] == ["00", "01", "02", "10", "11"]

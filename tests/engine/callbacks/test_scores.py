@@ -136,6 +136,8 @@ class Logging(LightningModule):
     def log(self, name, value, **options):
         vars(self).setdefault("logged", []).append(options)
 
+    log_dict = log
+
 
 @pytest.mark.parametrize(
     ("world_size", "training", "options", "used"),
@@ -154,9 +156,10 @@ def test_scores_of_evaluation_and_epochs_are_averaged_over_processes_unless_the_
     model, trainer = Logging(), SimpleNamespace(world_size=world_size, training=training)
     SharedScores().setup(trainer, model, "fit")
     model.log("val_loss", 1.0, **options)
-    assert model.logged == [used]
+    model.log_dict({"val_loss": 1.0}, 1.0, **options)
+    assert model.logged == [used, used]
     SharedScores().teardown(trainer, model, "fit")
-    assert "log" not in vars(model)
+    assert vars(model).keys().isdisjoint({"log", "log_dict"})
 
 
 class Ends(Callback):

@@ -130,10 +130,13 @@ def test_images_that_are_not_there_are_skipped_and_damaged_ones_are_not(firstlig
 
 
 OWN = """\
-from firstlight import LinearRegression
+from firstlight import Houses, LinearRegression
 class Broken(LinearRegression):
     def test_step(self, batch, batch_idx):
         raise KeyError("boom")
+class Removed(Houses):
+    def teardown(self, stage):
+        del self.train
 """
 
 
@@ -142,12 +145,13 @@ def test_bug_in_a_class_of_ones_own_is_named_with_its_place_and_the_rest_is_chec
     monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "checked_models")
     Path("checked_models.py").write_text(OWN)
     Path("mine.yaml").write_text(START.replace("LinearRegression", "Broken") + "trainer: {max_epochs: 1}")
-    status, out, _ = firstlight("check", "mine.yaml", "nope", "linear_regression")
+    Path("removed.yaml").write_text(START.replace("Houses", "Removed") + "trainer: {max_epochs: 1}")
+    status, out, _ = firstlight("check", "mine.yaml", "nope", "removed.yaml")
     first, second, third = out.splitlines()
     assert status == 2
     assert first == "error:   mine.yaml: KeyError('boom') in checked_models.py, line 4"
     assert second.startswith("error:   nope: --config nope: no such file, and no config of that name; configs: ")
-    assert third == "ok       linear_regression"
+    assert third == "ok       removed.yaml"
 
 
 OWN_CYCLE = """\

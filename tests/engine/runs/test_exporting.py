@@ -50,7 +50,7 @@ def test_outputs_that_are_nan_are_a_difference(trained):
     ],
 )
 def test_batch_without_inputs_is_refused(batch, where, trained, monkeypatch):
-    monkeypatch.setattr(trained.data, "predict_dataloader", lambda: [[batch]])
+    monkeypatch.setattr(trained.data, "predict_dataloader", lambda: [iter([batch])])
     with pytest.raises(FirstlightError, match=f"a batch of predict_dataloader needs a tensor {where}"):
         example_inputs(trained)
 
@@ -81,6 +81,8 @@ def test_loaders_of_the_model_itself_are_taken_where_there_is_no_data_module(tra
     model = Decoder()
     model.predict_dataloader = lambda: torch.ones(1, 4, 3)
     assert example_inputs(trained._replace(model=model, data=None)).shape == (4, 3)
+    model.predict_dataloader = lambda: {"first": torch.ones(1, 5, 3), "second": torch.ones(1, 4, 3)}
+    assert example_inputs(trained._replace(model=model, data=None)).shape == (5, 3)
 
 
 def test_forward_that_returns_no_tensor_is_refused(trained):

@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Collection
 from errno import ENOENT
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.nan_checks import check_weights
-from firstlight.engine.callbacks.step_boundaries import is_step_boundary
+from firstlight.engine.callbacks.step_boundaries import after_hook, is_step_boundary, log_step
 from firstlight.engine.callbacks.stopping import Stopped, StopSignals
 from firstlight.engine.files import make_folder, write_atomically
 from firstlight.engine.runs.checkpoint_files import load_checkpoint, save_checkpoint
@@ -82,7 +83,8 @@ class Checkpoints(Checkpoint):
         return bool(self.signals.received or (self.every_n_steps and step % self.every_n_steps == 0))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take from the model and the logger what was not set."""
+        """Take from the model and the logger what was not set, and come last: checkpoints hold what others did."""
+        trainer.callbacks = [*(each for each in trainer.callbacks if each is not self), self]  # type: ignore[attr-defined]
         if isinstance(pl_module, Task):
             self.monitor, self.mode = self.monitor or pl_module.monitor, self.mode or pl_module.mode
         self.mode = self.mode or "min"
@@ -117,7 +119,12 @@ class Checkpoints(Checkpoint):
         if self.every_n_steps and step // self.every_n_steps > previous_step // self.every_n_steps:
             self._last_is_due = True
         if (self._last_is_due or self.signals.is_check_due(trainer)) and is_step_boundary(trainer, batch_idx):
-            self._save_last_or_stop(trainer)
+
+            def end_step() -> None:
+                log_step(trainer)
+                self._save_last_or_stop(trainer)
+
+            after_hook(pl_module, "on_train_batch_end", end_step)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``best.ckpt`` if the score is the best so far; at the end of an epoch, that waits for its end."""
@@ -130,10 +137,7 @@ class Checkpoints(Checkpoint):
             self._compare(trainer, trainer.strategy.broadcast(score))  # all must decide the same
         if trainer.is_last_batch or internals.is_stopping(trainer):
             return  # the epoch ends here, and both files can hold the same
-        if self._best_is_due:
-            self._save(trainer, self.best)
-            self._best_is_due = False
-        self._save_last_or_stop(trainer)
+        after_hook(pl_module, "on_validation_end", partial(self._save_last_or_stop, trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``last.ckpt``, and the same as ``best.ckpt`` if the epoch was the best."""
@@ -201,7 +205,10 @@ class Checkpoints(Checkpoint):
                 logger.log_metrics({f"{str(self.monitor).removesuffix('/val')}/best": score}, trainer.global_step - 1)
 
     def _save_last_or_stop(self, trainer: Trainer) -> None:
-        """Write ``last.ckpt`` if it is due, or if a signal stops the run at this step boundary."""
+        """Write the files that are due, and stop the run at this step boundary if a signal came."""
+        if self._best_is_due:
+            self._save(trainer, self.best)
+            self._best_is_due = False
         is_stopped = self.signals.was_received(trainer)
         if (self._last_is_due or is_stopped) and _is_saved(trainer):
             self._save(trainer, self.last)
@@ -213,6 +220,8 @@ class Checkpoints(Checkpoint):
         check_weights(trainer.lightning_module, trainer.global_step, self.last)
         if trainer.is_global_zero and not path.parent.is_dir():
             raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(path.parent))  # a strategy would make another one
+        for logger in trainer.loggers:
+            logger.save()  # a kill must not leave curves behind the checkpoint
         trainer.save_checkpoint(path)
 
 

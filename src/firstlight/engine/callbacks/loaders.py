@@ -1,11 +1,13 @@
 """Plain loaders of a user's own, made resumable."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch.utils.data import DataLoader, IterableDataset
@@ -75,9 +77,9 @@ class ResumableLoaders(Callback):
         loaders = make()
         if trainer.overfit_batches:  # type: ignore[attr-defined]
             return loaders  # Lightning takes the first few batches in their order
-        if not isinstance(loaders, DataLoader | ResumableLoader | dict | list | tuple):
+        if not isinstance(loaders, DataLoader | ResumableLoader | CombinedLoader | dict | list | tuple):
             self._note_foreign(loaders)
-        return apply_to_collection(loaders, DataLoader | Loader, partial(self._resumable, trainer))
+        return _each(loaders, DataLoader | Loader, partial(self._resumable, trainer))
 
     def _resumable(self, trainer: Trainer, loader: DataLoader[Any] | Loader) -> object:
         if isinstance(loader, Loader):
@@ -108,7 +110,7 @@ class ResumableLoaders(Callback):
 
     def _make_repeatable(self, make: Any) -> Any:
         """Return loaders for validation that give the same in each run, with any number of workers."""
-        return apply_to_collection(make(), DataLoader, self._repeatable)
+        return _each(make(), DataLoader, self._repeatable)
 
     def _repeatable(self, loader: DataLoader[Any]) -> object:
         is_stream = isinstance(loader.dataset, IterableDataset) or sized_len(loader) is None
@@ -125,3 +127,11 @@ class ResumableLoaders(Callback):
     def _note_foreign(self, loaders: object) -> None:
         if not isinstance(loaders, ResumableLoader) and not hasattr(loaders, "state_dict"):
             self.reasons.append(f"{type(loaders).__name__} is no plain DataLoader, and has no state_dict")
+
+
+def _each(loaders: Any, kind: Any, replace: Callable[[Any], object]) -> Any:
+    """Return loaders, or a collection of them, with others in the place of those of a kind."""
+    if isinstance(loaders, CombinedLoader):
+        loaders.flattened = apply_to_collection(loaders.flattened, kind, replace)
+        return loaders
+    return apply_to_collection(loaders, kind, replace)

@@ -64,7 +64,7 @@ class Predictions(Callback):
         order = getattr(loaders, "order", None)
         columns: Table = {"index": order.indices(batch_idx) + self.num_rows} if isinstance(order, Order) else {}
         columns = add_columns(columns, outputs, self.left_out)
-        if isinstance(loaders, list | tuple) and len(loaders) > 1 and columns:
+        if isinstance(loaders, dict | list | tuple) and len(loaders) > 1 and columns:
             columns = {"dataloader": torch.full((num_rows(columns),), dataloader_idx), **columns}
         self.batches.append(columns)
 

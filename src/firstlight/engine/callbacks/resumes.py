@@ -1,6 +1,5 @@
 """Callbacks of a resumed run: what Lightning does not restore of them, and those that cannot be resumed."""
 
-from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -14,9 +13,10 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import TRAINED_WEIGHTS
+from firstlight.engine.callbacks.step_boundaries import after_hook
 from firstlight.errors import CheckpointError, UsageError
 
-__all__ = ["ResumedCallbacks", "after_train_start", "not_resumable"]
+__all__ = ["ResumedCallbacks", "not_resumable"]
 
 KEY, GRADIENTS = "callback_effects", "gradients"
 NOT_RESUMABLE: dict[type[Callback], str] = {
@@ -109,7 +109,7 @@ class ResumedCallbacks(Callback):
             parameter = pl_module.get_parameter(name)
             parameter.grad = gradient.to(parameter.device)
         if internals.is_resumed_within_epoch(trainer):
-            after_train_start(pl_module, partial(_start_epoch_again, trainer, pl_module))
+            after_hook(pl_module, "on_train_start", partial(_start_epoch_again, trainer, pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what stopped the run."""
@@ -120,18 +120,6 @@ def not_resumable(trainer: Trainer) -> str | None:
     """Return why a run cannot be resumed, if it has a callback with which none can."""
     kinds = (kind for kind in NOT_RESUMABLE if internals.callbacks_of(trainer, kind))
     return next((f"a run with {kind.__name__} cannot be resumed: it {NOT_RESUMABLE[kind]}" for kind in kinds), None)
-
-
-def after_train_start(model: LightningModule, act: Callable[[], None]) -> None:
-    """Have something done after the model's own ``on_train_start``, once."""
-    start = model.on_train_start
-
-    def start_and_act() -> None:
-        vars(model).pop("on_train_start", None)
-        start()
-        act()
-
-    model.on_train_start = start_and_act  # type: ignore[method-assign]
 
 
 def _start_epoch_again(trainer: Trainer, model: LightningModule) -> None:

@@ -1,6 +1,6 @@
 """Scores of all examples: those from before a resume and those of all processes are not left out."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial, wraps
 from typing import Any
@@ -13,10 +13,12 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from firstlight.engine.callbacks import lightning_internals as internals
-from firstlight.engine.callbacks.resumes import after_train_start
+from firstlight.engine.callbacks.step_boundaries import after_hook
 from firstlight.engine.sharding import gather_objects
 
 __all__ = ["RunScores", "SharedScores", "TrainingScores"]
+
+LOGS = ("log", "log_dict")
 
 
 class SharedScores(Callback):
@@ -24,26 +26,30 @@ class SharedScores(Callback):
 
     Each of them has seen a share of the examples.
 
-    A call of ``self.log`` that says how to do that, or that only the first process logs, is left as it is.
+    A call of ``log`` or ``log_dict`` that says how to do that, or that only the first process logs, is left as it is.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Put another default in the place of that of ``self.log``."""
         if trainer.world_size == 1:
             return
-        log = pl_module.log
-
-        @wraps(log)
-        def shared_log(*args: Any, **options: Any) -> None:
-            if not options.get("rank_zero_only") and (not trainer.training or options.get("on_epoch")):
-                options.setdefault("sync_dist", True)
-            log(*args, **options)
-
-        pl_module.log = shared_log  # type: ignore[method-assign]
+        for name in LOGS:  # the latter calls the former, and says how
+            setattr(pl_module, name, _shared(getattr(pl_module, name), trainer))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the model as it was."""
-        vars(pl_module).pop("log", None)
+        for name in LOGS:
+            vars(pl_module).pop(name, None)
+
+
+def _shared(log: Callable[..., None], trainer: Trainer) -> Callable[..., None]:
+    @wraps(log)
+    def shared_log(*args: Any, **options: Any) -> None:
+        if not options.get("rank_zero_only") and (not trainer.training or options.get("on_epoch")):
+            options.setdefault("sync_dist", True)
+        log(*args, **options)
+
+    return shared_log
 
 
 class RunScores(Callback):
@@ -114,7 +120,7 @@ class TrainingScores(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the states of metrics, once hooks of the model have reset them."""
         if self._shares:
-            after_train_start(pl_module, partial(_restore, pl_module, self._shares))
+            after_hook(pl_module, "on_train_start", partial(_restore, pl_module, self._shares))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget what the model did not log again."""

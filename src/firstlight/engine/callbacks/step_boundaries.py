@@ -1,8 +1,11 @@
 """What a step boundary is: a moment of training at which a run can stop, and be resumed to the same bits."""
 
-from lightning.pytorch import Trainer
+from collections.abc import Callable
+from typing import Any
 
-from firstlight.engine.callbacks.lightning_internals import batch_counter, is_stopping
+from lightning.pytorch import LightningModule, Trainer
+
+from firstlight.engine.callbacks.lightning_internals import batch_counter, is_stopping, step_logs
 
 
 def is_step_boundary(trainer: Trainer, batch_idx: int) -> bool:
@@ -18,3 +21,24 @@ def is_step_boundary(trainer: Trainer, batch_idx: int) -> bool:
         return True
     batches = batch_counter(trainer).total.ready if trainer.check_val_every_n_epoch is None else batch_idx + 1
     return batches % every != 0
+
+
+def log_step(trainer: Trainer) -> None:
+    """Log the scores of a step before its checkpoint is written: a run resumed from there does not take the step."""
+    logs = step_logs(trainer)
+    logs.on_batch_end()
+    logs.update_train_step_metrics()
+    logs.update_train_step_metrics = lambda: vars(logs).pop("update_train_step_metrics")  # type: ignore[method-assign]
+
+
+def after_hook(model: LightningModule, name: str, act: Callable[[], None]) -> None:
+    """Have something done after a hook of the model's own, once."""
+    hook = getattr(model, name)
+
+    def hook_and_act(*args: Any, **kwargs: Any) -> Any:
+        vars(model).pop(name, None)
+        result = hook(*args, **kwargs)
+        act()
+        return result
+
+    setattr(model, name, hook_and_act)

@@ -101,8 +101,9 @@ def _run_stages(command: Command) -> str:
         remark = f"on the CPU ({error})"
         planned = command.make_trainer(fast_dev_run=False, **HERE)
     model, data = command.model, command.data
-    if data:
-        data.prepare_data = lambda: None  # it may download
+    for part in (model, data):
+        if part:  # it may download, and remove what is looked at when it has been trained on
+            part.prepare_data = part.teardown = lambda *_, **__: None  # type: ignore[method-assign]
     command.trainer.fit(model, datamodule=data)
     refuse_unlogged(command.trainer, command.trainer.callback_metrics)  # with fast_dev_run, callbacks do not look
     _check_sizes(command, planned)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
@@ -63,7 +64,8 @@ def _first_inputs(trained: Trained) -> Tensor:
         trained.data.setup("predict")
     try:
         loaders = source.predict_dataloader()
-        batch = next(iter(loaders[0] if isinstance(loaders, list | tuple) else loaders))
+        loaders = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
+        batch = next(iter(loaders.flattened[0]))
     except MisconfigurationException as error:
         raise FirstlightError(
             f"{type(source).__name__} needs a predict_dataloader, which the exported file is checked with"
