@@ -24,4 +24,4 @@ def test_the_same_batches_come_again_where_a_model_is_to_overfit(quick_trainer):
     data = Points()
     data.setup("fit")
     data.trainer = quick_trainer(overfit_batches=2)
-    assert not data.train_dataloader().order.shuffle
+    assert data.train_dataloader().order.is_fixed

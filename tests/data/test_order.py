@@ -23,6 +23,11 @@ def test_order_of_an_epoch_is_a_function_of_seed_and_epoch():
     assert len({str(shown(each, epoch)) for each in (order, other) for epoch in range(3)}) == 6
 
 
+def test_fixed_order_is_that_of_the_first_pass():
+    fixed, order = Order(9, 2, shuffle=True, is_fixed=True, repeats=2), Order(9, 2, shuffle=True)
+    assert shown(fixed, epoch=5) == 2 * shown(order) != 2 * shown(order, epoch=5)
+
+
 def test_passes_of_an_epoch_differ_and_go_on_in_the_middle():
     order = Order(6, 3, shuffle=True, repeats=3)
     everything = shown(order)

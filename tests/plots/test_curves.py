@@ -26,6 +26,22 @@ def test_loss_that_falls_far_has_a_logarithmic_axis():
     assert [plots.learning_curves(each, "title").axes[0].get_yscale() for each in (far, near)] == ["log", "linear"]
 
 
+def test_scores_that_are_not_finite_are_marked_at_their_steps():
+    figure = plots.learning_curves({"loss": {"train": {1: 1.0, 2: math.inf}, "val": {1: 1.1, 2: math.nan}}}, "title")
+    marks = [line for line in figure.axes[0].lines if line.get_label() == "NaN or infinite"]
+    assert [list(line.get_xdata()) for line in marks] == [[2], [2]]
+    assert figure.axes[0].get_yscale() == "linear"
+
+
+def test_curves_of_a_single_step_name_it_once():
+    figure = plots.learning_curves({"loss": {"train": {3: 1.0}}}, "title")
+    figure.canvas.draw()
+    (axes,), (names,) = figure.axes, figure.legends
+    left, right = axes.get_xlim()
+    assert [text.get_text() for text in axes.get_xticklabels() if left <= text.get_position()[0] <= right] == ["3"]
+    assert [text.get_text() for text in names.get_texts()] == ["training"]
+
+
 def test_curve_fit_shows_earlier_fits_and_the_residual_of_the_latest():
     x = torch.linspace(-math.pi, math.pi, 50)
     fits = {0: x, 400: 0.5 * x, 2000: x.sin() + 0.25}

@@ -88,9 +88,7 @@ class DataModule(ExampleAccess, LightningDataModule, ABC):
 
     def train_dataloader(self) -> ResumableLoader:
         """Return the training split, in a new order every pass."""
-        # the same few batches again and again, if that is asked for
-        overfit = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
-        return self.batches(self.train, shuffle=not overfit, repeats=self.repeats)
+        return self.batches(self.train, shuffle=True, repeats=self.repeats)
 
     def val_dataloader(self) -> ResumableLoader:
         """Return the validation split, in order."""
@@ -108,6 +106,8 @@ class DataModule(ExampleAccess, LightningDataModule, ABC):
         """Return arguments for the ``Order`` of a loader: those given, the seed, and this process's share."""
         return {
             "shuffle": shuffle,
+            # the same few batches again and again, but not the first few examples: files may be sorted by class
+            "is_fixed": self.trainer is not None and self.trainer.overfit_batches > 0,  # type: ignore[attr-defined]
             "repeats": repeats,
             "seed": self.seed,
             "rank": self.trainer.global_rank if self.trainer and shared else 0,

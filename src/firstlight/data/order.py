@@ -24,6 +24,7 @@ class Order:
         num_examples: Examples in all.
         batch_size: Examples per batch, over all processes together; the last batch of a pass may be smaller.
         shuffle: Draw a new order for every pass; otherwise examples come in the order of their numbers.
+        is_fixed: Shuffle once, and keep that order in every pass.
         repeats: How many passes over the examples make one epoch.
         drop_last: Leave a pass's last batch out if it is smaller than the others.
         seed: Seed of the order.
@@ -41,6 +42,7 @@ class Order:
         batch_size: int,
         *,
         shuffle: bool = False,
+        is_fixed: bool = False,
         repeats: int = 1,
         drop_last: bool = False,
         seed: int = 0,
@@ -53,7 +55,7 @@ class Order:
         if batch_size < world_size:
             raise ValueError(f"a batch of {batch_size} cannot be shared by {world_size} processes")
         self.num_examples, self.batch_size = num_examples, batch_size
-        self.shuffle, self.repeats, self.seed = shuffle, repeats, seed
+        self.shuffle, self.is_fixed, self.repeats, self.seed = shuffle, is_fixed, repeats, seed
         self.rank, self.world_size, self.device = rank, world_size, device
         left_over = num_examples % batch_size
         self.num_used = num_examples - left_over if drop_last and num_examples > batch_size else num_examples
@@ -77,7 +79,9 @@ class Order:
         if self.batches_per_pass == 1 and self.world_size == 1 and self.num_used == self.num_examples:
             return [None]  # a sum over all examples has no order
         if self.shuffle:
-            order = torch.randperm(self.num_examples, generator=generator(self.seed, pass_number))
+            order = torch.randperm(
+                self.num_examples, generator=generator(self.seed, 0 if self.is_fixed else pass_number)
+            )
         else:
             order = torch.arange(self.num_examples)
         starts = torch.arange(1, self.batches_per_pass) * self.batch_size

@@ -1,5 +1,6 @@
 """The pictures of firstlight's own models and data."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,8 @@ def _draw_learning_curves(moment: Moment) -> "Figure | None":
             scores.setdefault(found[0], {})[found[1]] = {**values}
     shown = {score: scores[score] for score in [*scores][:MAX_SCORES]}
     monitor, choose = getattr(moment.model, "monitor", ""), max if getattr(moment.model, "mode", "") == "max" else min
-    watched, found = moment.scores.get(monitor), stage_of(monitor)
+    watched = {step: score for step, score in moment.scores.get(monitor, {}).items() if not math.isnan(score)}
+    found = stage_of(monitor)
     best = (found[0], choose(watched, key=watched.__getitem__)) if watched and found and found[1] == "val" else None
     return plots.learning_curves(shown, moment.title("learning curves"), best) if shown else None
 

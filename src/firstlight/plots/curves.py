@@ -1,8 +1,9 @@
 """Figures of curves: fits, scores and weights over the steps of training, activation functions."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -34,23 +35,26 @@ def learning_curves(
     figure.suptitle(title, x=0.5 * (figure.subplotpars.left + figure.subplotpars.right))
     stages = {"train": ("training", BLUE, 3.2), "val": ("validation", VERMILION, 1.6)}
     for axes, (score, curves) in zip(panels, scores.items(), strict=True):
-        for stage, (name, color, width) in stages.items():
-            points = curves.get(stage, {})
+        for stage, points in sorted(curves.items()):
+            name, color, width = stages[stage]
             size = 2 + width if len(points) < 20 else 0
             axes.plot(
                 [*points], [*points.values()], color=color, linewidth=width, marker="o", markersize=size, label=name
             )
+            if missing := [step for step, value in points.items() if not math.isfinite(value)]:
+                top: dict[str, Any] = {"transform": axes.get_xaxis_transform(), "clip_on": False}
+                axes.plot(missing, [1] * len(missing), "x", color=color, label="NaN or infinite", **top)
         if best and best[0] == score:
             point = best[1], curves["val"][best[1]]
             axes.plot(*point, "o", color=BLACK, fillstyle="none", markersize=10, label="best validation")
-        values = [value for points in curves.values() for value in points.values()]
-        if min(values) > 0 and max(values) > 20 * min(values):
+        values = [value for points in curves.values() for value in points.values() if math.isfinite(value)]
+        if values and 0 < 20 * min(values) < max(values):
             axes.set_yscale("log")
         axes.set(ylabel=score, xlabel="optimizer step")
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=4, integer=True, min_n_ticks=1)
         axes.xaxis.set_major_formatter("{x:,.0f}")
     handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend([*handles.values()], [*handles], loc="lower center", ncols=3)
+    figure.legend([*handles.values()], [*handles], loc="lower center", ncols=4)
     return figure
 
 
