@@ -13,9 +13,9 @@ def test_runs_are_listed_and_compared(did):
     did("fit", *SMALL)
     did("fit", *SMALL, "--model.lr=2e-6")
     head, second, first = did("runs").splitlines()
-    assert head.split() == ["run", "status", "epochs", "score", "best", "test", "start"]
-    assert second.startswith("autograd_cubic/version_1  finished  1       loss/val  ")
-    assert first.startswith("autograd_cubic/version_0  finished  1       loss/val  ")
+    assert head.split() == ["run", "score", "best", "test", "status", "epochs", "start"]
+    assert second.startswith("autograd_cubic/version_1  loss/val  ")
+    assert first.startswith("autograd_cubic/version_0  loss/val  ")
     different = did("runs", "diff", "autograd_cubic/version_0", "autograd_cubic/version_1")
     keys = [line.split()[0] for line in different.partition("\n\n")[0].splitlines()]
     assert keys == ["key", "best.score", "model.lr", "scores.loss/train", "scores.loss/val"]
@@ -92,6 +92,20 @@ def test_runs_that_differ_in_seed_or_fold_are_a_group(did):
     assert "0.625" in did("runs", "mlp", "--group")
     Path("lightning_logs/mlp/version_0/config.yaml").unlink()
     assert json.loads(did("runs", "--group", "--json"))["groups"][0]["n"] == 2
+
+
+def test_groups_show_in_what_they_differ_from_those_of_the_same_model_and_data(did):
+    adam = [{"optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": lr}}} for lr in (0.5, 0.25)]
+    for number, more in enumerate([{}, *adam, {"model": {"class_path": "firstlight.NeuralNetwork"}}]):
+        path = written("a", number) / "config.yaml"
+        path.write_text(json.dumps({"optimizer": None} | json.loads(path.read_text()) | more))
+    groups = json.loads(did("runs", "--group", "--json"))["groups"]
+    assert [group["settings"] for group in groups] == [
+        "model=NeuralNetwork",
+        "model=MLP optimizer=Adam optimizer.lr=0.25",
+        "model=MLP optimizer=Adam optimizer.lr=0.5",
+        "model=MLP optimizer=null",
+    ]
 
 
 def test_best_of_a_group_is_the_smallest_loss(did):

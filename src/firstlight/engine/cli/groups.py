@@ -15,6 +15,7 @@ OF_NO_GROUP = re.compile(
     r"trainer\.(default_root_dir|log_every_n_steps|enable_progress_bar)|updates_per_batch"
 )
 """Settings in which runs of a group may differ: seed, fold, and those that change no score."""
+CLASSES = ("model", "data", "optimizer", "lr_scheduler")
 
 
 def group_rows(runs: Iterable[tuple[Run, dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -35,9 +36,30 @@ def group_rows(runs: Iterable[tuple[Run, dict[str, Any]]]) -> list[dict[str, Any
             same = json.dumps(found, sort_keys=True, default=str)
             groups.setdefault(same, []).append(row)
             settings[same] = found
-    common = set.intersection(*map(set, settings.values())) if settings else set()
-    differing = sorted(key for key in common if len({str(found[key]) for found in settings.values()}) > 1)
-    return [_row(rows, " ".join(f"{key}={settings[same][key]}" for key in differing)) for same, rows in groups.items()]
+    # settings of other models on other data are not comparable
+    kinds = {same: (str(found.get("model")), str(found.get("data"))) for same, found in settings.items()}
+    alike = {kind: [settings[same] for same in settings if kinds[same] == kind] for kind in kinds.values()}
+    shown = {kind: _differing(found) for kind, found in alike.items()}
+    named = _differing([dict(zip(CLASSES, kind, strict=False)) for kind in alike])
+    return [
+        _row(rows, " ".join(_text(key, found[key]) for key in [*named, *shown[kinds[same]]] if key in found))
+        for same, rows in groups.items()
+        for found in [settings[same]]
+    ]
+
+
+def _differing(groups: list[dict[str, Any]]) -> list[str]:
+    """Return the settings that have another value in some of the groups that have them."""
+    values: dict[str, set[str]] = {}
+    for key, value in (item for group in groups for item in group.items()):
+        values.setdefault(key, set()).add(str(value))
+    return [key for key, found in sorted(values.items()) if len(found) > 1]
+
+
+def _text(key: str, value: Any) -> str:
+    """Return a setting as it is typed; of a class the name alone."""
+    text = "null" if value is None else str(value)
+    return f"{key}={text.rpartition('.')[2] if key in CLASSES else text}"
 
 
 def _row(rows: list[dict[str, Any]], settings: str) -> dict[str, Any]:

@@ -70,12 +70,12 @@ def _row(run: Run, receipt: dict[str, Any]) -> dict[str, Any]:
     score = best.get("score")
     return {
         "run": run.name,
-        "status": f"{status} early" if status == "finished" and receipt.get("stopped_by") else status,
-        "epochs": receipt.get("epochs"),
         "score": best.get("name"),
         "mode": best.get("mode") or ("max" if "acc" in name else "min"),  # old receipts do not say
         "best": score if isinstance(score, int | float) else None,
         "test": receipts.test_score(run, receipt),
+        "status": f"{status} early" if status == "finished" and receipt.get("stopped_by") else status,
+        "epochs": receipt.get("epochs"),
         "start": receipt.get("start"),
         "note": receipt.get("note"),
     }
