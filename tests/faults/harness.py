@@ -69,6 +69,9 @@ class Fault(Callback):
             os.fsync = lambda file: (os.ftruncate(file, os.fstat(file).st_size // 2), os.kill(os.getpid(), 9))
         elif self.do == "written":  # die between writing a file and giving it its name
             Path.replace = lambda *_: os.kill(os.getpid(), 9)
+        elif self.do == "saved":  # die as soon as last.ckpt has its name
+            rename = Path.replace
+            Path.replace = lambda path, to: (rename(path, to), Path(to).name != "last.ckpt" or os.kill(os.getpid(), 9))
 
     def setup(self, trainer, *_, **__):
         self.at(trainer, "setup")

@@ -6,6 +6,7 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import (
     BatchSizeFinder,
     Callback,
+    Checkpoint,
     EMAWeightAveraging,
     LearningRateFinder,
     StochasticWeightAveraging,
@@ -156,6 +157,32 @@ def test_averages_not_begun(seen_at):
     assert look.seen == (2, 2, 2, 1, 0, 0, 0, 0)  # by the epoch, and by the step
 
 
+def test_begin_averaging_again(quick_trainer):
+    class Normalized(AutogradCubic):
+        """After the last epoch that is averaged comes one for the statistics of this layer."""
+
+        def __init__(self):
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(1)
+
+    class Look(Callback):
+        seen = ()
+
+        def on_train_start(self, trainer, *_):
+            internals.begin_averaging_again(trainer)
+            self.seen += ((average.n_averaged, len(trainer.lr_scheduler_configs)),)
+
+        def on_train_epoch_end(self, trainer, *_):
+            trainer.save_checkpoint(f"{trainer.current_epoch}.ckpt")
+
+    look = Look()
+    for path in (None, "0.ckpt", "1.ckpt"):
+        average = StochasticWeightAveraging(0.1, swa_epoch_start=1)
+        trainer = quick_trainer(max_epochs=2, callbacks=[average, look])
+        trainer.fit(Normalized(), four_batches(), ckpt_path=path, weights_only=True)
+    assert look.seen == ((None, 0), (None, 0), (2, 1))
+
+
 def test_found_settings(quick_trainer):
     finders = [LearningRateFinder(num_training_steps=20), BatchSizeFinder(max_val=8)]
     trainer, model, data = quick_trainer(callbacks=finders, max_epochs=3), LinearRegression(), Houses(num_examples=95)
@@ -220,6 +247,23 @@ def test_count_logged_steps_sets_the_x_axis(curves, quick_trainer):
     trainer = quick_trainer(max_epochs=1, logger=curves, log_every_n_steps=1)
     trainer.fit(Logging(), four_batches())
     assert [step for step, row in curves.rows if "mine" in dict(row)] == [10, 11, 12, 13]
+
+
+def test_log_epoch_leaves_nothing_to_log(curves, quick_trainer):
+    class Early(Checkpoint):  # these come after the model
+        def on_train_epoch_end(self, trainer, *_):
+            before = len(curves.rows)
+            internals.log_epoch(trainer)
+            self.rows = curves.rows[before:]
+
+    early = Early()
+    trainer = quick_trainer(
+        max_epochs=1, logger=curves, callbacks=[early], log_every_n_steps=2, enable_checkpointing=True
+    )
+    trainer.fit(AutogradCubic(), four_batches())
+    assert [(step, [name for name, _ in row]) for step, row in early.rows] == [(3, ["epoch", "loss/train"])]
+    assert sum(name == "loss/train" for _, row in curves.rows for name, _ in row) == 1
+    assert trainer.callback_metrics["loss/train"] > 0
 
 
 @pytest.mark.filterwarnings("ignore:.*It will use the implementation from `LightningModule` instance")

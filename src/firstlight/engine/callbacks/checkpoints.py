@@ -144,6 +144,7 @@ class Checkpoints(Checkpoint):
         best_is_due, self._best_is_due, self._last_is_due = self._best_is_due, False, False
         if not _is_saved(trainer):
             return
+        internals.log_epoch(trainer)  # what a checkpoint counts as done is in the curves already
         if best_is_due:
             self._save(trainer, self.best)
             if self.best.is_file():  # some strategies write folders
@@ -157,8 +158,8 @@ class Checkpoints(Checkpoint):
         self.signals.raise_if_received(trainer)
         if internals.callbacks_of(trainer, StochasticWeightAveraging) and _is_saved(trainer) and trainer.is_global_zero:
             checkpoint = load_checkpoint(self.last)
-            averaged, trained = pl_module.state_dict(), checkpoint["state_dict"]
-            save_checkpoint({**checkpoint, "state_dict": averaged, TRAINED_WEIGHTS: trained}, self.last)
+            trained = checkpoint.get(TRAINED_WEIGHTS, checkpoint["state_dict"])
+            save_checkpoint({**checkpoint, "state_dict": pl_module.state_dict(), TRAINED_WEIGHTS: trained}, self.last)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score so far, its name and its epoch."""

@@ -119,6 +119,17 @@ def is_stopping(trainer: Trainer) -> bool:
     return bool(trainer.should_stop and trainer.fit_loop._can_stop_early)
 
 
+def begin_averaging_again(trainer: Trainer) -> None:
+    """Restore what ``StochasticWeightAveraging`` began in its first epoch, and does not in the one after its last."""
+    epochs, model = trainer.fit_loop.epoch_progress.current, trainer.lightning_module
+    for each in callbacks_of(trainer, callbacks.StochasticWeightAveraging):
+        if each._scheduler_state and epochs.completed > each.swa_end:
+            each._accumulate_grad_batches = trainer.accumulate_grad_batches
+            epoch, epochs.completed = epochs.completed, each.swa_end
+            each.on_train_epoch_start(trainer, model)
+            epochs.completed = epoch
+
+
 def averages_not_begun(trainer: Trainer) -> list[nn.Module]:
     """Return the copies of the model in which weights will be averaged, and none are yet."""
     averages = callbacks_of(trainer, callbacks.WeightAveraging)
@@ -189,6 +200,14 @@ def end_batch(trainer: Trainer, steps: int) -> None:
     step_logs(trainer).on_batch_end()
     count_logged_steps(trainer, steps)
     trainer.fit_loop.epoch_loop.on_advance_end(data_fetcher(trainer))
+
+
+def log_epoch(trainer: Trainer) -> None:
+    """Log the scores of an epoch that ends, which the Trainer does after all hooks; it then has none left to log."""
+    step_logs(trainer).on_epoch_end()
+    count_logged_steps(trainer, steps := trainer.fit_loop.epoch_loop._batches_that_stepped - 1)
+    step_logs(trainer).update_train_epoch_metrics()
+    count_logged_steps(trainer, steps + 1)
 
 
 def step_logs(trainer: Trainer) -> "_LoggerConnector":
