@@ -1,5 +1,7 @@
 """A run that is killed and resumed ends in the very bits of one that was never stopped."""
 
+import json
+
 import pytest
 from harness import firstlight, last_step, left_behind, the_run, tiny
 
@@ -91,8 +93,8 @@ def test_run_that_is_killed_between_steps_goes_on_to_the_same_bits(where, unbrok
         assert differences(folder) == []
 
 
-@pytest.mark.parametrize("do", ["cut", "written"])
-def test_run_that_is_killed_while_it_saves_keeps_the_checkpoint_before(do, unbroken, tmp_path):
+@pytest.mark.parametrize("do", ["cut", "written", pytest.param("saved", marks=pytest.mark.slow)])
+def test_run_that_is_killed_while_it_saves_goes_on_to_the_same_bits(do, unbroken, tmp_path):
     flags = flags_of("random control flow")
     differences = unbroken(flags)
     folder = tmp_path / "killed"
@@ -104,6 +106,20 @@ def test_run_that_is_killed_while_it_saves_keeps_the_checkpoint_before(do, unbro
     assert differences(folder) == []
     assert not list(elsewhere.iterdir())
     assert sorted(path.name for path in (the_run(folder) / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.slow
+def test_run_that_is_killed_after_its_last_checkpoint_ends_once_it_is_resumed(unbroken, tmp_path):
+    flags = [*flags_of("random control flow"), "--trainer.callbacks=StochasticWeightAveraging"]
+    flags += ["--trainer.callbacks.swa_lrs=0.005", "--trainer.callbacks.swa_epoch_start=1"]
+    differences = unbroken(flags)
+    folder = tmp_path / "killed"
+    assert firstlight(folder, *flags, fault={"do": "saved", "where": "save", "step": 24}).status == -9
+    assert firstlight(folder, "fit", "--resume").status == 0
+    assert differences(folder) == []
+    receipts = [json.loads((the_run(each) / "run.json").read_text()) for each in (folder, tmp_path / "unbroken")]
+    killed, whole = ({key: receipt[key] for key in ("status", "scores", "step", "best")} for receipt in receipts)
+    assert killed == whole
 
 
 def test_longer_run_goes_the_way_of_one_that_was_planned_longer(unbroken, tmp_path):

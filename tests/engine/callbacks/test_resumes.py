@@ -1,5 +1,6 @@
 """A run is resumed in the middle of an epoch, with each of Lightning's callbacks: to the same bits, or not at all."""
 
+import json
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,11 +41,12 @@ class OwnNetwork(Regression):
         return torch.optim.SGD(trained, lr=self.lr, momentum=0.9)
 
 class DrawsInHooks(OwnNetwork):
-    """It draws where an epoch begins and on a batch's way to the device, and keeps a score over all epochs."""
+    """It draws where an epoch begins and on a batch's way to the device, keeps a score over all epochs, and counts."""
 
     def __init__(self, lr: float = 0.003) -> None:
         super().__init__(lr)
         self.highest = MaxMetric()
+        self.register_buffer("batches", torch.zeros(()))
 
     def on_train_start(self):
         self.highest.reset()
@@ -55,6 +57,10 @@ class DrawsInHooks(OwnNetwork):
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
         return (batch[0] + self.shift * torch.randn(2), batch[1]) if self.trainer.training else batch
+
+    def on_train_batch_end(self, outputs, batch, batch_idx):
+        self.batches += 1
+        self.log("batches", self.batches)
 
     def on_validation_epoch_end(self):
         super().on_validation_epoch_end()
@@ -142,6 +148,14 @@ def last(name):
     return torch.load(f"lightning_logs/{name}/version_0/checkpoints/last.ckpt", weights_only=True)
 
 
+def receipt(name):
+    return json.loads(Path(f"lightning_logs/{name}/version_0/run.json").read_text())
+
+
+def curves(name):
+    return Path(f"lightning_logs/{name}/version_0/metrics.csv").read_text()
+
+
 def test_every_callback_of_lightning_is_tried():
     assert set(lightning.pytorch.callbacks.__all__) == ABSTRACT | REFUSED.keys() | RESUMED.keys()
 
@@ -178,13 +192,14 @@ MORE = ("BringsCallbacks", "24"), ("DrawsInHooks", "22"), ("ByHand", "26")
     [("DrawsInHooks", "26"), ("ByHand", "22"), *(pytest.param(*more, marks=pytest.mark.slow) for more in MORE)],
 )
 def test_model_of_ones_own_goes_on_in_mid_epoch_to_the_same_bits(name, at, did, firstlight, monkeypatch):
-    flags = [*SMALL, f"--model={name}", "--model.lr=0.01"]
+    flags = [*SMALL, f"--model={name}", "--model.lr=0.01", "--logger=csv", "--trainer.log_every_n_steps=1"]
     did(*flags, "--name=whole")
     monkeypatch.setenv("STOP_AT", at)
     assert firstlight(*flags, "--name=stopped").status == 143
     monkeypatch.delenv("STOP_AT")
     did("fit", "--resume=stopped")
     assert list(differences(last("whole"), last("stopped"))) == []
+    assert curves("whole") == curves("stopped")
     assert last("whole")["scores"].get("highest", 1.0) == 1.0
 
 
@@ -228,6 +243,26 @@ def test_run_that_was_stopped_early_has_nothing_left_to_do(did):
     assert "there was nothing left to do: it was stopped early (EarlyStopping: patience exhausted)" in out
     assert files == {path: path.read_bytes() for path in files}
     assert " finished early " in did("runs")
+
+
+AVERAGED = with_callback("StochasticWeightAveraging")  # it has an epoch more, for the statistics of layers
+
+
+@pytest.mark.parametrize(
+    ("at", "flags"),
+    [("19", [*STOPPING, *AT_ONCE]), *(pytest.param(at, AVERAGED, marks=pytest.mark.slow) for at in ("39", "49"))],
+)
+def test_run_that_is_stopped_at_its_last_step_ends_once_it_is_resumed(at, flags, did, firstlight, monkeypatch):
+    did(*SMALL, "--name=whole", *flags)
+    monkeypatch.setenv("STOP_AT", at)
+    assert firstlight(*SMALL, "--name=stopped", *flags).status == 143
+    assert receipt("stopped")["status"] == "stopped"
+    monkeypatch.delenv("STOP_AT")
+    did("fit", "--resume=stopped")
+    assert list(differences(last("whole"), last("stopped"))) == []
+    for key in ("status", "scores", "step", "epochs", "best", "stopped_by"):
+        assert receipt("stopped")[key] == receipt("whole")[key], key
+    assert receipt("stopped")["status"] == "finished"
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,14 @@ class ResumedCallbacks(Callback):
     Args:
         is_resume: Whether the run starts from a checkpoint.
         keep_stop: Whether a run that was stopped early stays so; not if its callbacks are others now.
+        is_unfinished: Whether the run may have been killed or stopped between its last step and its end.
 
     Raises:
         UsageError: If there is a callback with which a run cannot be resumed.
     """
 
-    def __init__(self, *, is_resume: bool, keep_stop: bool) -> None:
-        self.is_resume, self.keep_stop = is_resume, keep_stop
+    def __init__(self, *, is_resume: bool, keep_stop: bool, is_unfinished: bool = False) -> None:
+        self.is_resume, self.keep_stop, self.is_unfinished = is_resume, keep_stop, is_unfinished
         self.stopped_by: str | None = None
         """What stopped the run early, now or before it was resumed."""
         self._num_states: int | None = None  # of optimizers, in the checkpoint
@@ -69,6 +70,8 @@ class ResumedCallbacks(Callback):
                     f"{saving.ckpt_path} is left from another run: remove it, or start from it by --ckpt_path"
                 )
         self._patience = {each: each.patience for each in internals.callbacks_of(trainer, callbacks.EarlyStopping)}
+        if trainer.strategy.broadcast(self.is_unfinished):  # only the first process has seen the run as it was left
+            _end_if_done(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save what callbacks did."""
@@ -100,6 +103,7 @@ class ResumedCallbacks(Callback):
                 f"the checkpoint holds the states of {self._num_states} optimizers, but the model has {wanted}"
             )
         internals.end_epoch_only_once(trainer)
+        internals.begin_averaging_again(trainer)
         self._switches = _switches(pl_module)
         for name, value in self._switched.items():
             _switch(pl_module, name, on=value)
@@ -113,13 +117,29 @@ class ResumedCallbacks(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what stopped the run."""
-        self.stopped_by = _stopped_by(trainer)
+        self.stopped_by = self.stopped_by or _stopped_by(trainer)
 
 
 def not_resumable(trainer: Trainer) -> str | None:
     """Return why a run cannot be resumed, if it has a callback with which none can."""
     kinds = (kind for kind in NOT_RESUMABLE if internals.callbacks_of(trainer, kind))
     return next((f"a run with {kind.__name__} cannot be resumed: it {NOT_RESUMABLE[kind]}" for kind in kinds), None)
+
+
+def _end_if_done(trainer: Trainer) -> None:
+    """Have a run that is resumed after its last step start and end; the Trainer would call no hook of either."""
+    loop, run = trainer.fit_loop, trainer.fit_loop.run
+
+    def run_or_end() -> None:
+        loop.setup_data()
+        if not loop.skip:
+            run()
+            return
+        loop.reset()
+        loop.on_run_start()
+        loop.on_run_end()
+
+    loop.run = run_or_end  # type: ignore[method-assign]
 
 
 def _start_epoch_again(trainer: Trainer, model: LightningModule) -> None:

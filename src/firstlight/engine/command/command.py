@@ -89,7 +89,11 @@ class Command:
         self.config = parse(self.parser, request, saved, more)
         self.run = None if self.config.trainer.fast_dev_run else request.run
         is_same = request.run is not None and not any(key.startswith("trainer.callbacks") for key in request.changed)
-        self.resumed = callbacks.ResumedCallbacks(is_resume=request.checkpoint is not None, keep_stop=is_same)
+        self.resumed = callbacks.ResumedCallbacks(
+            is_resume=request.checkpoint is not None,
+            keep_stop=is_same,
+            is_unfinished=request.run is not None and request.run.read_receipt().get("status") != "finished",
+        )
         allow_changed = "allow_changed_data" in request.switches
         self.fingerprint = callbacks.DataFingerprint(is_resume=request.is_resume, allow_changed=allow_changed)
 

@@ -139,7 +139,7 @@ def _close_receipt(command: Command, folder: Run, status: receipts.Ending, befor
     scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
     try:
         if before and not scores and status != "stopped":  # it had finished, or may not go on like this
-            receipts.restore(folder, before, status)
+            receipts.update(folder, **before)
         else:
             step, epochs, stopped_by = trainer.global_step, trainer.current_epoch, command.resumed.stopped_by
             receipts.end(folder, status, scores, step=step, epochs=epochs, best=best, stopped_by=stopped_by)

@@ -88,17 +88,6 @@ def end(run: Run, status: Ending, scores: Mapping[str, float], **fields: Any) ->
     update(run, end=_now(), status=status, scores=dict(scores), **fields)
 
 
-def restore(run: Run, before: Mapping[str, Any], status: Ending) -> None:
-    """Write the receipt from before a resume that had nothing left to train.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    if status == "finished" and before["status"] == "stopped":  # the signal had come after the last step
-        before = {**before, "status": status}
-    update(run, **before)
-
-
 def update(run: Run, **fields: Any) -> None:
     """Change fields of a receipt in an atomic write.
 
