@@ -1,9 +1,10 @@
 import multiprocessing
+import os
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from own_data import Drawn, Points
+from own_data import Drawn, Noisy, Points
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from firstlight import MLP
@@ -53,6 +54,23 @@ def test_augmentation_is_for_training_only():
     plain, drawn = ready(Points()), ready(Drawn())
     assert not same(epoch(plain.train_dataloader()), epoch(drawn.train_dataloader()))
     assert same(epoch(plain.val_dataloader()), epoch(drawn.val_dataloader()))
+
+
+def test_what_evaluation_draws_is_the_same_in_every_epoch():
+    data = ready(Drawn())
+    noisy = Noisy(10, 0)
+    assert same(epoch(data.batches(noisy), 0), epoch(data.batches(noisy), 3))
+    assert not same(epoch(data.batches(noisy, shuffle=True), 0), epoch(data.batches(noisy, shuffle=True), 3))
+
+
+def test_workers_of_an_epoch_serve_the_next_one_too_in_training_and_in_validation():
+    class Workers(Points):
+        def collate(self, examples):
+            return os.getpid()
+
+    data = ready(Workers(num_workers=1))
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        assert len({*epoch(loader, 0), *epoch(loader, 1)}) == 1
 
 
 def test_folds_share_training_and_validation_examples_out_as_they_are():

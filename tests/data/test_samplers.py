@@ -1,9 +1,11 @@
 import random
 
+import pytest
 import torch
 from torch.utils.data import BatchSampler, DistributedSampler, RandomSampler, SequentialSampler, WeightedRandomSampler
 
-from firstlight.data.samplers import SampledOrder
+from firstlight.data.samplers import SampledOrder, SharedOrder
+from firstlight.errors import DataError
 
 
 class Own:
@@ -46,6 +48,24 @@ def test_processes_take_turns_and_as_many_steps():
     shares = [drawn(SampledOrder(sampler, rank=rank, world_size=2)) for rank in (0, 1)]
     assert shares == [[[0, 1], [4, 5], [8, 9]], [[2, 3], [6, 7], [0, 1]]]
     assert len(SampledOrder(sampler, rank=1, world_size=2)) == 3
+
+
+@pytest.mark.parametrize("sizes", [[4, 4, 3], [4, 4, 1], [1, 5, 1], [1, 1, 1, 1, 1], [7], [3, 1]])
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_in_evaluation_each_example_counts_once_and_processes_share_every_batch(sizes, world_size):
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    batches = [tuple(range(start, start + size)) for start, size in zip(starts, sizes, strict=True)]
+    orders = [SharedOrder(batches, rank=rank, world_size=world_size) for rank in range(world_size)]
+    shares = [drawn(order) for order in orders]
+    assert sorted(index for share in shares for batch in share for index in batch) == [*range(sum(sizes))]
+    assert all(batch for share in shares for batch in share)
+    assert [len(order) for order in orders] == [len(share) for share in shares] == [len(shares[0])] * world_size
+    assert drawn(orders[0], start=1) == shares[0][1:]
+
+
+def test_fewer_examples_than_processes_cannot_be_shared():
+    with pytest.raises(DataError, match="2 examples cannot be shared by 3 processes"):
+        drawn(SharedOrder([[0], [1]], world_size=3))
 
 
 def test_examples_that_are_shared_out_already_are_left_so():

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRando
 
 from firstlight import Loaded, Regression
 
-__all__ = ["Drawn", "Headed", "Plain", "Points", "States", "Streamed", "Weighted"]
+__all__ = ["Drawn", "Headed", "Plain", "Points", "Shaken", "States", "Streamed", "Weighted"]
 
 
 class Rows(Dataset):
@@ -64,6 +64,16 @@ class Plain(LightningDataModule):
 
     def val_dataloader(self):
         return DataLoader(Rows(20, 1), batch_size=8)
+
+
+class Shaken(Plain):
+    """Noise in evaluation, too, and batches of several kinds, the last of a single example."""
+
+    def val_dataloader(self):
+        return DataLoader(Noisy(21, 1), batch_size=4, num_workers=self.hparams.num_workers)
+
+    def test_dataloader(self):
+        return DataLoader(Noisy(21, 2), batch_sampler=[[0], [1, 2, 3], [*range(4, 20)], [20]])
 
 
 class Weighted(Plain):

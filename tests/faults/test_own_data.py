@@ -54,3 +54,12 @@ def test_two_processes_train_on_what_one_does(tmp_path):
     two = together(tmp_path / "two", *flags, "--trainer.devices=2", real=True, **OWN)
     line = next(line for line in one.text.splitlines() if line.startswith("epoch 1/1")).rpartition("  ")[0]
     assert line in two[0].text
+
+
+@pytest.mark.slow
+def test_two_processes_score_what_one_does(tmp_path):
+    assert firstlight(tmp_path, *FIT, "--data=Shaken", **OWN).status == 0
+    for command in ("validate", "test"):
+        one = firstlight(tmp_path, command, **OWN)
+        two = firstlight(tmp_path, command, "--trainer.devices=2", real=True, **OWN)
+        assert one.text.splitlines()[-1] == two.text.splitlines()[-1]

@@ -29,7 +29,8 @@ class Loaded(DataModule, ABC):
 
     They are served by torch's ``DataLoader``, in an order of ours that a resumed run shares with an unbroken one, with
     or without workers. What :meth:`augment` or a data set draws from the global random numbers of PyTorch, NumPy and
-    Python is a function of ``(seed, epoch, index)``; a resume may change the number of workers.
+    Python is a function of ``(seed, epoch, index)``, in evaluation of ``(seed, index)``; a resume may change the number
+    of workers.
 
     Args:
         batch_size: Examples per batch, over all processes together; null takes a split as one batch.
@@ -134,10 +135,11 @@ class Loaded(DataModule, ABC):
                 num_workers=self.num_workers,
                 collate_fn=self.collate,
                 pin_memory=on_gpu if self.pin_memory == "auto" else self.pin_memory,
-                persistent_workers=self.num_workers > 0 and is_train,
+                persistent_workers=self.num_workers > 0,
             ),
             order,
             self.seed,
+            is_fixed=not (is_train or shuffle),
         )
 
     def without_targets(self, x: Tensor) -> Dataset[Any]:
@@ -170,10 +172,14 @@ class Loader(ResumableLoader):
         loader: A ``DataLoader`` for a map-style data set.
         order: The order of its examples.
         seed: Seed of the random numbers that examples draw, such as those of an augmentation.
+        is_fixed: Whether all epochs are the first one, as evaluation needs it to compare them.
     """
 
-    def __init__(self, loader: DataLoader[Any], order: Order | SampledOrder, seed: int = 0) -> None:
+    def __init__(
+        self, loader: DataLoader[Any], order: Order | SampledOrder, seed: int = 0, *, is_fixed: bool = False
+    ) -> None:
         super().__init__()
+        self.is_fixed = is_fixed
         self.dataset, self.order = loader.dataset, order
         self.rows = _Rows(order, loader.dataset)
         self.loader: DataLoader[Any] = DataLoader(
@@ -220,7 +226,7 @@ class Loader(ResumableLoader):
         Raises:
             FirstlightError: If the data set raised one for an example, also in a worker.
         """
-        self.rows.epoch, self.rows.start = self.epoch, start
+        self.rows.epoch, self.rows.start = 0 if self.is_fixed else self.epoch, start
         for batch in self.loader:
             if isinstance(batch, FirstlightError):
                 raise batch

@@ -9,8 +9,9 @@ import torch
 from torch.utils.data.distributed import DistributedSampler
 
 from firstlight.data.seeds import key_seed, own_random_numbers, seed_generators
+from firstlight.errors import DataError
 
-__all__ = ["SampledOrder"]
+__all__ = ["SampledOrder", "SharedOrder"]
 
 
 class SampledOrder:
@@ -58,3 +59,28 @@ class SampledOrder:
         if all(type(sampler).__module__.startswith("torch.utils.data") for sampler in self.samplers if sampler):
             return True
         return repr(self.draw(0)) == repr(self.draw(0))
+
+
+class SharedOrder(SampledOrder):
+    """The same for evaluation: the processes share each batch, so that each example counts once."""
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler) if self.world_size == 1 else len(list(self.batches(0)))
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[list[Any]]:
+        """Yield this process's share of each batch, from number ``start`` on; batches too small to share are joined.
+
+        Raises:
+            DataError: If there are fewer examples than processes.
+        """
+        joined: list[list[Any]] = []
+        for batch in self.draw(epoch):
+            if not joined or len(joined[-1]) >= self.world_size:
+                joined.append([])
+            joined[-1] += batch
+        if len(joined) > 1 and len(joined[-1]) < self.world_size:
+            last = joined.pop()
+            joined[-1] += last
+        if joined and len(joined[-1]) < self.world_size:
+            raise DataError(f"{len(joined[-1])} examples cannot be shared by {self.world_size} processes")
+        yield from (batch[self.rank :: self.world_size] for batch in joined[start:])

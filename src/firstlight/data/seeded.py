@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
+from operator import getitem
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,22 +56,19 @@ class Seeded(Dataset[Any]):
                 self.drawn += found
 
     def _batch(self, rows: Rows) -> Any:
-        fetch = getattr(self.dataset, "__getitems__", None) or self._fetch
+        fetch, example = getattr(self.dataset, "__getitems__", None), partial(getitem, self.dataset)
         if not self.drawn:
-            return self.collate(list(fetch(rows.indices)))
+            return self.collate(list(fetch(rows.indices) if fetch else map(example, rows.indices)))
         epoch_seed, seeds = key_seed(self.seed, rows.epoch), [generator.seed for generator in self.drawn]
         examples: list[Any] = []
         for index in rows.indices:
             example_seed = nth_seed(epoch_seed, _number(index))
             for seed in seeds:
                 seed(example_seed)
-            examples += fetch([index])
+            examples += fetch([index]) if fetch else (example(index),)
         for seed in seeds:
             seed(nth_seed(epoch_seed, ~_number(rows.indices[0])))  # a batch's own, for what collate draws
         return self.collate(examples)
-
-    def _fetch(self, indices: list[Any]) -> list[Any]:
-        return [self.dataset[index] for index in indices]
 
 
 class Generator(NamedTuple):

@@ -126,7 +126,7 @@ def test_sampler_without_an_end_gives_what_is_asked_for(quick_trainer):
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_validation_draws_the_same_in_each_run_with_any_number_of_workers(workers, quick_trainer):
+def test_validation_draws_the_same_in_each_run_and_epoch_with_any_number_of_workers(workers, quick_trainer):
     class Validated(own_data.Plain):
         def val_dataloader(self):
             return DataLoader(own_data.Noisy(10, 0), 4, num_workers=workers)
@@ -138,7 +138,27 @@ def test_validation_draws_the_same_in_each_run_with_any_number_of_workers(worker
     assert torch.equal(found, expected)
     loader = trainer.datamodule.val_dataloader()
     loader.set_epoch(1)
-    assert not torch.equal(next(iter(loader))[0], expected)
+    assert torch.equal(next(iter(loader))[0], expected)
+
+
+def test_validate_scores_a_randomly_changed_set_as_fit_did(did, monkeypatch):
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "own_data")
+    model = ("--model=MLP", "--model.num_features=4", "--model.hidden_dims=[8]", "--model.num_classes=2")
+    did("fit", *model, "--data=Shaken", "--trainer.max_epochs=2", "--name=own")
+    run = Path("lightning_logs/own/version_0")
+    best = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
+    did("validate", "--run=own")
+    found = json.loads((run / "validate.json").read_text())
+    for name in ("loss/val", "accuracy/val"):
+        assert found[name] == best["scores"][name].item()
+
+
+def test_samplers_are_left_to_share_examples_out_where_the_trainer_is_told_so(quick_trainer):
+    callback, trainer = ResumableLoaders(0, use_distributed_sampler=False), quick_trainer()
+    trainer.datamodule, trainer.strategy.world_size = own_data.Shaken(), 2
+    callback.setup(trainer, MLP(), "fit")
+    for loader in (trainer.datamodule.train_dataloader(), trainer.datamodule.val_dataloader()):
+        assert loader.order.world_size == 1
 
 
 def test_loaders_in_a_collection_are_all_made_resumable(quick_trainer):

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from firstlight.data.loaders import Loader
 from firstlight.data.order import ResumableLoader
-from firstlight.data.samplers import SampledOrder
+from firstlight.data.samplers import SampledOrder, SharedOrder
 from firstlight.data.streams import StreamLoader
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.runs import receipts
@@ -28,11 +28,16 @@ class ResumableLoaders(Callback):
 
     Its samplers draw from random numbers that are a function of (seed, epoch), what its examples draw is a function of
     (seed, epoch, index), and its position is kept in the checkpoint. Where that cannot be, :attr:`reasons` says why,
-    and so do a line as training starts and the list ``inexact_resume`` of the receipt.
+    and so do a line as training starts and the list ``inexact_resume`` of the receipt. In evaluation, where several
+    processes share each batch, all that is drawn is the same each time.
+
+    Args:
+        seed: Seed of all that is drawn.
+        use_distributed_sampler: Whether to share the examples out; otherwise the samplers are left to do so.
     """
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, *, use_distributed_sampler: bool = True) -> None:
+        self.seed, self.use_distributed_sampler = seed, use_distributed_sampler
         self.run: Run | None = None
         """The run whose receipt takes the reasons; an empty list of them promises the same bits."""
         self.reasons: list[str] = []
@@ -41,21 +46,28 @@ class ResumableLoaders(Callback):
         self._positions: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Put resumable loaders in the place of the training loaders, when they are made."""
+        """Put loaders of ours in the place of plain ones, when they are made."""
         data = internals.datamodule_of(trainer)
-        source = data if data and is_overridden("train_dataloader", data) else pl_module
-        self.seed, self._source = trainer.strategy.broadcast(self.seed), source
-        self.reasons, self.streams, self._is_said = [], [], False
-        source.train_dataloader = partial(self._make, trainer, source.train_dataloader)  # type: ignore[method-assign]
-        self._validated = val = data if data and is_overridden("val_dataloader", data) else pl_module
-        is_alone = trainer.world_size == 1 and not trainer.overfit_batches  # type: ignore[attr-defined]
-        if is_alone and is_overridden("val_dataloader", val):
-            val.val_dataloader = partial(self._make_repeatable, val.val_dataloader)  # type: ignore[method-assign]
+        self.seed = trainer.strategy.broadcast(self.seed)
+        is_shared = self.use_distributed_sampler
+        self._share = (trainer.global_rank, trainer.world_size) if is_shared else (0, 1)
+        self.reasons, self.streams, self._is_said, self._sources = [], [], False, []
+        if trainer.overfit_batches:  # type: ignore[attr-defined]
+            return  # Lightning takes the first few batches in their order
+        for name, change in (
+            ("train_dataloader", partial(self._make, trainer)),
+            ("val_dataloader", self._make_repeatable),
+            ("test_dataloader", self._make_repeatable),
+        ):
+            source = data if data and is_overridden(name, data) else pl_module
+            if is_overridden(name, source):
+                setattr(source, name, partial(change, getattr(source, name)))
+                self._sources.append((source, name))
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the source of the loaders as it was."""
-        vars(self._source).pop("train_dataloader", None)
-        vars(self._validated).pop("val_dataloader", None)
+        """Leave the sources of the loaders as they were."""
+        for source, name in self._sources:
+            vars(source).pop(name, None)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what stands in the way of a resume to the same bits."""
@@ -75,8 +87,6 @@ class ResumableLoaders(Callback):
 
     def _make(self, trainer: Trainer, make: Any) -> Any:
         loaders = make()
-        if trainer.overfit_batches:  # type: ignore[attr-defined]
-            return loaders  # Lightning takes the first few batches in their order
         if not isinstance(loaders, DataLoader | ResumableLoader | CombinedLoader | dict | list | tuple):
             self._note_foreign(loaders)
         return _each(loaders, DataLoader | Loader, partial(self._resumable, trainer))
@@ -102,21 +112,22 @@ class ResumableLoaders(Callback):
         if loader.batch_sampler is None:
             self.reasons.append(f"the loader of {name} makes no batches")
             return loader
-        order = SampledOrder(loader.batch_sampler, self.seed, trainer.global_rank, trainer.world_size)
+        order = SampledOrder(loader.batch_sampler, self.seed, *self._share)
         if not order.is_repeatable():
             names = " and ".join(type(sampler).__name__ for sampler in order.samplers if sampler)
             self.reasons.append(f"{names} of {name} draws from random numbers of its own")
         return self._checked(Loader(loader, order, self.seed))
 
     def _make_repeatable(self, make: Any) -> Any:
-        """Return loaders for validation that give the same in each run, with any number of workers."""
+        """Return loaders for evaluation that give the same in each run, with any number of workers."""
         return _each(make(), DataLoader, self._repeatable)
 
     def _repeatable(self, loader: DataLoader[Any]) -> object:
         is_stream = isinstance(loader.dataset, IterableDataset) or sized_len(loader) is None
         if type(loader) is not DataLoader or loader.batch_sampler is None or is_stream:
             return loader
-        return Loader(loader, SampledOrder(loader.batch_sampler, self.seed), self.seed)
+        order = SharedOrder(loader.batch_sampler, self.seed, *self._share)
+        return Loader(loader, order, self.seed, is_fixed=True)
 
     def _checked(self, loader: Loader) -> Loader:
         if not self._is_said and not loader.is_repeatable():  # loaders may be made anew in each epoch

@@ -173,15 +173,16 @@ class Command:
         return trainer
 
     def _callbacks(self, given: list[Callback]) -> list[Callback]:
-        settings = self.built
+        settings, seed = self.built, self.built.seed_everything
         self.checkpoints.signals = self.signals
         before: list[Callback] = []
         mine: list[Callback] = [self.signals, callbacks.LoaderWorkers(), callbacks.SharedScores(), self.fingerprint]
+        is_shared = settings.trainer.use_distributed_sampler is not False
+        mine.append(callbacks.ResumableLoaders(seed, use_distributed_sampler=is_shared))
         if settings.trainer.enable_progress_bar is not False and not any(isinstance(c, ProgressBar) for c in given):
             mine.append(callbacks.progress_bar())
         if self.is_fit:
-            seed = settings.seed_everything
-            mine += [callbacks.ResumableLoaders(seed), callbacks.SeveralUpdates(settings.updates_per_batch)]
+            mine.append(callbacks.SeveralUpdates(settings.updates_per_batch))
             before += [callbacks.StepSeeds(seed)]
             before += [_Own(on_fit_start=lambda trainer, _: keep_found(trainer, self.config, settings))]
             before += [callbacks.BegunAverages(), callbacks.TypedOptimizer()]  # others replace what these need to see
