@@ -34,8 +34,9 @@ def test_scores_that_are_not_finite_are_marked_at_their_steps():
 
 
 def test_curves_of_a_single_step_name_it_once():
-    figure = plots.learning_curves({"loss": {"train": {3: 1.0}}}, "title")
+    figure = plots.learning_curves({"loss": {"train": {3: 110_000.0}}}, "title")
     figure.canvas.draw()
+    assert figure.get_tightbbox().x0 > 0  # long numbers would move the name of the axis out
     (axes,), (names,) = figure.axes, figure.legends
     left, right = axes.get_xlim()
     assert [text.get_text() for text in axes.get_xticklabels() if left <= text.get_position()[0] <= right] == ["3"]
@@ -84,6 +85,12 @@ def test_weights_are_drawn_with_the_known_values_and_their_distance_from_these()
     assert [set(known_area.get_ydata()), set(known_age.get_ydata())] == [{0.0}, {3.0}]
     assert [area.get_ydata().tolist(), age.get_ydata().tolist()] == path.T.tolist()
     assert [line.get_ydata().tolist() for line in below.lines] == [[1, 0.5, 0.25], [1, 0.5, 0.25]]
+
+
+def test_distances_that_hardly_change_have_ticks_too():
+    path = torch.tensor([[0.7], [0.6], [0.5]])
+    _, below = plots.weight_paths([0, 1, 2], path, torch.tensor([4.2]), "a", "title").axes
+    assert below.get_ylim() == (1, 10)
 
 
 def test_dashed_lines_that_coincide_are_all_seen():

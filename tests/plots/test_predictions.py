@@ -54,3 +54,16 @@ def test_boundary_runs_where_two_classes_are_equally_probable():
     left, right = axes.images[0].get_array()[5, [0, -1]]
     assert left[2] > left[0]  # blue
     assert right[0] > right[2]  # red
+
+
+def test_long_names_of_classes_are_cut_so_that_they_fit_into_the_figure():
+    names, x = ["a summer dress that is red", "x"], torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    grid = x[:, 0], x[:, 0]
+    matrix = plots.confusion_matrix(torch.ones(2, 2, dtype=torch.long), names, "title")
+    boundary = plots.decision_boundary(grid, torch.rand(2, 2, 2), x, x[:, 0].long(), names, "ab", "title")
+    for figure in (matrix, boundary):
+        figure.canvas.draw()
+        left, bottom, right, top = figure.get_tightbbox().extents * figure.dpi
+        assert left > 0 < bottom
+        assert right < figure.bbox.x1
+        assert top < figure.bbox.y1

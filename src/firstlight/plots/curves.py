@@ -48,6 +48,7 @@ def learning_curves(
             point = best[1], curves["val"][best[1]]
             axes.plot(*point, "o", color=BLACK, fillstyle="none", markersize=10, label="best validation")
         values = [value for points in curves.values() for value in points.values() if math.isfinite(value)]
+        axes.ticklabel_format(axis="y", scilimits=(-3, 4))  # longer numbers would not fit
         if values and 0 < 20 * min(values) < max(values):
             axes.set_yscale("log")
         axes.set(ylabel=score, xlabel="optimizer step")
@@ -127,6 +128,8 @@ def weight_paths(
     above.legend(loc="upper left", bbox_to_anchor=(1.03, 1), title=f"last ({goal},\ndashed)", title_fontsize=9)
     below.xaxis.set_major_formatter("{x:,.0f}")  # powers set as mathematics take a quarter of the time
     below.set(xlabel="optimizer step", ylabel="distance", yscale="log")
+    low, high = (math.log10(end) for end in below.get_ylim())
+    below.set_ylim(10 ** math.floor(low), 10 ** math.ceil(high))  # whole powers of ten: there are ticks
     below.yaxis.set_major_locator(LogLocator(numticks=4))
     below.yaxis.set_major_formatter("{x:.0e}")
     below.minorticks_off()

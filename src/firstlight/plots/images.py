@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from firstlight.plots.style import BLACK, LETTER, VERMILION, new_figure, set_title, styled
+from firstlight.plots.style import BLACK, LETTER, VERMILION, new_figure, set_title, shortened, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ def _tiles(
     shape = rows * (height + above), columns * (width + beside) - beside, *images.shape[3:]
     canvas = images.new_full(shape, blank, dtype=torch.float)
     room = 5.2 - right  # inches across
-    letters = int(72 * room * (width + beside) / shape[1] / (LETTER * CAPTION))
+    letters = int(72 * room * (width + beside) / shape[1] / (LETTER * CAPTION)) - 1
     figure, (axes,) = new_figure(
         size=(5.3, 0.7 + room * shape[0] / shape[1]), left=0.1, right=right, bottom=0.1, top=0.6
     )
@@ -70,9 +70,9 @@ def _tiles(
         top, left = number // columns * (height + above) + above, number % columns * (width + beside)
         canvas[top : top + height, left : left + width] = image
         for line, text in enumerate(captions[number] if captions else ()):
-            shown = text if len(text) <= letters else f"{text[: letters - 1]}…"
             base = top - (0.07 + 0.19 * (lines - 1 - line)) * height
             color = (BLACK, VERMILION)[line]
+            shown = shortened(text, letters)
             axes.text(left + width / 2, base, shown, ha="center", va="baseline", fontsize=CAPTION, color=color)
     axes.set_axis_off()
     set_title(axes, title)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from firstlight.plots.style import BLACK, COLORS, new_figure, set_title, styled
+from firstlight.plots.style import BLACK, COLORS, new_figure, set_title, shortened, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,8 @@ def confusion_matrix(counts: Tensor, names: Sequence[str], title: str) -> "Figur
         names: Names of the classes.
         title: Title of the figure.
     """
-    longest = min(max(map(len, names)), 20) * 0.08  # inches, about
+    names = [shortened(name, 20) for name in names]
+    longest = max(map(len, names)) * 0.08  # inches, about
     left, right, bottom, top = 0.45 + longest, 0.65, 0.45 + 0.75 * longest, 0.65
     side = min(3.4, max(2.2, 0.5 * len(counts)))
     size = side + left + right, side + bottom + top
@@ -79,14 +80,14 @@ def decision_boundary(
     """
     from matplotlib.colors import to_rgb  # noqa: PLC0415  # slow to import
 
-    figure, (axes,) = new_figure(size=(5, 3.7), left=0.65, right=1.2)
+    names = [shortened(name, 14) for name in names]
+    right = 0.5 + 0.09 * max(map(len, names))
+    figure, (axes,) = new_figure(size=(3.8 + right, 3.7), left=0.65, right=right)
     colors = [COLORS[number % len(COLORS)] for number in range(len(names))]
     white = 0.55  # how much lighter areas are than examples
     shade = white + (1 - white) * probabilities @ torch.tensor([to_rgb(color) for color in colors])
-    left, right, bottom, top = (float(end) for coordinate in ranges for end in coordinate[[0, -1]])
-    axes.imshow(
-        shade.numpy(), origin="lower", extent=(left, right, bottom, top), aspect="auto", interpolation="bilinear"
-    )
+    extent = [float(end) for coordinate in ranges for end in coordinate[[0, -1]]]
+    axes.imshow(shade.numpy(), origin="lower", extent=extent, aspect="auto", interpolation="bilinear")
     for number, (name, color) in enumerate(zip(names, colors, strict=True)):
         others = probabilities.index_fill(2, torch.tensor([number]), -1).amax(dim=2)
         margin = probabilities[:, :, number] - others

@@ -16,7 +16,19 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLACK", "BLUE", "COLORS", "LETTER", "VERMILION", "new_figure", "set_title", "shades", "styled", "to_bytes"]
+__all__ = [
+    "BLACK",
+    "BLUE",
+    "COLORS",
+    "LETTER",
+    "VERMILION",
+    "new_figure",
+    "set_title",
+    "shades",
+    "shortened",
+    "styled",
+    "to_bytes",
+]
 
 Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
@@ -98,6 +110,11 @@ def set_title(axes: "Axes", title: str) -> None:
     room = 2 * min(middle, 1 - middle) * width
     longest = max(map(len, title.split("\n")))
     axes.set_title(title, fontsize=min(STYLE["axes.titlesize"], room / (LETTER * longest)))
+
+
+def shortened(text: str, letters: int) -> str:
+    """Return a text of at most that many letters."""
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
 
 
 def to_bytes(figure: "Figure", file_format: str) -> bytes:
