@@ -81,13 +81,15 @@ def decision_boundary(
     from matplotlib.colors import to_rgb  # noqa: PLC0415  # slow to import
 
     names = [shortened(name, 14) for name in names]
-    right = 0.5 + 0.09 * max(map(len, names))
-    figure, (axes,) = new_figure(size=(3.8 + right, 3.7), left=0.65, right=right)
+    beside = 0.5 + 0.09 * max(map(len, names))  # inches, about
+    figure, (axes,) = new_figure(size=(3.8 + beside, 3.7), left=0.65, right=beside)
     colors = [COLORS[number % len(COLORS)] for number in range(len(names))]
     white = 0.55  # how much lighter areas are than examples
     shade = white + (1 - white) * probabilities @ torch.tensor([to_rgb(color) for color in colors])
-    extent = [float(end) for coordinate in ranges for end in coordinate[[0, -1]]]
-    axes.imshow(shade.numpy(), origin="lower", extent=extent, aspect="auto", interpolation="bilinear")
+    left, right, bottom, top = (float(end) for coordinate in ranges for end in coordinate[[0, -1]])
+    axes.imshow(
+        shade.numpy(), origin="lower", extent=(left, right, bottom, top), aspect="auto", interpolation="bilinear"
+    )
     for number, (name, color) in enumerate(zip(names, colors, strict=True)):
         others = probabilities.index_fill(2, torch.tensor([number]), -1).amax(dim=2)
         margin = probabilities[:, :, number] - others
