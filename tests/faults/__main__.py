@@ -36,7 +36,8 @@ WORKERS = (0, 1, 3)
 EVERY3 = "--checkpoint.every_n_steps=3"
 VARIANTS = {
     "accumulated": f"manual_cubic {EVERY3} --trainer.accumulate_grad_batches=2",
-    "accumulated, averaged": f"neural_network_best {EVERY3} --trainer.accumulate_grad_batches=2",
+    "accumulated, averaged": f"neural_network_best {EVERY3} --trainer.accumulate_grad_batches=2"
+    " --trainer.callbacks=EMAWeightAveraging --trainer.callbacks.update_every_n_steps=5",
     "validated in mid-epoch": f"dynamic_polynomial {EVERY3} --trainer.val_check_interval=0.5",
     "validated every 5 steps": f"dynamic_polynomial {EVERY3} --trainer.check_val_every_n_epoch=null "
     "--trainer.val_check_interval=5",

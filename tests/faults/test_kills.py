@@ -7,7 +7,15 @@ from harness import firstlight, last_step, left_behind, the_run, tiny
 
 CASES = {
     # the config and its flags, and the steps at which the run is killed
-    "dropout, one cycle, average": (["neural_network_best", "--checkpoint.every_n_steps=4"], [6, 14]),
+    "dropout, shifts, one cycle, average": (
+        [
+            "neural_network_best",
+            "--checkpoint.every_n_steps=4",
+            "--trainer.callbacks=EMAWeightAveraging",
+            "--trainer.callbacks.update_every_n_steps=5",
+        ],
+        [6, 14],
+    ),
     "random control flow": (["dynamic_polynomial", "--checkpoint.every_n_steps=3"], [4, 16]),
     "checkpoint at epoch ends only": (["dynamic_polynomial"], [0, 12]),
     "curve ahead of its checkpoint": (
@@ -49,7 +57,7 @@ def flags_of(case):
     return [*tiny(config, images="../fashion"), *flags]
 
 
-QUICK = "dropout, one cycle, average"
+QUICK = "dropout, shifts, one cycle, average"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +77,7 @@ def test_killed_run_goes_on_to_the_same_bits(case, unbroken, tmp_path):
 
 @pytest.mark.slow
 def test_run_that_is_killed_twice_goes_on_to_the_same_bits(unbroken, tmp_path):
-    flags = flags_of("dropout, one cycle, average")
+    flags = flags_of("dropout, shifts, one cycle, average")
     differences = unbroken(flags)
     folder = tmp_path / "killed"
     firstlight(folder, *flags, fault={"do": "SIGKILL", "step": 5})

@@ -7,15 +7,52 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from firstlight.errors import UsageError
 from firstlight.tasks import Classification
 
 __all__ = ["MLP", "NeuralNetwork"]
 
 Activation = Literal["relu", "gelu", "sigmoid", "tanh"]
 ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+
+
+class RandomShift(nn.Module):
+    """Shift some images by a pixel at most, in training: up or down, left or right; zeros fill the gap.
+
+    A convolution sees the same thing wherever it lies; a perceptron has to learn that from examples.
+
+    Args:
+        p: Probability that an image is shifted.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images of shape ``(batch, channels, height, width)`` to the same shape.
+
+        Raises:
+            UsageError: If they have another shape.
+        """
+        if x.dim() != 4:
+            raise UsageError(f"model.shift needs images, (channels, height, width): got examples of {(*x.shape[1:],)}")
+        if not self.training:
+            return x
+        windows = F.pad(x, (1, 1, 1, 1)).unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)  # 3 by 3 of each image
+        is_shifted = torch.rand(len(x), device=x.device) < self.p
+        rows, columns = torch.where(is_shifted, torch.randint(3, (2, len(x)), device=x.device), 1)  # 1: as it is
+        shifted: Tensor = windows[torch.arange(len(x), device=x.device), :, rows, columns]
+        return shifted
+
+    def extra_repr(self) -> str:
+        """Return what is printed of the layer."""
+        return f"p={self.p}"
 
 
 def perceptron(
@@ -25,6 +62,7 @@ def perceptron(
     activation: Activation = "relu",
     dropout: float = 0.0,
     batch_norm: bool = False,
+    shift: float = 0.0,
 ) -> nn.Sequential:
     """Stack linear layers; each hidden one is followed by batch norm, an activation function and dropout.
 
@@ -34,7 +72,7 @@ def perceptron(
         A network from ``(batch, ...)``, flattened to ``(batch, num_features)``, to ``(batch, num_classes)``.
     """
     dims = [num_features, *hidden_dims]
-    layers: list[nn.Module] = [nn.Flatten()]
+    layers: list[nn.Module] = [RandomShift(shift), nn.Flatten()] if shift else [nn.Flatten()]
     for fan_in, fan_out in pairwise(dims):
         layers.append(nn.Linear(fan_in, fan_out))
         if batch_norm:
@@ -58,6 +96,8 @@ class MLP(Classification):
         activation: Activation function of the hidden layers.
         dropout: Dropout probability of the hidden layers.
         batch_norm: Normalize each hidden unit over the batch, before its activation.
+        shift: Probability that an image of shape ``(channels, height, width)`` is shifted in training, by a pixel at
+            most.
         label_smoothing: Share of each target that is spread evenly over all classes.
         init_std: Standard deviation of the normal distribution that weights and biases start from; null keeps
             PyTorch's own initialization.
@@ -72,12 +112,13 @@ class MLP(Classification):
         activation: Activation = "relu",
         dropout: ClosedUnitInterval = 0.0,
         batch_norm: bool = False,
+        shift: ClosedUnitInterval = 0.0,
         label_smoothing: ClosedUnitInterval = 0.0,
         init_std: NonNegativeFloat | None = 0.01,
     ) -> None:
         super().__init__(num_classes, lr, label_smoothing)
         self.save_hyperparameters()
-        self.net = perceptron(num_features, hidden_dims, num_classes, activation, dropout, batch_norm)
+        self.net = perceptron(num_features, hidden_dims, num_classes, activation, dropout, batch_norm, shift)
         if init_std is not None:
             for layer in self.net:
                 if isinstance(layer, nn.Linear):

@@ -46,8 +46,8 @@ def test_formula_source_and_configs_are_named(did):
 
 def test_arguments_have_their_default_and_what_a_config_sets(did):
     cells = {row[0]: row[1:] for row in rows(did("describe", "neural_network_best"), "argument")}
-    assert cells["--model.hidden_dims"] == ["[256]", "[512, 512]", "Widths of the hidden layers."]
-    assert cells["--model.activation"] == ['"relu"', '"relu"', "Activation function of the hidden layers."]
+    assert cells["--model.hidden_dims"] == ["[256]", "[1024, 512]", "Widths of the hidden layers."]
+    assert cells["--model.activation"] == ['"relu"', '"gelu"', "Activation function of the hidden layers."]
     assert cells["--model.init_std"][:2] == ["0.01", "null"]
 
 

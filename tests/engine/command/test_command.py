@@ -133,6 +133,8 @@ def test_run_finds_its_data_again_without_the_environment_that_it_was_started_in
 
 @pytest.mark.parametrize(("preset", "added"), [("early_stopping", "EarlyStopping"), ("overfit", "OverfitVerdict")])
 def test_preset_keeps_the_callbacks_of_the_config(preset, added):
-    with command.prepared("fit", ["--config", "neural_network_best", "--config", f"presets/{preset}"]) as made:
+    Path("average.yaml").write_text("trainer: {callbacks: [{class_path: EMAWeightAveraging}]}")
+    words = (f"--config={config}" for config in ("mlp", "average.yaml", f"presets/{preset}"))
+    with command.prepared("fit", list(words)) as made:
         names = [each.class_path.rpartition(".")[2] for each in made.config.trainer.callbacks]
     assert names == ["EMAWeightAveraging", added]
