@@ -136,7 +136,7 @@ def test_model_is_exported_or_a_line_says_why_not(name, file_format, place):
         assert ended.status == 1
         first, second = ended.text.splitlines()
         assert first.startswith("error: GAN.forward does not take the inputs of its data: addmm: mat1 and mat2")
-        assert second == "set self.example_input_array in its __init__ to inputs that it takes"
+        assert second == "set self.example_input_array in the model's __init__ to inputs that it takes"
     else:
         assert ended.status == 0, ended.text
         assert "outputs differ by at most" in ended.text

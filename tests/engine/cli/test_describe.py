@@ -28,6 +28,7 @@ def test_values_are_those_that_a_run_of_the_config_starts_from(did):
 
 def test_layers_parameters_and_their_number_are_those_of_the_model(did):
     out = did("describe", "MLP", "--model.hidden_dims=[8]")
+    assert did("describe", "--config", "mlp").startswith("MLP: ")
     model = MLP(hidden_dims=[8])
     assert [cells[:2] for cells in rows(out, "parameter")] == [
         [name, str(tuple(parameter.shape))] for name, parameter in model.named_parameters()

@@ -47,6 +47,11 @@ def test_step_that_a_model_lacks_is_named():
     assert str(explain_failure(error, None)) == "the model has no test_step"
 
 
+def test_parameters_that_a_step_leaves_out_are_a_matter_of_the_strategy():
+    text = "It looks like your LightningModule has parameters that were not used in producing the loss returned by ..."
+    assert str(explain_failure(RuntimeError(text), None)).endswith("has to be ddp_find_unused_parameters_true")
+
+
 def test_weights_of_another_shape_are_a_matter_of_the_checkpoint():
     error = torch_says(lambda: torch.nn.Linear(1, 2).load_state_dict(torch.nn.Linear(1, 3).state_dict()))
     explained = explain_failure(error, Path("my.ckpt"))

@@ -145,6 +145,14 @@ def test_checkpoint_of_a_plain_trainer_is_tested_and_continued_by_the_command_li
     assert groups(continued)["lr"] == 1e-6  # the config's
 
 
+def test_config_of_another_program_beside_a_checkpoint_is_left_out_where_one_is_named(did, quick_trainer):
+    quick_trainer(max_epochs=1, enable_checkpointing=True).fit(AutogradCubic(), Sine(num_points=30))
+    (path,) = Path("checkpoints").iterdir()
+    Path("config.yaml").write_text("notes: {every: 2}")
+    for _ in range(2):  # the first writes a receipt
+        assert "loss/test " in did("test", *SMALL, "--ckpt_path", path)
+
+
 def test_run_goes_on_where_it_ended(did):
     did("fit", *SMALL, "--trainer.max_epochs=1")
     did("fit", "--resume", "--trainer.max_epochs=2")

@@ -18,6 +18,7 @@ from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.schema import print_schema
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.configs import config_names
+from firstlight.engine.command.failures import own_line
 from firstlight.engine.program import program
 from firstlight.engine.quiet import silenced
 from firstlight.engine.runs.folders import relative_to_cwd
@@ -78,8 +79,9 @@ def _try(name: str, settings: list[str]) -> tuple[str, str]:
         except Exception as error:  # a class of the user's own may raise anything
             if os.environ.get("FIRSTLIGHT_DEBUG"):
                 traceback.print_exc(file=sys.__stderr__)
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            return "error:", f"{repr(error)[:200]} in {relative_to_cwd(Path(where.filename))}, line {where.lineno}"
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = own_line(error)[2:-1] or f"{relative_to_cwd(Path(last.filename))}, line {last.lineno}"
+            return "error:", f"{repr(error)[:200]} in {where}"
 
 
 def _run_stages(command: Command) -> str:

@@ -35,6 +35,7 @@ def describe(words: list[str]) -> None:
     parser = command_parser("describe")
     parser.add_argument("model", metavar="MODEL", help="a class (MLP) or a config (neural_network_best)")
     options, flags = parser.parse_known_args(words)
+    flags = [flag for flag in flags if flag not in ("-c", "--config")]  # its value is taken for the model
     with prepared("fit", [*_source(options.model), *flags]) as command:
         command.instantiate()
         _print_text(command.model)

@@ -89,6 +89,9 @@ def _refused_setting(message: str) -> UsageError | None:
     if found := re.search(r"conditioned on metric `?(.+?)`? which is not available.*?: ([^]\n]*)", message):
         owner = "trainer.callbacks: EarlyStopping" if message.startswith("Early") else "lr_scheduler"
         return not_logged(f"{owner}.monitor", found[1], re.findall(r"[`'](.+?)[`']", found[2]))
+    if "parameters that were not used in producing the loss" in message:
+        strategy = "ddp_find_unused_parameters_true"
+        return UsageError(f"trainer.strategy: a step leaves out some parameters, so it has to be {strategy}")
     if found := re.match(r"Tried to step \d+ times. The specified number of total steps is (\d+)", message):
         total = f"lr_scheduler.total_steps is {found[1]}"
         return UsageError(f"{total}, but the run goes on: raise it, or end the run earlier")

@@ -238,7 +238,7 @@ def _choose_configs(
     """Return the configs to read, the strongest last: that of the run, or of the checkpoint's, then those named."""
     models = [config for config in named if not config.is_preset]
     origin = folders.run_of_checkpoint(checkpoint) if checkpoint and not (run or models) else run
-    if not origin:
+    if not origin or (models and "start" not in origin.read_receipt()):  # a folder of another program
         return named
     found_by_name = own.resume == LATEST if stage == "fit" else own.run is None and own.ckpt_path in OF_RUN
     if models and found_by_name:  # that config only said which run is meant, whose own config says the same

@@ -21,6 +21,7 @@ from firstlight.engine.runs.safetensors_files import to_safetensors
 from firstlight.errors import FirstlightError
 from firstlight.tasks import Classification, Regression
 
+HINT = "set self.example_input_array in the model's __init__ to inputs that it takes"
 TOLERANCE = 1e-4  # relative to the largest output; another order of summation changes a hundredth of that
 
 
@@ -47,8 +48,7 @@ def example_inputs(trained: Trained) -> Tensor:
             output = model(x)
     except Exception as error:  # code of the user's own may raise anything
         reason = " ".join(str(error).split()[:30])
-        hint = "set self.example_input_array in its __init__ to inputs that it takes"
-        raise FirstlightError(f"{name}.forward does not take the inputs of its data: {reason}\n{hint}") from error
+        raise FirstlightError(f"{name}.forward does not take the inputs of its data: {reason}\n{HINT}") from error
     if not (isinstance(output, Tensor) and isinstance(x, Tensor)):
         kind = type(output).__name__
         raise FirstlightError(f"{name} cannot be exported: its forward returns a {kind}, and must return a tensor")
@@ -58,7 +58,8 @@ def example_inputs(trained: Trained) -> Tensor:
 def _first_inputs(trained: Trained) -> Tensor:
     source = trained.data or trained.model
     if trained.data is None and not is_overridden("predict_dataloader", trained.model):
-        raise FirstlightError(f"{trained.checkpoint} does not name its data, which the exported file is checked with")
+        what = f"{trained.checkpoint} does not name its data, which the exported file is checked with"
+        raise FirstlightError(f"{what}\n{HINT}")
     if trained.data:
         trained.data.prepare_data()
         trained.data.setup("predict")
