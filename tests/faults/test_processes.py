@@ -133,6 +133,14 @@ def test_killed_run_goes_on_in_another_number_of_processes(before, after, alone,
     assert close(alone, tmp_path / "killed")
 
 
+@pytest.mark.slow
+def test_run_of_two_processes_that_cannot_be_resumed_is_not_advised_to_be(tmp_path):
+    pruned = ["--trainer.callbacks=ModelPruning", "--trainer.callbacks.pruning_fn=l1_unstructured"]
+    ended = together(tmp_path / "killed", *FLAGS, *pruned, fault={"do": "SIGKILL", "step": 7, "rank": 0})
+    assert ended[1].status == 1
+    assert "another process of this run ended; a run with ModelPruning cannot be resumed: " in ended[1].text
+
+
 @pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_when_one_process_is_killed_the_other_ends_with_a_way_to_go_on(rank, alone, tmp_path):
     folder = tmp_path / "killed"

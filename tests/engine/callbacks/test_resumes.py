@@ -225,11 +225,27 @@ def test_callback_that_cannot_be_resumed_is_refused(name, did, complaint):
     did("fit", "--resume=mine", "--trainer.max_epochs=2")  # the run is as it was
 
 
-def test_run_that_cannot_be_resumed_says_so_when_it_is_stopped(firstlight, monkeypatch):
+def test_run_that_cannot_be_resumed_says_so_when_it_is_stopped(firstlight, complaint, monkeypatch):
     monkeypatch.setenv("STOP_AT", "4")
     answer = firstlight(*SMALL, *with_callback("ModelPruning"))
     assert answer.status == 143
-    assert "after step 5; a run with ModelPruning cannot be resumed: it keeps its masks" in answer.err
+    reason = "a run with ModelPruning cannot be resumed: it keeps its masks out of checkpoints: start a new run"
+    assert f"after step 5; {reason}" in answer.err
+    _, message = complaint("reproduce", "default")
+    assert message.endswith(f" did not finish (stopped); {reason}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [5, 12])  # with too few, none is found
+def test_run_with_a_finder_goes_on_after_a_stop(steps, firstlight, did, monkeypatch):
+    monkeypatch.setenv("STOP_AT", "14")
+    answer = firstlight(*SMALL, *with_callback("LearningRateFinder"), f"--trainer.callbacks.num_training_steps={steps}")
+    assert (answer.status, answer.err.partition("; ")[2]) == (
+        143,
+        "go on with: firstlight fit --resume default/version_0\n",
+    )
+    monkeypatch.delenv("STOP_AT")
+    did("fit", "--resume", "default/version_0")
 
 
 STOPPING = ("--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=loss/val")

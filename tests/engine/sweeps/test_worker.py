@@ -57,13 +57,13 @@ def work():
     return run
 
 
-def leave(version, status, commands, best=2.0):
+def leave(version, status, commands, best=2.0, **more):
     """Write the files of a run."""
     run = Path(f"lightning_logs/mine/version_{version}")
     (run / "checkpoints").mkdir(parents=True)
     (run / "checkpoints/last.ckpt").touch()
     (run / "config.yaml").write_text("seed_everything: 7\n")
-    receipt = {"status": status, "commands": commands, "best": {"score": best}}
+    receipt = {"status": status, "commands": commands, "best": {"score": best}, **more}
     (run / "run.json").write_text(json.dumps(receipt))
     return run
 
@@ -90,6 +90,12 @@ def test_stopped_run_is_resumed(trained, work):
     run = leave(0, "stopped", [["firstlight", "fit", *TYPED]])
     assert work(run)[0] == "score 3"
     assert trained == [["--resume", str(run)]]
+
+
+def test_stopped_run_that_cannot_be_resumed_is_trained_again(trained, work):
+    run = leave(0, "stopped", [["firstlight", "fit", *TYPED]], not_resumable="it prunes")
+    assert work(run)[0] == "score 3"
+    assert trained == [TYPED]
 
 
 def test_killed_run_is_trained_again_in_a_new_folder(trained, work):

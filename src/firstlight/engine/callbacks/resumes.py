@@ -20,8 +20,8 @@ __all__ = ["ResumedCallbacks", "not_resumable"]
 
 KEY, GRADIENTS = "callback_effects", "gradients"
 NOT_RESUMABLE: dict[type[Callback], str] = {
-    callbacks.BatchSizeFinder: "searches before the first step: resume with the batch size that it found",
-    callbacks.LearningRateFinder: "searches before the first step: resume with the learning rate that it found",
+    callbacks.BatchSizeFinder: "searches before the first step: resume without it",
+    callbacks.LearningRateFinder: "searches before the first step: resume without it",
     callbacks.ModelPruning: "keeps its masks out of checkpoints: start a new run",
     callbacks.SpikeDetection: "cannot load the state that it saves: resume without it",
 }

@@ -27,8 +27,8 @@ def reproduce(words: list[str]) -> dict[str, Any]:
     old = find_run(options.root, options.run)
     before = {"scores": {}} | old.read_receipt()
     if before.get("status") != "finished":
-        how = f"{program()} fit {old.as_flag('--resume')}"
-        raise UsageError(f"{old} did not finish ({receipts.status(old, before)}); to resume it: {how}")
+        how = before.get("not_resumable") or f"to resume it: {program()} fit {old.as_flag('--resume')}"
+        raise UsageError(f"{old} did not finish ({receipts.status(old, before)}); {how}")
     if not before["scores"]:
         raise UsageError(f"{old} has no scores in its run.json: there is nothing to compare with")
     root = old.folder.parents[2]

@@ -28,7 +28,7 @@ from firstlight.engine.command.session import allow_imports
 from firstlight.engine.command.settings import Setting, as_list
 from firstlight.engine.files import write_atomically
 from firstlight.engine.quiet import silence_lightning
-from firstlight.engine.runs import folders
+from firstlight.engine.runs import folders, receipts
 from firstlight.engine.runs.checkpoint_checks import refuse_untrained, refuse_weights_alone
 from firstlight.engine.runs.checkpoint_files import AtomicCheckpointIO, CheckpointFile
 from firstlight.engine.runs.hyperparameters import plain_hyperparameters
@@ -212,6 +212,7 @@ class Command:
         """Write the run's config, as training starts: a resume that is refused leaves it as it was."""
         if self.run and trainer.is_global_zero:
             write_atomically(self.run.config, dump(self.parser, self.config).encode())
+            receipts.update(self.run, not_resumable=callbacks.not_resumable(trainer))
             keep_ids(self.run, trainer.loggers)
 
 

@@ -10,7 +10,8 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.settings import as_list
 from firstlight.errors import UsageError
 
-FINDERS = (BatchSizeFinder.__name__, LearningRateFinder.__name__)
+FINDERS = (BatchSizeFinder, LearningRateFinder)
+NAMES = tuple(kind.__name__ for kind in FINDERS)
 
 
 def keep_found(trainer: Trainer, config: Namespace, built: Namespace) -> None:
@@ -32,10 +33,12 @@ def keep_found(trainer: Trainer, config: Namespace, built: Namespace) -> None:
             _arguments(built, "optimizer")[name] = value
         if trainer.is_global_zero:
             print(f"found:   {parts[-1]}.{name} {value:.5g}")
+    given = as_list(config.trainer.callbacks)
+    kept = [callback for callback in given if not callback.class_path.endswith(NAMES)]
+    if len(kept) < len(given):  # a resume goes on without the finders
+        config.trainer.callbacks = kept
+        trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, FINDERS)]  # type: ignore[attr-defined]
     if found:
-        config.trainer.callbacks = [
-            callback for callback in as_list(config.trainer.callbacks) if not callback.class_path.endswith(FINDERS)
-        ]
         trainer.strategy.setup_optimizers(trainer)  # with schedules that begin where the search ended
 
 

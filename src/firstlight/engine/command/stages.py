@@ -126,7 +126,8 @@ def _train(command: Command, folder: Run | None, conditions: dict[str, Any]) -> 
             raise
         checkpoints = command.checkpoints.folder  # all processes know this one
         how = f": {program()} fit {Run(checkpoints.parent).as_flag('--resume')}" if checkpoints else ""
-        raise FirstlightError(f"another process of this run ended; go on from its last checkpoint{how}") from error
+        advice = not_resumable(trainer) or f"go on from its last checkpoint{how}"
+        raise FirstlightError(f"another process of this run ended; {advice}") from error
     finally:
         if folder:
             _close_receipt(command, folder, status, before)

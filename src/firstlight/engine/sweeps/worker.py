@@ -98,10 +98,10 @@ class Worker:
             status = receipts.status(run, receipt)
             if status in ("finished", "pruned"):
                 return status, receipt.get("best", {}).get("score")
-            if status == "stopped" and run.last.is_file():
+            if status == "stopped" and run.last.is_file() and not receipt.get("not_resumable"):
                 flags = ["--resume", str(run.folder)]
             elif status != "running" or is_run_locked(run) is False:
-                shutil.rmtree(run.folder)  # it was killed, and the same flags give the same run again
+                shutil.rmtree(run.folder)  # the same flags give the same run again
         self._child = children.Child("fit", flags, log=self.log)
         if self.stopped_by:
             self._child.tell(self.stopped_by)
