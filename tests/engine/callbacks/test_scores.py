@@ -4,6 +4,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule
 from lightning.pytorch.callbacks import Checkpoint
+from tests.faults.harness import differences
 from torchmetrics import MaxMetric, MeanMetric, MetricCollection, MinMetric
 
 from firstlight import InMemory, LinearRegression, SoftmaxRegression
@@ -67,6 +68,15 @@ def test_a_checkpoint_holds_what_was_added_up_since_the_epoch_began(fit):
         (share,) = torch.load(name, weights_only=True)["train_scores"]
         counts[name] = int(share.get("metrics", {}).get("train_scores.loss", {"weight": 0})["weight"])
     assert counts == {"step 1": 4, "step 2": 8, "step 3": 0, "epoch 0": 0, "step 4": 4}
+
+
+@pytest.mark.parametrize("fit", ["regression"], indirect=True)
+def test_checkpoint_of_a_resumed_run_holds_the_same_though_it_has_not_validated(fit):
+    fit(Save())
+    whole = torch.load("step 5", weights_only=True)["train_scores"]
+    fit(Save(), ckpt_path="step 4", weights_only=True)
+    assert list(differences(whole, torch.load("step 5", weights_only=True)["train_scores"])) == []
+    assert list(whole[0]["metrics"]) == ["train_scores.loss"]
 
 
 class Plain(LightningModule):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from copy import deepcopy
 from functools import partial, wraps
 from typing import Any
 
@@ -86,6 +87,12 @@ class TrainingScores(Callback):
     def __init__(self) -> None:
         self._shares: list[dict[str, Any]] = []  # of the processes that wrote the checkpoint
         self._logged: list[dict[str, dict[str, Tensor]]] = []  # until they are logged again
+        self._unused: dict[str, dict[str, Any]] = {}  # states of metrics that have added up nothing
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Note the states to begin with: a checkpoint must not depend on whether a metric was reset or not used yet."""
+        states = {name: metric.metric_state for name, metric in _metrics(pl_module)}
+        self._unused = deepcopy(move_data_to_device(states, "cpu"))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the sums of each process; of those after an epoch's last batch, what its end has left."""
@@ -98,7 +105,11 @@ class TrainingScores(Callback):
         left_out = [id(result.value) for result in reset if not result.is_tensor]
         if not trainer.is_last_batch or internals.is_epoch_ending(trainer):
             own["metrics"] = {name: each.metric_state for name, each in _metrics(pl_module) if id(each) not in left_out}
-        checkpoint["train_scores"] = gather_objects(move_data_to_device(own, "cpu"))
+        own = move_data_to_device(own, "cpu")
+        for name in own.get("metrics", {}).keys() & self._unused.keys():
+            if _equal(own["metrics"][name], self._unused[name]):
+                del own["metrics"][name]
+        checkpoint["train_scores"] = gather_objects(own)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the sums of what was logged until the model logs it."""
@@ -135,6 +146,11 @@ def _restore(model: LightningModule, shares: list[dict[str, Any]]) -> None:
                 restore = metric.merge_state if number else metric.load_state_dict
                 with suppress(RuntimeError, ZeroDivisionError):  # metrics that torchmetrics cannot merge
                     restore(move_data_to_device(state, metric.device))
+
+
+def _equal(state: dict[str, Any], other: dict[str, Any]) -> bool:
+    pairs = ((value, other[name]) for name, value in state.items())
+    return all(torch.equal(*pair) if isinstance(pair[0], Tensor) else pair == ([], []) for pair in pairs)
 
 
 def _metrics(model: LightningModule) -> Iterator[tuple[str, Metric]]:
