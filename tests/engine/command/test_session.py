@@ -69,6 +69,24 @@ def test_default_of_another_type_than_its_parameter_goes_into_the_config_as_a_pl
     did("fit", "--resume", "--trainer.max_epochs=2")
 
 
+PLAIN = """
+from firstlight import LinearRegression
+class Plain(LinearRegression):
+    def __init__(self, lr: float = 0.1, num_features: int = 2) -> None:
+        super().__init__(num_features, lr=lr)
+"""
+
+
+def test_numbers_of_a_config_stay_numbers_in_a_model_with_plain_types(did, tmp_path, monkeypatch):
+    Path("plain_types.py").write_text(PLAIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "plain_types")
+    Path("my.yaml").write_text("model: {class_path: LinearRegression, init_args: {lr: 0.05}}\n")
+    did("fit", "-c", "linear_regression", "-c", "my.yaml", "-c", "presets/limit", "--model=plain_types.Plain")
+    (path,) = Path("lightning_logs").glob("*/*/config.yaml")
+    assert yaml.safe_load(path.read_text())["model"]["init_args"] == {"lr": 0.05, "num_features": 2}
+
+
 PRUNED = ("--trainer.callbacks=ModelPruning", "--trainer.callbacks.pruning_fn=l1_unstructured")
 
 

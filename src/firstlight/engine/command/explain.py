@@ -83,7 +83,7 @@ class Mistake:
         named = self._find(r"(?:Expected a dot import path string: |Problem with given class_path ')([\w.]+)")
         if not named or not choices(self.key) or "Not of type" in self.message:
             return None
-        names = sorted(kind.__name__ for kind in choices(self.key))
+        names = sorted({kind.__name__ for kind in choices(self.key)})
         name = named[1].rpartition(".")[2]
         wrong = f"there is no class {named[1]!r}{suggestion(name, names, 'classes')}"
         if name in names and self._find(rf"{re.escape(named[1])}[(]"):

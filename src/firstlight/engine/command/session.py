@@ -63,11 +63,14 @@ def import_packages() -> list[str]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Write a default that is no plain value, of a parameter whose type is one: ``interval: str = Interval.step``."""
+    """Write values that are no plain ones, of parameters whose types are: ``interval: str = Interval.step``."""
 
 
 _Dumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))
 _Dumper.add_multi_representer(timedelta, lambda dumper, duration: dumper.represent_data(str(duration)))
+# a PositiveFloat stays one where another model takes its place, whose argument is a float
+_Dumper.add_multi_representer(float, lambda dumper, number: dumper.represent_float(float(number)))
+_Dumper.add_multi_representer(int, lambda dumper, number: dumper.represent_int(int(number)))
 _Dumper.add_representer(str, lambda dumper, text: dumper.represent_str(_as_it_was(text)))
 
 
