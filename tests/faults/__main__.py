@@ -188,10 +188,13 @@ def disasters(place):
         yield "two at once", "" if good else "".join(end.text[-300:] for end in ends)
 
 
-def own_data(place):
+def own_data(place, count=None, seed=0):
     """Runs on data sets of a user's own are killed before each step, and go on with other numbers of workers."""
     flags = ["fit", *OWN_MODEL.split(), "--trainer.max_epochs=3", "--checkpoint.every_n_steps=2"]
-    for number, data, before in product((1, 2), ("Points", "Drawn"), WORKERS):
+    cases, chance = [*product((1, 2), ("Points", "Drawn"), WORKERS)], random.Random(seed)
+    if count and count < len(cases):
+        cases = chance.sample(cases, count)
+    for number, data, before in cases:
         group = [*flags, f"--data={data}", f"--trainer.devices={number}"]
         run = partial(together, processes=number, **OWN) if number > 1 else _alone
         name = f"own data{', augmented' * (data == 'Drawn')}, {before} workers, {number} processes"
@@ -199,7 +202,8 @@ def own_data(place):
         if failed := [end.text for end in run(reference, *group) if end.status]:
             raise RuntimeError(f"{name} fails without a fault:\n{failed[0]}")
         expected = left_behind(reference)
-        for step in range(expected["last"]["global_step"]):
+        steps = range(expected["last"]["global_step"])
+        for step in chance.sample(steps, min(math.ceil(count / len(cases)), len(steps))) if count else steps:
             folder, fault = place.fresh(), {"do": "SIGKILL", "step": step, "rank": step % number}
             killed = run(folder, *group, f"--data.num_workers={before}", fault=fault)
             resumed = run(folder, "fit", "--resume", f"--data.num_workers={WORKERS[step % 3]}")
@@ -229,7 +233,8 @@ def no_options(group):
 
 OF_FILES = (files, full_disk, power)
 GROUPS = (
-    *map(no_options, (kills, regroupings, processes, signals, saving, damage, disasters, own_data)),
+    *map(no_options, (kills, regroupings, processes, signals, saving, damage, disasters)),
+    own_data,
     *OF_FILES,
     trust,
     fuzz,

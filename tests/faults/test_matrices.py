@@ -10,7 +10,9 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the library that fails calls is for Linux")
-@pytest.mark.parametrize(("group", "count"), [("files", 2), ("full-disk", 1), ("power", 6), ("trust", 3), ("fuzz", 2)])
+@pytest.mark.parametrize(
+    ("group", "count"), [("own-data", 2), ("files", 2), ("full-disk", 1), ("power", 6), ("trust", 3), ("fuzz", 2)]
+)
 def test_some_of_a_matrix_hold(group, count):
     words = [sys.executable, "-m", "tests.faults", group, "--count", str(count), "--seed", "0"]
     ended = subprocess.run(

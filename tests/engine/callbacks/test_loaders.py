@@ -66,8 +66,11 @@ class Other(own_data.Plain):
 ROWS = own_data.Rows(50, 0)
 REASONS = {
     "Stream has no state_dict, so it is read again": lambda: DataLoader(own_data.Stream(), 8),
-    "StreamWithState is read by workers, so it is read again": lambda: DataLoader(
-        own_data.StreamWithState(), 8, num_workers=1
+    "StreamWithState is read by workers, so it is read again up to where the run was, by as many workers": lambda: (
+        DataLoader(own_data.StreamWithState(), 8, num_workers=1)
+    ),
+    "Stream has no state_dict, so it is read again up to where the run was, by as many workers, but": lambda: (
+        DataLoader(own_data.Stream(), 8, num_workers=1, persistent_workers=True)
     ),
     "BatchSampler and Restless of Rows draws from random numbers of its own": lambda: DataLoader(
         ROWS, batch_sampler=BatchSampler(Restless(ROWS), 8, drop_last=False)

@@ -104,7 +104,10 @@ class ResumableLoaders(Callback):
             if not stream.has_state:
                 which = "is read by workers" if hasattr(loader.dataset, "state_dict") else "has no state_dict"
                 which = which if is_stream else "has a sampler without a length"
-                self.reasons.append(f"{name} {which}, so it is read again up to where the run was")
+                which += ", so it is read again up to where the run was"
+                which += ", by as many workers" if loader.num_workers else ""
+                which += ", but persistent workers keep a state" if loader.persistent_workers else ""
+                self.reasons.append(f"{name} {which}")
             if self._positions:
                 stream.load_state_dict(self._positions.pop(0))
             self.streams.append(stream)
