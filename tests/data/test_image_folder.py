@@ -139,3 +139,23 @@ def test_size_of_an_example_must_be_the_model_s(complaint):
     status, message = complaint(*FIT, "--data.size=8")
     assert status == 2
     assert "an example has 64 numbers where a layer takes 784" in message
+
+
+def test_link_to_a_folder_above_it_shows_no_image_twice():
+    Path("images/cat/again").symlink_to(".")
+    data = made()
+    assert len(data.train) + len(data.val) + len(data.test) == len(data.train.dataset.targets) == 40
+
+
+@pytest.mark.parametrize(("names", "misnamed"), [(("train", "valid"), "valid"), (("Train", "Test"), "Test")])
+def test_folder_of_a_split_that_would_be_left_out_or_a_class_is_refused(names, misnamed):
+    for name in names:
+        write_images(f"splits/{name}/cat", 2)
+    with pytest.raises(DataError, match=f"^splits/{misnamed} looks like a split: their folders are called train, val"):
+        made(root="splits")
+
+
+def test_classes_may_have_names_of_splits():
+    for name in ("valid", "invalid"):
+        write_images(f"tickets/{name}", 10)
+    assert made(root="tickets").classes == ("invalid", "valid")

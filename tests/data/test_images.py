@@ -31,7 +31,10 @@ def test_colour_image_is_made_grey_by_its_luma_and_stretched():
     assert read_image(written(image, "image.jpg"), 8, grey=False)[1] == "resized to 8x8"
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n", None])
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"  # Pillow would run Ghostscript
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", EPS, b"\x89PNG\r\n\x1a\n", None])
 def test_file_that_is_no_image_is_named(content):
     path = written(torch.zeros(1, 50, 50, dtype=torch.uint8)) if content is None else Path("image.png")
     path.write_bytes(path.read_bytes()[:60] if content is None else content)

@@ -88,6 +88,13 @@ def test_column_of_words_is_no_feature(rows):
     made(features=["income"])
 
 
+def test_table_without_a_feature_is_refused(rows):
+    write("table.csv", [row[-1:] for row in rows])
+    for features in (None, []):
+        with pytest.raises(DataError, match=r"there are no columns with features, but for the target 'price'$"):
+            made(features=features, target="price")
+
+
 def test_test_split_may_have_a_file(rows):
     write("test.csv", [rows[0], *rows[1:6]])
     data = made(test_path="test.csv")

@@ -77,7 +77,9 @@ def read_csv(path: Path, advice: str = "") -> CSVFile:
             found = [(reader.line_num, row) for row in reader if row]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}{advice}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not in UTF-8: save it with that encoding") from error
+    except csv.Error as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if len({*header}) < len(header):
         twice = next(name for name in header if header.count(name) > 1)

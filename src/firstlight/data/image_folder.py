@@ -1,8 +1,9 @@
 """Images in a folder of classes."""
 
 import os
+import re
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from firstlight.errors import DataError
 
 __all__ = ["ImageFolder"]
 
-NO_CLASSES = "train", "val", "test", "__MACOSX"
+SPLITS = "train", "val", "test"
+NO_CLASSES = *SPLITS, "__MACOSX"
+MISNAMED = re.compile(r"(?i)(train(ing)?|val(id(ation)?)?|dev|test(ing)?)(_?(set|data))?")
+"""Names that other projects give to splits."""
 
 
 class ImageFolder(Loaded):
@@ -70,6 +74,7 @@ class ImageFolder(Loaded):
             DataError: If the folder cannot be read, a class has no image, or there are too few images to split.
         """
         root = Path(self.root)
+        _refuse_misnamed_splits(root)
         images = self._images(root / "train" if (root / "train").is_dir() else root)
         self._refuse_other("classes", images.names, self.classes)  # those of a checkpoint, after load
         self.classes = images.names
@@ -104,9 +109,16 @@ class ImageFolder(Loaded):
 class _Images(datasets.ImageFolder):  # type: ignore[misc]  # torchvision has no types
     """Images below a folder, with the numbers of their classes; ``names`` are the classes there may be, if given."""
 
+    samples: list[tuple[str, int]]
+
     def __init__(self, folder: Path, names: Sequence[str], read: Any) -> None:
         self.names = tuple(names)
         super().__init__(folder, loader=read, allow_empty=True, is_valid_file=is_image)
+        real, places = cache(Path.resolve), dict[tuple[Path, int], tuple[str, int]]()
+        for path, number in self.samples:  # a link to a folder above it shows each image many times
+            places.setdefault((real(Path(path).parent) / Path(path).name, number), (path, number))
+        self.samples = self.imgs = [*places.values()]
+        self.targets = [number for _, number in self.samples]
 
     def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
         """Return the names of the subfolders, and the numbers of these classes."""
@@ -125,6 +137,18 @@ class _Images(datasets.ImageFolder):  # type: ignore[misc]  # torchvision has no
                 f"{Path(directory, unknown[0])} is no class of the training images: {', '.join(self.names)}"
             )
         return found, {name: self.names.index(name) for name in found}
+
+
+def _refuse_misnamed_splits(root: Path) -> None:
+    """Refuse splits that would be left out, or taken for classes.
+
+    Raises:
+        DataError: If there are any.
+    """
+    names = sorted(path.name for path in root.glob("[!.]*") if path.is_dir() and path.name != "__MACOSX")
+    misnamed = [name for name in names if MISNAMED.fullmatch(name) and name not in SPLITS]
+    if misnamed and ("train" in names or all(map(MISNAMED.fullmatch, names))):
+        raise DataError(f"{root / misnamed[0]} looks like a split: their folders are called {', '.join(SPLITS)}")
 
 
 def _read(path: str, *, size: int, grey: bool) -> Tensor:

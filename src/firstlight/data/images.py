@@ -15,6 +15,8 @@ __all__ = ["IMAGE_SUFFIXES", "is_image", "read_image", "to_floats"]
 
 IMAGE_SUFFIXES = tuple(IMG_EXTENSIONS)
 """Ends of the names of image files."""
+FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"
+"""What files may be, whatever their names say; Pillow reads some others by running programs."""
 BYTES = "1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr"
 """Modes of images with at most eight bits a value."""
 
@@ -31,7 +33,7 @@ def read_image(path: Path, size: int, *, grey: bool) -> tuple[Tensor, str]:
     turned as its camera noted. The text is empty if the image had this size and colour before.
 
     Args:
-        path: A file in a format that Pillow reads.
+        path: A file in one of ``FORMATS``.
         size: Height and width.
         grey: Return one channel instead of three.
 
@@ -41,7 +43,7 @@ def read_image(path: Path, size: int, *, grey: bool) -> tuple[Tensor, str]:
     try:
         if path.exists() and not path.is_file():  # a pipe may never end
             raise OSError("it is no regular file")
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
             if file.mode not in BYTES:
                 raise DataError(f"{path} is an image of mode {file.mode}: expected eight bits a value")
             # a palette with transparency has to become RGBA before it can lose that

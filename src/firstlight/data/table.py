@@ -69,7 +69,10 @@ class Table(InMemory):
             DataError: If a file cannot be read, a column is missing, or a cell is not what it should be.
         """
         file = read_csv(Path(self.path), "; name the file with --data.path")
-        self.columns = self.columns or [name for name in file.header if name != self.target]
+        if self.columns is None:
+            self.columns = [name for name in file.header if name != self.target]
+        if not self.columns:
+            raise DataError(f"{self.path}: there are no columns with features, but for the target {self.target!r}")
         if "" in self.columns:
             raise DataError(f"{self.path}: a column has no name: choose the others with --data.features")
         self.feature_names = tuple(self.columns)
