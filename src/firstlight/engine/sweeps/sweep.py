@@ -1,13 +1,17 @@
 """Take part in a sweep as one of its workers, from the sweep file to the results."""
 
 import warnings
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
+from firstlight.engine.command.settings import Setting
 from firstlight.engine.runs.folders import LOGS
 from firstlight.engine.sweeps import children, results
 from firstlight.engine.sweeps.plan import Plan, to_flags, trial_count
@@ -32,19 +36,36 @@ class Outcome(NamedTuple):
 
 def _look(plan: Plan, flags: list[str]) -> dict[str, Any]:
     """Return what a sweep has to know, from the first of its values with which a batch can be trained."""
-    failures: list[FirstlightError] = []
-    for settings in plan.ends:
-        typed = to_flags({setting.key: setting.value for setting in settings})
+    failures: dict[str, FirstlightError] = {}
+    for settings in _candidates(plan):
+        words = to_flags({setting.key: setting.value for setting in settings})
+        if (typed := " ".join(words)) in failures:
+            continue
         try:
-            facts: dict[str, Any] = children.call("look", [*flags, *typed], settings)
+            facts: dict[str, Any] = children.call("look", [*flags, *words], settings)
             return facts
-        except UsageError as error:
-            if any(setting.place and setting.place in str(error) for setting in settings):
-                raise  # a mistake in the sweep file
-            failures.append(error)
         except FirstlightError as error:
-            failures.append(FirstlightError(f"no batch can be trained with {' '.join(typed)}: {error}"))
-    raise failures[0]
+            is_same = any(str(error) == str(other) for other in failures.values())  # whatever the values are
+            if isinstance(error, UsageError) and (is_same or _is_of_file(error, plan, settings)):
+                raise
+            failures[typed] = error
+    typed, failure = next(iter(failures.items()))
+    raise type(failure)(f"no trial could be trained: {typed}: {failure}")
+
+
+def _is_of_file(error: UsageError, plan: Plan, settings: list[Setting]) -> bool:
+    """Return whether an error is about a key or a range in the sweep file, not about one of several choices."""
+    found = [each for each in settings if each.place and each.place in str(error)]
+    chosen = [each for each in found if isinstance(plan.search.get(each.key), CategoricalDistribution)]
+    return any(each not in chosen or each.value not in str(error) for each in found)
+
+
+def _candidates(plan: Plan) -> Iterator[list[Setting]]:
+    """Yield settings of as many trials as are asked for: the first and last values of all keys, then others."""
+    yield from plan.ends if plan.search else plan.ends[:1]
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=plan.seed))
+    for values in plan.grid or (study.ask(plan.search).params for _ in range(plan.trials - 2)):
+        yield [replace(each, value=values.get(each.key, each.value)) for each in plan.settings]
 
 
 def run_sweep(plan: Plan, flags: list[str], name: str, root: Path, storage: str | None = None) -> Outcome:
@@ -55,8 +76,8 @@ def run_sweep(plan: Plan, flags: list[str], name: str, root: Path, storage: str 
         FirstlightError: If the storage cannot be reached.
     """
     children.warm_up()
-    facts = _look(plan, flags)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    facts = _look(plan, flags)
     # a trial that is started again reports the same scores again
     warnings.filterwarnings("ignore", "The reported value is ignored because this", UserWarning)
     shared = open_storage(storage or str(root / LOGS / name / "sweep.journal"))
