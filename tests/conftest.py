@@ -1,4 +1,7 @@
-"""What the tests share: the command line, a small Trainer, tiny files in Fashion-MNIST's format, a clean place."""
+"""What the tests share: the command line, a small Trainer, tiny files in Fashion-MNIST's format, a clean place.
+
+Torch is imported where it is used: the process that starts the workers (pytest -n 2) has none, and they wait for it.
+"""
 
 import os
 import shutil
@@ -16,17 +19,11 @@ if Path("/dev/shm").is_dir() and shutil.disk_usage("/dev/shm").free > 4 * 2**30:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")  # each run flushes its files to the disk
 
 import pytest
-import torch
 import yaml
-from lightning.pytorch import Trainer
 
 import firstlight as package
-from firstlight.engine import callbacks
-from firstlight.engine.callbacks import tensorboard_callbacks
 from firstlight.engine.cli.main import main
 from firstlight.engine.processes import STOP_SIGNALS
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +32,8 @@ def clean_start(tmp_path, monkeypatch):
 
     A run with a strategy of several processes leaves a process group, which would make later tests wait for others.
     """
+    import torch
+
     torch.manual_seed(0)
     monkeypatch.chdir(tmp_path)
     yield
@@ -48,13 +47,14 @@ def no_pictures(request, monkeypatch):
 
     Tests marked ``pictures`` see them, and so does every process but the tests' own.
     """
+    from firstlight.engine import callbacks
+
     if not request.node.get_closest_marker("pictures"):
+        make = callbacks.tensorboard_callbacks
         monkeypatch.setattr(
             callbacks,
             "tensorboard_callbacks",
-            lambda seed, pictures, configs: tensorboard_callbacks(
-                seed, "none" if pictures == "few" else pictures, configs
-            ),
+            lambda seed, pictures, configs: make(seed, "none" if pictures == "few" else pictures, configs),
         )
 
 
@@ -63,6 +63,8 @@ def write_fashion_mnist(root: Path) -> None:
 
     Labels go 0, 1, ... 9, 0, ... Each image is dark noise with a bright band at a height that tells its label.
     """
+    import torch
+
     raw = root / "FashionMNIST" / "raw"
     raw.mkdir(parents=True)
     random = torch.Generator().manual_seed(0)
@@ -124,6 +126,7 @@ def pair(request, fashion_root):
 @pytest.fixture
 def quick_trainer():
     """Return a function that makes a Trainer which writes and prints nothing."""
+    from lightning.pytorch import Trainer
 
     def make(**arguments):
         quiet = {
@@ -156,6 +159,8 @@ NO_NEWS = (
 @pytest.fixture
 def firstlight(monkeypatch, capfd):
     """Return a function that types a command and returns its exit status and what it printed."""
+    import torch
+
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
 
     def run(*words):

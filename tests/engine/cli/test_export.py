@@ -3,11 +3,13 @@
 import json
 import re
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from tests.repeated import first_quick
 
 import firstlight as package
 from firstlight import models
@@ -99,13 +101,12 @@ def run_safetensors(path):
     return package.load(path).model
 
 
-QUICK = ("LegendreCubic",)
+FORMS = ["onnx", "torch_export", "safetensors"]
+QUICK = [("LegendreCubic", "onnx"), ("LegendreCubic", "safetensors")]
+OTHERS = [pair for pair in product(models.__all__, FORMS) if pair not in QUICK]
 
 
-@pytest.mark.parametrize("form", ["onnx", "torch_export", "safetensors"])
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in models.__all__]
-)
+@pytest.mark.parametrize(("name", "form"), first_quick(2, [*QUICK, *OTHERS]))
 def test_file_computes_what_the_model_does_at_any_batch_size(name, form, firstlight, trained, needs):
     needs(form)
     checkpoint = trained(name)

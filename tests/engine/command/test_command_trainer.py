@@ -106,16 +106,23 @@ def test_no_gradient_is_larger_than_the_clip_value(algorithm, started, fit):
     assert agree(model, start, expected)
 
 
+LOOPS = [
+    ({}, {}),
+    ({"accumulate_grad_batches": 3}, {"accumulate": 3}),
+    ({"limit_train_batches": 5}, {"batches": 5}),
+    ({"limit_train_batches": 0.5}, {"batches": 4}),
+    ({"max_steps": 11, "max_epochs": -1}, {"steps": 11}),
+]
+
+
 @pytest.mark.parametrize(
-    ("arguments", "wanted"),
+    ("pair", "arguments", "wanted"),
     [
-        ({}, {}),
-        ({"accumulate_grad_batches": 3}, {"accumulate": 3}),
-        ({"limit_train_batches": 5}, {"batches": 5}),
-        ({"limit_train_batches": 0.5}, {"batches": 4}),
-        ({"max_steps": 11, "max_epochs": -1}, {"steps": 11}),
+        pytest.param(name, *loop, marks=() if name in TWO or not loop[0] else pytest.mark.slow, id=f"{name}-{loop[0]}")
+        for name in models.__all__
+        for loop in LOOPS
     ],
-    ids=str,
+    indirect=["pair"],
 )
 def test_updates_are_those_of_a_loop_by_hand(arguments, wanted, started, fit):
     model, data = started

@@ -29,7 +29,13 @@ LATE = {
 }
 
 
-@pytest.mark.parametrize("text", LATE)
+REPEATED = ("limit_", "accumulate_", "transformer-engine", "nesterov", "SparseAdam")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [pytest.param(text, marks=pytest.mark.slow) if any(map(text.__contains__, REPEATED)) else text for text in LATE],
+)
 def test_setting_that_a_library_refuses_late_is_named_with_its_line_also_by_check(text, complaint, firstlight):
     Path("late.yaml").write_text(text)
     status, message = complaint("fit", *BASE, "--config", "late.yaml")
