@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from firstlight import plots
+from firstlight.plots.predictions import reliability
 
 
 def texts(axes):
@@ -67,3 +68,11 @@ def test_long_names_of_classes_are_cut_so_that_they_fit_into_the_figure():
         assert left > 0 < bottom
         assert right < figure.bbox.x1
         assert top < figure.bbox.y1
+
+
+def test_diagram_shows_accuracy_over_confidence_and_the_counts():
+    figure = reliability([0.3, 0.9], [0.2, 1.0], [5, 15], "calibration")
+    axes, below = figure.axes
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[0, 0], [1, 1]], [[0.3, 0.2], [0.9, 1]]]
+    assert [bar.get_height() for bar in below.patches] == [5, 15]
+    assert axes.get_title() == "calibration"

@@ -75,9 +75,8 @@ class FashionMNIST(InMemory):
         Raises:
             DataError: If the folder cannot be used, or the files cannot be downloaded.
         """
-        if all((self.folder / name).exists() for name in (*TRAIN, *TEST)):
-            return
-        download(self.folder, (*TRAIN, *TEST))
+        if not all((self.folder / name).exists() for name in (*TRAIN, *TEST)):
+            download(self.folder, (*TRAIN, *TEST))
 
     def setup(self, stage: str) -> None:
         """Read the images that the stage needs, as bytes.

@@ -213,7 +213,7 @@ class Loader(ResumableLoader):
         (index, *_), *_ = self.order.draw(0) if isinstance(self.order, SampledOrder) else [[0]]
         both = DataLoader(
             self.loader.dataset,
-            batch_sampler=[Rows(0, [index])] * 2,  # type: ignore[list-item]
+            batch_sampler=[Rows(0, [index])] * 2,  # type: ignore[list-item]  # it says the epoch too
             collate_fn=fingerprint,
             num_workers=min(self.loader.num_workers, 1),  # files that it opens must not be open when workers start
             generator=torch.Generator(),

@@ -30,6 +30,9 @@ class Sine(InMemory):
         num_powers: Powers of ``x`` that an input consists of.
         scale_target: Map the sines from -1..1 to 0..1, the range of a sigmoid.
         batch_size: Points per batch, over all processes together; null takes the whole curve at once.
+
+    Raises:
+        ValueError: If there are fewer than two points.
     """
 
     def __init__(

@@ -28,5 +28,4 @@ class LinearRegression(Regression):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` of shape ``(batch, num_features)`` to predictions of shape ``(batch, 1)``."""
-        y: Tensor = self.linear(x)
-        return y
+        return self.linear(x)

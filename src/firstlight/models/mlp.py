@@ -127,8 +127,7 @@ class MLP(Classification):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` of shape ``(batch, ...)`` to logits of shape ``(batch, num_classes)``."""
-        logits: Tensor = self.net(x)
-        return logits
+        return self.net(x)
 
 
 class NeuralNetwork(Classification):
@@ -155,5 +154,4 @@ class NeuralNetwork(Classification):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images of shape ``(batch, 1, 28, 28)`` to logits of shape ``(batch, 10)``."""
-        logits: Tensor = self.linear_relu_stack(self.flatten(x))
-        return logits
+        return self.linear_relu_stack(self.flatten(x))

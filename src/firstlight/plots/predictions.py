@@ -1,4 +1,4 @@
-"""Figures of a classifier's predictions."""
+"""Figures of a classifier's predictions, and of how far its probabilities can be believed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from firstlight.plots.style import BLACK, COLORS, new_figure, set_title, shortened, styled
+from firstlight.plots.style import BLACK, BLUE, COLORS, new_figure, set_title, shortened, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["confusion_matrix", "decision_boundary"]
+__all__ = ["confusion_matrix", "decision_boundary", "reliability"]
 
 MAX_CLASSES = 20
 """With more classes the cells of a confusion matrix are too small for names and numbers."""
@@ -100,5 +100,29 @@ def decision_boundary(
     axes.legend(loc="upper left", bbox_to_anchor=(1.03, 1), markerscale=2)
     axes.grid(visible=False)
     axes.set(xlabel=features[0], ylabel=features[1])
+    set_title(axes, title)
+    return figure
+
+
+@styled
+def reliability(
+    confidences: Sequence[float], accuracies: Sequence[float], counts: Sequence[int], title: str
+) -> "Figure":
+    """Draw accuracy over confidence, which a calibrated model has on the diagonal, and how many examples there are.
+
+    Args:
+        confidences: Mean probability of the guesses, by intervals of confidence.
+        accuracies: Share of the guesses that are correct, in the same intervals.
+        counts: Numbers of examples in these intervals.
+        title: Title of the figure.
+    """
+    figure, (axes, below) = new_figure(size=(5, 4), heights=(3, 1))
+    axes.plot([0, 1], [0, 1], color=BLACK, linewidth=1, linestyle="--", label="calibrated")
+    axes.plot(confidences, accuracies, color=BLUE, marker="o", markersize=4, label="the model")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
+    axes.tick_params(labelbottom=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(0.02, 0.98))
+    below.bar(confidences, counts, width=0.03, color=BLUE)
+    below.set(xlim=(0, 1), xlabel="confidence: probability of the guess", ylabel="examples")
     set_title(axes, title)
     return figure

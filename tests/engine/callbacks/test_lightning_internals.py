@@ -75,15 +75,12 @@ def test_callbacks_of(quick_trainer):
     assert len(internals.callbacks_of(trainer, Callback)) == 2
 
 
-def test_datamodule_of(quick_trainer):
-    trainer, data = quick_trainer(fast_dev_run=True), four_batches()
-    assert internals.datamodule_of(trainer) is None
+def test_typed(quick_trainer):
+    trainer, data = internals.typed(quick_trainer(fast_dev_run=True, log_every_n_steps=7)), four_batches()
+    assert trainer.datamodule is None
     trainer.fit(AutogradCubic(), data)
-    assert internals.datamodule_of(trainer) is data
-
-
-def test_log_every_n_steps(quick_trainer):
-    assert internals.log_every_n_steps(quick_trainer(log_every_n_steps=7)) == 7
+    assert (trainer.datamodule, trainer.log_every_n_steps) == (data, 7)
+    assert all(hasattr(trainer, name) for name in internals.Typed.__annotations__)
 
 
 def test_batch_counter(seen_at):

@@ -12,7 +12,7 @@ from lightning.pytorch.profilers import SimpleProfiler
 
 from firstlight import Houses, LinearRegression
 from firstlight.engine.callbacks import Checkpoints
-from firstlight.engine.callbacks.update_loop import UpdatingLoader
+from firstlight.engine.callbacks.updates import UpdatingLoader
 
 
 def houses():

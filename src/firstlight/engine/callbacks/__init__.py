@@ -1,22 +1,26 @@
 """Callbacks: checkpoints, signals, progress, predictions, TensorBoard."""
 
-from firstlight.engine.callbacks.averages import *
-from firstlight.engine.callbacks.checkpoints import *
-from firstlight.engine.callbacks.data_fingerprint import *
-from firstlight.engine.callbacks.loaders import *
-from firstlight.engine.callbacks.monitors import *
-from firstlight.engine.callbacks.optimizer import *
-from firstlight.engine.callbacks.overfit import *
-from firstlight.engine.callbacks.predictions import *
-from firstlight.engine.callbacks.progress import *
-from firstlight.engine.callbacks.pruning import *
-from firstlight.engine.callbacks.reports import *
-from firstlight.engine.callbacks.resumes import *
-from firstlight.engine.callbacks.scores import *
-from firstlight.engine.callbacks.steps import *
-from firstlight.engine.callbacks.stopping import *
-from firstlight.engine.callbacks.tensorboard.dashboard import *
-from firstlight.engine.callbacks.tensorboard.details import *
-from firstlight.engine.callbacks.tensorboard.pictures import *
-from firstlight.engine.callbacks.updates import *
-from firstlight.engine.callbacks.workers import *
+from firstlight.engine.callbacks.averages import BegunAverages
+from firstlight.engine.callbacks.checkpoints import Checkpoints
+from firstlight.engine.callbacks.data_fingerprint import DataFingerprint
+from firstlight.engine.callbacks.loaders import ResumableLoaders
+from firstlight.engine.callbacks.monitors import not_logged, refuse_unlogged
+from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimizer
+from firstlight.engine.callbacks.overfit import OverfitVerdict
+from firstlight.engine.callbacks.predictions import Predictions
+from firstlight.engine.callbacks.progress import EpochLines, progress_bar
+from firstlight.engine.callbacks.pruning import Pruned, Pruning
+from firstlight.engine.callbacks.reports import Report
+from firstlight.engine.callbacks.resumes import ResumedCallbacks, not_resumable
+from firstlight.engine.callbacks.scores import RunScores, SharedScores, TrainingScores
+from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
+from firstlight.engine.callbacks.stopping import Ended, Stopped, StopSignals
+from firstlight.engine.callbacks.tensorboard.dashboard import (
+    Dashboard,
+    Details,
+    tensorboard_callbacks,
+    write_test_score,
+)
+from firstlight.engine.callbacks.tensorboard.pictures import Pictures
+from firstlight.engine.callbacks.updates import SeveralUpdates
+from firstlight.engine.callbacks.workers import LoaderWorkers

@@ -7,8 +7,6 @@ from lightning.pytorch.callbacks import Callback
 
 from firstlight.engine.callbacks import lightning_internals as internals
 
-__all__ = ["BegunAverages"]
-
 
 class BegunAverages(Callback):
     """Keep an average that has not begun equal to the current weights; it has to come before all other callbacks.

@@ -23,8 +23,6 @@ from firstlight.engine.runs.folders import BEST_CHECKPOINT, LAST_CHECKPOINT
 from firstlight.errors import UsageError
 from firstlight.tasks import Task
 
-__all__ = ["TRAINED_WEIGHTS", "Checkpoints", "only_validation_loss"]
-
 TRAINED_WEIGHTS = "current_model_state"
 """Key of the weights that training goes on with, where those of a checkpoint are averages; Lightning's own name."""
 
@@ -84,7 +82,8 @@ class Checkpoints(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take from the model and the logger what was not set, and come last: checkpoints hold what others did."""
-        trainer.callbacks = [*(each for each in trainer.callbacks if each is not self), self]  # type: ignore[attr-defined]
+        typed = internals.typed(trainer)
+        typed.callbacks = [*(each for each in typed.callbacks if each is not self), self]
         if isinstance(pl_module, Task):
             self.monitor, self.mode = self.monitor or pl_module.monitor, self.mode or pl_module.mode
         self.mode = self.mode or "min"
@@ -227,7 +226,7 @@ class Checkpoints(Checkpoint):
 
 
 def _is_saved(trainer: Trainer) -> bool:
-    return trainer.state.fn == "fit" and not trainer.fast_dev_run  # type: ignore[attr-defined]
+    return trainer.state.fn == "fit" and not internals.typed(trainer).fast_dev_run
 
 
 def only_validation_loss(logged: Collection[str]) -> str | None:

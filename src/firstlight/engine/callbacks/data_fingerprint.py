@@ -12,8 +12,6 @@ from firstlight.engine.runs import receipts
 from firstlight.engine.runs.folders import Run
 from firstlight.errors import UsageError
 
-__all__ = ["DataFingerprint"]
-
 KEY = "data_fingerprint"
 
 
@@ -39,7 +37,7 @@ class DataFingerprint(Callback):
         Raises:
             UsageError: If a run is run again on other data, and that is an error.
         """
-        make = getattr(internals.datamodule_of(trainer), "fingerprint", None)
+        make = getattr(internals.typed(trainer).datamodule, "fingerprint", None)
         found = make() if callable(make) else None
         if isinstance(found, Mapping):  # examples for testing change no training
             self.found = {str(name): str(text) for name, text in found.items() if stage != "fit" or name != "test"}

@@ -7,11 +7,12 @@ such a part fails there; ``pyproject.toml`` allows no version of Lightning but 2
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, callbacks
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loops.utilities import _parse_loop_limits
+from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies import Strategy
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from lightning.pytorch.tuner.lr_finder import _determine_lr_attr_name
@@ -26,22 +27,25 @@ if TYPE_CHECKING:
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
 
 
-# Documented attributes of the Trainer that are not typed, because its connectors set them.
+class Typed(Protocol):
+    """Documented attributes of the Trainer that are not typed, because its connectors set them."""
+
+    callbacks: list[Callback]
+    datamodule: LightningDataModule | None
+    fast_dev_run: int | bool
+    log_every_n_steps: int
+    overfit_batches: float
+    profiler: Profiler
+
+
+def typed(trainer: Trainer) -> Typed:
+    """Return the Trainer, with the types of these attributes."""
+    return cast("Typed", trainer)
 
 
 def callbacks_of(trainer: Trainer, kind: type[AnyCallback]) -> list[AnyCallback]:
     """Return the callbacks of a class."""
-    return [callback for callback in trainer.callbacks if isinstance(callback, kind)]  # type: ignore[attr-defined]
-
-
-def datamodule_of(trainer: Trainer) -> LightningDataModule | None:
-    """Return the data module that the Trainer was given."""
-    return trainer.datamodule  # type: ignore[attr-defined,no-any-return]
-
-
-def log_every_n_steps(trainer: Trainer) -> int:
-    """Return after how many optimizer steps scores of single steps are logged; 0 for never."""
-    return trainer.log_every_n_steps  # type: ignore[attr-defined,no-any-return]
+    return [callback for callback in typed(trainer).callbacks if isinstance(callback, kind)]
 
 
 # Counters of the loops: not private by name, but not documented.
@@ -64,7 +68,7 @@ def schedule_counter(trainer: Trainer) -> "_SchedulerProgress":
 
 def num_epochs_processed(trainer: Trainer) -> int:
     """Return the number of epochs whose batches have all been trained on."""
-    return trainer.fit_loop.epoch_progress.total.processed  # type: ignore[attr-defined,no-any-return]
+    return int(trainer.fit_loop.epoch_progress.total.processed)  # type: ignore[attr-defined]  # its counters have it
 
 
 def is_epoch_ending(trainer: Trainer) -> bool:

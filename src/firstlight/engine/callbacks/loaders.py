@@ -20,8 +20,6 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.folders import Run
 
-__all__ = ["ResumableLoaders"]
-
 
 class ResumableLoaders(Callback):
     """Let a plain ``DataLoader`` for training go on where a run was stopped, in the order of an unbroken run.
@@ -47,12 +45,12 @@ class ResumableLoaders(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Put loaders of ours in the place of plain ones, when they are made."""
-        data = internals.datamodule_of(trainer)
+        data = internals.typed(trainer).datamodule
         self.seed = trainer.strategy.broadcast(self.seed)
         is_shared = self.use_distributed_sampler
         self._share = (trainer.global_rank, trainer.world_size) if is_shared else (0, 1)
         self.reasons, self.streams, self._is_said, self._sources = [], [], False, []
-        if trainer.overfit_batches:  # type: ignore[attr-defined]
+        if internals.typed(trainer).overfit_batches:
             return  # Lightning takes the first few batches in their order
         for name, change in (
             ("train_dataloader", partial(self._make, trainer)),

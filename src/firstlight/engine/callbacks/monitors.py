@@ -8,8 +8,6 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.errors import UsageError
 
-__all__ = ["not_logged", "refuse_unlogged"]
-
 
 def refuse_unlogged(trainer: Trainer, logged: Iterable[str]) -> None:
     """Refuse scores that are watched and not logged.

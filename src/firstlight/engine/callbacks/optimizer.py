@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
@@ -12,8 +13,6 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.errors import UsageError
-
-__all__ = ["LENGTHS", "PlateauSchedules", "TypedOptimizer", "refuse_short_schedules"]
 
 KEY, SCHEDULES, PARAMETERS = "optimizer_settings", "schedule_settings", "optimizer_parameters"
 LENGTHS = {"T_0", "T_max", "milestones", "step_size", "step_size_down", "step_size_up", "total_iters", "total_steps"}
@@ -28,43 +27,38 @@ class TypedOptimizer(Callback):
     Restoring an optimizer's state restores its old learning rate as well. This callback saves in every checkpoint
     the settings that the optimizers and schedules were built with, and applies new ones where they differ. A learning
     rate that a schedule has changed since is scaled by the same factor. The length of a schedule cannot change.
-
-    Raises:
-        UsageError: If the checkpoint was saved with another optimizer, or with a schedule of another length, or if a
-            schedule is too short for the run.
     """
 
     def __init__(self) -> None:
-        self.built: list[list[dict[str, Any]]] = []
-        """Settings of each parameter group of each optimizer, before any step."""
-        self.saved: list[list[dict[str, Any]]] | None = None
-        """The same, of the run that wrote the checkpoint."""
-        self.schedules: list[dict[str, Any]] = []
-        """Settings of each schedule, before any step."""
-        self.saved_schedules: list[dict[str, Any]] = []
-        """The same, of the run that wrote the checkpoint."""
-        self.parameters: list[list[list[str]]] = []
-        """Names of the parameters in each group of each optimizer, before any step."""
-        self.saved_parameters: list[list[list[str]]] = []
+        self.built: dict[str, list[Any]] = {KEY: [], SCHEDULES: [], PARAMETERS: []}
+        """Before any step: settings of each parameter group and schedule, and the names of each group's parameters."""
+        self.saved: dict[str, list[Any]] = {}
         """The same, of the run that wrote the checkpoint."""
         self.lengths: list[dict[str, Any]] = []
         """Lengths of each schedule, as it was built."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the settings that the optimizers were built with, before their state is restored."""
+        """Note the settings that the optimizers were built with, before their state is restored.
+
+        Raises:
+            UsageError: If the checkpoint was saved with another optimizer, or a schedule is too short for the run.
+        """
         refuse_short_schedules(trainer)
-        self.lengths, self.schedules = _lengths(trainer), [_schedule_settings(each) for each in _schedules(trainer)]
+        self.lengths = _lengths(trainer)
         if trainer.ckpt_path:
             internals.reload_training_data(trainer)
-        self.built = [[_settings(group) for group in optimizer.param_groups] for optimizer in trainer.optimizers]
-        self.parameters = _parameters(trainer)
-        for then, now in zip(self.saved_parameters, self.parameters, strict=False):
+        self.built = {
+            KEY: [[_settings(group) for group in optimizer.param_groups] for optimizer in trainer.optimizers],
+            SCHEDULES: [_schedule_settings(each) for each in _schedules(trainer)],
+            PARAMETERS: _parameters(trainer),
+        }
+        for then, now in self._pairs(PARAMETERS):
             if then != now:
                 raise UsageError(
                     f"the checkpoint's optimizer trains {_names(then, now)}, that of this run {_names(now, then)}\n"
                     "its state cannot be used: start a new run from these weights with --ckpt_path"
                 )
-        for optimizer, built, saved in zip(trainer.optimizers, self.built, self.saved or [], strict=False):
+        for optimizer, (saved, built) in zip(trainer.optimizers, self._pairs(KEY), strict=False):
             lacking = {name for group in built for name in group} - {name for group in saved for name in group}
             if lacking:
                 raise UsageError(
@@ -75,7 +69,7 @@ class TypedOptimizer(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save the settings that the optimizers were built with."""
-        checkpoint[KEY], checkpoint[SCHEDULES], checkpoint[PARAMETERS] = self.built, self.schedules, self.parameters
+        checkpoint |= self.built
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Read the settings that the optimizers of the checkpoint were built with.
@@ -83,11 +77,15 @@ class TypedOptimizer(Callback):
         Lightning's finders save and load a checkpoint before :meth:`on_fit_start`: that one has none, nor needs any.
         """
         groups = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
-        self.saved = checkpoint.get(KEY, [[_settings(group) for group in part] for part in groups])
-        self.saved_schedules, self.saved_parameters = checkpoint.get(SCHEDULES, []), checkpoint.get(PARAMETERS, [])
+        saved = {KEY: [[_settings(group) for group in part] for part in groups]}
+        self.saved = saved | {key: checkpoint[key] for key in self.built if key in checkpoint}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Apply the settings that differ."""
+        """Apply the settings that differ.
+
+        Raises:
+            UsageError: If the checkpoint was saved with a schedule of another length.
+        """
         # StochasticWeightAveraging takes the schedules away that it had replaced
         for lengths, restored in zip(self.lengths, _lengths(trainer), strict=False):
             for name, length in lengths.items():
@@ -97,7 +95,7 @@ class TypedOptimizer(Callback):
                         f"{_text(length)}: a schedule cannot change its length\n"
                         "resume with the same --trainer.max_epochs and --lr_scheduler, or start a new run"
                     )
-        for optimizer, built, saved in zip(trainer.optimizers, self.built, self.saved or [], strict=False):
+        for optimizer, (saved, built) in zip(trainer.optimizers, self._pairs(KEY), strict=False):
             for group, new, old in zip(optimizer.param_groups, built, saved, strict=False):
                 for name, value in new.items():
                     if name in old and old[name] != value:
@@ -105,11 +103,15 @@ class TypedOptimizer(Callback):
             for schedule in (config.scheduler for config in trainer.lr_scheduler_configs):
                 if built != saved and schedule.optimizer is optimizer and hasattr(schedule, "base_lrs"):
                     schedule.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        for schedule, now, then in zip(_schedules(trainer), self.schedules, self.saved_schedules, strict=False):
+        for schedule, (then, now) in zip(_schedules(trainer), self._pairs(SCHEDULES), strict=False):
             for name, value in now.items():
                 if name in then and then[name] != value:
                     setattr(schedule, name, value)
-        self.saved = None
+        self.saved = {}
+
+    def _pairs(self, key: str) -> Iterator[tuple[Any, Any]]:
+        """Return what was saved and what was built, where there is both."""
+        return zip(self.saved.get(key, []), self.built[key], strict=False)
 
 
 class PlateauSchedules(Callback):
@@ -164,7 +166,7 @@ class PlateauSchedules(Callback):
         for config, score in zip(trainer.lr_scheduler_configs, self.pending, strict=False):
             if score is not None:
                 counter.increment_ready()
-                config.scheduler.step(score)  # type: ignore[arg-type]
+                config.scheduler.step(score)  # type: ignore[arg-type]  # that of a ReduceLROnPlateau
                 counter.increment_completed()
         self.pending = []
 
@@ -197,7 +199,6 @@ def _schedule_settings(schedule: Any) -> dict[str, Any]:
 
 
 def _lengths(trainer: Trainer) -> list[dict[str, Any]]:
-    """Return the lengths of each schedule."""
     states = [vars(config.scheduler) for config in trainer.lr_scheduler_configs]
     return [{name: state[name] for name in sorted({*LENGTHS, "warmup"} & state.keys())} for state in states]
 
@@ -212,7 +213,7 @@ def refuse_short_schedules(trainer: Trainer) -> None:
     Raises:
         UsageError: If there is one; torch would say so when it has ended.
     """
-    if trainer.fast_dev_run or not trainer.lightning_module.automatic_optimization:  # type: ignore[attr-defined]
+    if internals.typed(trainer).fast_dev_run or not trainer.lightning_module.automatic_optimization:
         return
     for config in trainer.lr_scheduler_configs:
         if isinstance(config.scheduler, OneCycleLR):

@@ -10,8 +10,6 @@ from firstlight.engine.callbacks.reports import output_and_target
 from firstlight.engine.sharding import gather_objects
 from firstlight.gallery import evaluating
 
-__all__ = ["OverfitVerdict"]
-
 ENOUGH = {"accuracy": 0.99, "R2": 0.95}
 """From which score on the batches are learned: no cubic gets nearer to a sine than an R2 of 0.991."""
 SHARE = 0.01

@@ -19,8 +19,6 @@ from firstlight.engine.runs.inputs import predicted_columns
 from firstlight.engine.sharding import gather_objects
 from firstlight.errors import UsageError
 
-__all__ = ["Predictions"]
-
 POSITIONS = {"dataloader", "index"}
 """Columns that say which example a row is of."""
 
@@ -90,7 +88,7 @@ class Predictions(Callback):
             raise UsageError(f"{type(trainer.lightning_module).__name__}.{what}: {reasons or 'None'}")
         if reasons:
             print(f"warning: {self.path.name} is without {reasons}", file=sys.stderr)
-        data = internals.datamodule_of(trainer)
+        data = internals.typed(trainer).datamodule
         classes = data.classes if isinstance(data, DataModule) else ()
         if not self.places:
             columns = dict(_printed(table, classes))
@@ -120,7 +118,6 @@ def _row_order(parts: list[Table]) -> list[int]:
 
 
 def _printed(table: Table, classes: tuple[str, ...]) -> Iterator[tuple[str, list[object]]]:
-    """Yield the columns of the file."""
     for name, values in table.items():
         if isinstance(values, list):
             yield name, values

@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, TQDMProgressBar
 
-__all__ = ["Bar", "EpochLines", "progress_bar"]
+from firstlight.engine.callbacks import lightning_internals as internals
 
 
 class Bar(TQDMProgressBar):
@@ -53,7 +53,7 @@ class EpochLines(ProgressBar):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the epoch before; all its scores are known by now."""
-        every = (trainer.check_val_every_n_epoch or 1) if trainer.overfit_batches else 1  # type: ignore[attr-defined]
+        every = (trainer.check_val_every_n_epoch or 1) if internals.typed(trainer).overfit_batches else 1
         if trainer.current_epoch == 1 or trainer.current_epoch % every == 0:
             self.on_train_end(trainer, pl_module)
 

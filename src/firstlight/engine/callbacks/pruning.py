@@ -8,8 +8,6 @@ from lightning.pytorch.callbacks import Callback
 from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.stopping import Ended
 
-__all__ = ["Pruned", "Pruning"]
-
 
 class Pruned(Ended):
     """The sweep pruned the run."""
@@ -32,9 +30,6 @@ class Pruning(Callback):
     Args:
         checkpoints: Names the score to report.
         report: Takes an epoch, counted from 0, and its score; returns whether to prune the run.
-
-    Raises:
-        Pruned: If ``report`` says so.
     """
 
     def __init__(self, checkpoints: Checkpoints, report: Callable[[int, float], bool]) -> None:
@@ -42,7 +37,11 @@ class Pruning(Callback):
         self.report = report
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report the epoch before, if it was trained in this process."""
+        """Report the epoch before, if it was trained in this process.
+
+        Raises:
+            Pruned: If ``report`` says so.
+        """
         score = trainer.callback_metrics.get(str(self.checkpoints.monitor))
         if score is None or trainer.current_epoch == 0 or trainer.world_size > 1:
             return

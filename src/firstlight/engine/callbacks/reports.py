@@ -14,8 +14,6 @@ from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.sharding import gather_objects
 
-__all__ = ["Calibration", "Report", "output_and_target"]
-
 CHUNK = 2**20
 """Numbers that are kept until they are added up: few updates, and no more memory for more data."""
 MAX_CLASSES = 1000
@@ -87,7 +85,7 @@ class Report(Callback):
             self._outputs.append(forward(*args, **options))
             return self._outputs[-1]
 
-        pl_module.forward = noted  # type: ignore[method-assign]
+        vars(pl_module)["forward"] = noted
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the model as it was."""
@@ -133,7 +131,7 @@ class Report(Callback):
         self.found = joined.pop("calibration").compute()
         columns = {name: metric.compute().tolist() for name, metric in joined.items()}
         columns["examples"] = [row[-1] for row in columns["examples"]]
-        data = internals.datamodule_of(trainer)
+        data = internals.typed(trainer).datamodule
         names = data.classes if isinstance(data, DataModule) else ()
         numbers = [str(number) for number in range(len(columns["examples"]))]
         columns = {"class": names if len(names) == len(numbers) else numbers, **columns}

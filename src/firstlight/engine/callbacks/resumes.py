@@ -16,8 +16,6 @@ from firstlight.engine.callbacks.checkpoints import TRAINED_WEIGHTS
 from firstlight.engine.callbacks.step_boundaries import after_hook
 from firstlight.errors import CheckpointError, UsageError
 
-__all__ = ["ResumedCallbacks", "not_resumable"]
-
 KEY, GRADIENTS = "callback_effects", "gradients"
 NOT_RESUMABLE: dict[type[Callback], str] = {
     callbacks.BatchSizeFinder: "searches before the first step: resume without it",
@@ -45,9 +43,6 @@ class ResumedCallbacks(Callback):
         is_resume: Whether the run starts from a checkpoint.
         keep_stop: Whether a run that was stopped early stays so; not if its callbacks are others now.
         is_unfinished: Whether the run may have been killed or stopped between its last step and its end.
-
-    Raises:
-        UsageError: If there is a callback with which a run cannot be resumed.
     """
 
     def __init__(self, *, is_resume: bool, keep_stop: bool, is_unfinished: bool = False) -> None:
@@ -61,7 +56,11 @@ class ResumedCallbacks(Callback):
         self._patience: dict[callbacks.EarlyStopping, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse what would not go on to the same bits, and note settings that a state would replace."""
+        """Refuse what would not go on to the same bits, and note settings that a state would replace.
+
+        Raises:
+            UsageError: If there is a callback with which a run cannot be resumed.
+        """
         if self.is_resume and (reason := not_resumable(trainer)):
             raise UsageError(f"trainer.callbacks: {reason}")
         for saving in internals.callbacks_of(trainer, callbacks.OnExceptionCheckpoint):
@@ -139,7 +138,7 @@ def _end_if_done(trainer: Trainer) -> None:
         loop.on_run_start()
         loop.on_run_end()
 
-    loop.run = run_or_end  # type: ignore[method-assign]
+    vars(loop)["run"] = run_or_end
 
 
 def _start_epoch_again(trainer: Trainer, model: LightningModule) -> None:

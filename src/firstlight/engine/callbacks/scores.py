@@ -17,8 +17,6 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.step_boundaries import after_hook
 from firstlight.engine.sharding import gather_objects
 
-__all__ = ["RunScores", "SharedScores", "TrainingScores"]
-
 LOGS = ("log", "log_dict")
 
 

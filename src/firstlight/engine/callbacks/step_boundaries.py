@@ -28,7 +28,7 @@ def log_step(trainer: Trainer) -> None:
     logs = step_logs(trainer)
     logs.on_batch_end()
     logs.update_train_step_metrics()
-    logs.update_train_step_metrics = lambda: vars(logs).pop("update_train_step_metrics")  # type: ignore[method-assign]
+    vars(logs)["update_train_step_metrics"] = lambda: vars(logs).pop("update_train_step_metrics")
 
 
 def after_hook(model: LightningModule, name: str, act: Callable[[], None]) -> None:

@@ -14,8 +14,6 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.nan_checks import check_loss
 
-__all__ = ["StepLoss", "StepSeeds", "transfer_owner"]
-
 TRANSFER_HOOKS = "on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"
 
 
@@ -80,7 +78,7 @@ class StepSeeds(Callback):
 
 def transfer_owner(trainer: Trainer) -> Any:
     """Return what has the hook before a batch's way to the device, data or model; None if neither acts on the way."""
-    parts = internals.datamodule_of(trainer), trainer.lightning_module
+    parts = internals.typed(trainer).datamodule, trainer.lightning_module
     if not any(is_overridden(hook, part) for hook in TRANSFER_HOOKS for part in parts):
         return None
     return parts[0] if is_overridden(TRANSFER_HOOKS[0], parts[0]) else parts[1]
@@ -105,7 +103,7 @@ class StepLoss(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Log and check the loss, but not of each step: reading it waits for the device."""
-        step, every = trainer.global_step, internals.log_every_n_steps(trainer)
+        step, every = trainer.global_step, internals.typed(trainer).log_every_n_steps
         is_logged = every > 0 and step // every > self._previous_step // every
         self._previous_step = step
         if not is_logged and not trainer.is_last_batch:

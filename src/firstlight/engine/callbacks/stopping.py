@@ -14,8 +14,6 @@ from firstlight.engine.program import program
 from firstlight.engine.runs.folders import Run
 from firstlight.engine.runs.receipts import Ending
 
-__all__ = ["Ended", "StopSignals", "Stopped"]
-
 STEPS_BETWEEN_CHECKS = 10
 """Steps after which several processes tell each other about signals, which takes as long as a small step."""
 SAME_SIGNAL = 0.1

@@ -14,8 +14,6 @@ from torch.utils.data import DataLoader
 
 from firstlight.data.loaders import Loader
 
-__all__ = ["LoaderWorkers"]
-
 PR_SET_PDEATHSIG = 1
 """What asks Linux for a signal when the parent has ended (``man 2 prctl``)."""
 
@@ -39,7 +37,7 @@ class LoaderWorkers(Callback):
                 _prepare(processed, trainer.global_rank)
                 return processed
 
-            trainer.strategy.process_dataloader = prepare  # type: ignore[assignment,method-assign]
+            vars(trainer.strategy)["process_dataloader"] = prepare
 
 
 def _prepare(loader: object, rank: int) -> None:

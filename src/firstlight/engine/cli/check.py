@@ -105,7 +105,7 @@ def _run_stages(command: Command) -> str:
     model, data = command.model, command.data
     for part in (model, data):
         if part:  # it may download, and remove what is looked at when it has been trained on
-            part.prepare_data = part.teardown = lambda *_, **__: None  # type: ignore[method-assign]
+            vars(part).update(prepare_data=lambda: None, teardown=lambda *_, **__: None)
     command.trainer.fit(model, datamodule=data)
     refuse_unlogged(command.trainer, command.trainer.callback_metrics)  # with fast_dev_run, callbacks do not look
     _check_sizes(command, planned)

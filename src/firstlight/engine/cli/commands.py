@@ -1,5 +1,6 @@
 """The commands: what each does, in a line, and an example. Help, completion and messages take their words from here."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -37,7 +38,8 @@ COMMANDS = {
 }
 
 
-def function_of(command: str) -> Any:
+def function_of(command: str) -> Callable[[list[str]], dict[str, Any] | None]:
     """Return the function of a command, which takes the words after it; only its own module is imported."""
     module = "firstlight.engine.command.stages" if command in STAGES else f"firstlight.engine.cli.{command}"
-    return getattr(import_module(module), command)
+    function: Callable[[list[str]], dict[str, Any] | None] = getattr(import_module(module), command)
+    return function

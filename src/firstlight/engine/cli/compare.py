@@ -45,7 +45,6 @@ def _different(first: Run, second: Run) -> list[tuple[str, Any, Any]]:
 
 
 def _contents(run: Run) -> dict[str, Any]:
-    """Return a run's settings and scores."""
     receipt = run.read_receipt()
     best = receipt.get("best", {})
     if "mode" not in best and isinstance(best.get("epoch"), int):  # an old receipt, which counts from 0

@@ -115,5 +115,4 @@ def _configs_of(kind: type) -> list[str]:
 
 
 def _without_markup(text: str | None) -> str:
-    """Return a docstring's text without the marks of its markup."""
     return re.sub(r":\w+:(?=`)|`", "", text or "").strip()

@@ -99,7 +99,7 @@ def _dispatch(command: str, words: list[str]) -> dict[str, Any] | None:
             print(f"warning: {', '.join(ignored)}: ignored, as settings are flags and configs", file=sys.stderr)
         with _no_garbage_collection():
             run = function_of(command)
-        return run(["--help"] if command in STAGES and help_asked(words) else words)  # type: ignore[no-any-return]
+        return run(["--help"] if command in STAGES and help_asked(words) else words)
     return None
 
 

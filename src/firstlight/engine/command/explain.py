@@ -49,7 +49,6 @@ class Mistake:
         return "\n".join(line.strip() for line in self.message.strip().splitlines()[:3])
 
     def _wrong_key(self) -> str | None:
-        """Say that a key is unknown or missing."""
         if found := self._find(r"unrecognized arguments: ([^-\s]\S*)"):
             return _stray_word(found[1])
         if found := self._find(r'Invalid option "(.+)" for --print_config'):
@@ -64,7 +63,6 @@ class Mistake:
         return None
 
     def _wrong_class(self) -> str | None:
-        """Say that a class cannot be used."""
         if found := self._find(r"instantiatable class, but (\w+) is abstract"):
             methods = sorted(getattr(self._class_of(self.key), "__abstractmethods__", ()))
             lacks = f"it has no {', '.join(methods)}" if methods else "choose a class below it"
@@ -153,7 +151,6 @@ class Mistake:
         return found[-1] if found else None
 
     def _placed(self, key: str) -> str:
-        """Return a key with the place where it was set."""
         setting = self._setting(key)
         return f"{key} ({setting.place})" if setting and setting.place else key
 

@@ -93,7 +93,7 @@ def set_optimizer(
         return {"optimizer": made, "lr_scheduler": {"scheduler": scheduler, "interval": interval, **monitor}}
 
     if optimizer or schedule:
-        model.configure_optimizers = configure_optimizers  # type: ignore[method-assign]
+        vars(model)["configure_optimizers"] = configure_optimizers
 
 
 def _lay_out(kind: type, arguments: Mapping[str, Any], interval: str, trainer: Trainer) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _lay_out(kind: type, arguments: Mapping[str, Any], interval: str, trainer: T
         if not all(pair):
             raise UsageError("lr_scheduler: OneCycleLR takes epochs and steps_per_epoch together")
         laid_out[end] = math.prod(pair)
-    is_rehearsal = bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+    is_rehearsal = bool(internals.typed(trainer).fast_dev_run)
 
     @cache
     def run_length() -> int | None:

@@ -119,7 +119,7 @@ def largest_difference(trained: Trained, exported: Exported, x: Tensor) -> float
 
 
 def _onnx(trained: Trained, x: Tensor) -> Exported:
-    import onnxruntime  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415  # an extra
+    import onnxruntime  # noqa: PLC0415  # an extra
 
     (name, *_), output = inspect.signature(trained.model.forward).parameters, _output_name(trained)
     program = torch.onnx.export(
@@ -154,6 +154,5 @@ def _safetensors(trained: Trained, _: Tensor) -> Exported:
 
 
 def _output_name(trained: Trained) -> str:
-    """Return the name of a model's output."""
     names = {Classification: "logits", Regression: "prediction"}
     return next((name for kind, name in names.items() if isinstance(trained.model, kind)), "output")

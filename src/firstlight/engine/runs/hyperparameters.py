@@ -103,7 +103,7 @@ def from_plain(part_class: type, arguments: Mapping[str, Any], file: str) -> dic
 
 def _hints(kind: type) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(kind if hasattr(kind, "_asdict") else kind.__init__)  # type: ignore[misc]
+        return typing.get_type_hints(kind if hasattr(kind, "_asdict") else kind.__init__)  # type: ignore[misc]  # that class's own
     except (NameError, TypeError):  # annotations of names that are imported for a type checker only
         return {}
 

@@ -119,7 +119,6 @@ def _resolve(reference: str | os.PathLike[str] | None, root: Path, *, last: bool
 
 
 def _choose_checkpoint(run: Run, *, last: bool) -> CheckpointFile:
-    """Return the best checkpoint of a run, or its last."""
     paths = {*run.checkpoints.glob("*.ckpt")}
     if not paths:
         raise CheckpointError(f"there is no checkpoint in {run}")

@@ -162,7 +162,6 @@ def _truth(row: Mapping[str, str]) -> list[str]:
 
 
 def _error(row: Mapping[str, str]) -> float:
-    """Return the mean squared error of a prediction."""
     predicted = [float(value) for name, value in row.items() if re.fullmatch(r"prediction\d*", name)]
     errors = [(a - float(b)) ** 2 for a, b in zip(predicted, _truth(row), strict=True)]
     return sum(errors) / len(errors)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.engine.callbacks import Ended, Pictures, Pruning
-from firstlight.engine.callbacks.lightning_internals import callbacks_of
+from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.command import prepared
 from firstlight.engine.command.settings import Setting, flatten
 from firstlight.engine.command.stages import run_stage
@@ -66,8 +66,8 @@ def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:
                 ask("run", command.run.name)
             command.build()
             pruning = Pruning(command.checkpoints, lambda epoch, score: bool(ask("score", epoch, score)))
-            command.trainer.callbacks.insert(0, pruning)  # type: ignore[attr-defined]
-            for pictures in callbacks_of(command.trainer, Pictures):
+            internals.typed(command.trainer).callbacks.insert(0, pruning)
+            for pictures in internals.callbacks_of(command.trainer, Pictures):
                 pictures.is_drawn = command.config.pictures == "all"  # a few take as long as a short run
             run_stage(command)
     except Ended as ended:

@@ -53,7 +53,7 @@ class Plan:
     def ends(self) -> list[list[Setting]]:
         """The first values of all keys, and the last of those that are searched."""
         last = [
-            replace(each, value=_last_value(self.search[each.key])) if each.key in self.search else each
+            replace(each, value=_ends(self.search[each.key])[1]) if each.key in self.search else each
             for each in self.settings
         ]
         return [self.settings, last]
@@ -102,7 +102,7 @@ def read_plan(path: Path, trials: int | None, typed: Collection[str]) -> Plan:
     search = {key: _distribution(entry) for key, entry in searched.items()}
     repeats = {key: entry.flag_values() for key, entry in repeated.items()}
     combined = [dict(zip(repeats, values, strict=True)) for values in itertools.product(*repeats.values())]
-    settings = [Setting(key, _first_value(search[key]), entry.place) for key, entry in searched.items()]
+    settings = [Setting(key, _ends(search[key])[0], entry.place) for key, entry in searched.items()]
     settings += [Setting(key, repeats[key][0], entry.place) for key, entry in repeated.items()]
     entry = file.entry("trials") if trials is None else _Entry("trials", trials, "--trials")
     number = entry.whole_number(minimum=1) or (20 if search else 1)
@@ -168,7 +168,6 @@ class _SweepFile:
 
 
 def _distribution(entry: _Entry) -> BaseDistribution:
-    """Return the distribution to search a key over."""
     space = entry.value
     if not isinstance(space, dict) or not space:
         raise entry.error(f"got {space!r}\n{SEARCH_SYNTAX}")
@@ -209,14 +208,10 @@ def _all_values(distribution: BaseDistribution) -> Sequence[Any]:
     return distribution.choices if isinstance(distribution, CategoricalDistribution) else ()
 
 
-def _first_value(distribution: BaseDistribution) -> str:
+def _ends(distribution: BaseDistribution) -> tuple[str, str]:
     axis = axis_of(distribution)
-    return _flag_value(axis["values"][0] if "values" in axis else axis["low"])
-
-
-def _last_value(distribution: BaseDistribution) -> str:
-    axis = axis_of(distribution)
-    return _flag_value(axis["values"][-1] if "values" in axis else axis["high"])
+    values = axis.get("values") or [axis["low"], axis["high"]]
+    return _flag_value(values[0]), _flag_value(values[-1])
 
 
 def _flag_value(value: Any) -> str:

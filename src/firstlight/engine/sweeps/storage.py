@@ -95,7 +95,11 @@ class Journal:
 
 
 class Database:
-    """A PostgreSQL database; its locks end with the connection that took them."""
+    """A PostgreSQL database; its locks end with the connection that took them.
+
+    Raises:
+        FirstlightError: If it cannot be reached.
+    """
 
     def __init__(self, url: str) -> None:
         # a machine without power closes no connection: the server checks, and drops it after a minute

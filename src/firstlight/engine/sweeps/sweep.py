@@ -42,8 +42,7 @@ def _look(plan: Plan, flags: list[str]) -> dict[str, Any]:
         if (typed := " ".join(words)) in failures:
             continue
         try:
-            facts: dict[str, Any] = children.call("look", [*flags, *words], settings)
-            return facts
+            return dict(children.call("look", [*flags, *words], settings))
         except FirstlightError as error:
             is_same = any(str(error) == str(other) for other in failures.values())  # whatever the values are
             if isinstance(error, UsageError) and (is_same or _is_of_file(error, plan, settings)):

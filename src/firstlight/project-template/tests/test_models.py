@@ -22,5 +22,5 @@ def test_picture_has_a_line_for_each_hidden_unit() -> None:
     (axes,) = figure.axes
     assert len(axes.lines) == 5
     W, b = (part.detach() for part in model.net[0].parameters())
-    points = torch.tensor([line.get_xy1() for line in axes.lines])  # type: ignore[attr-defined]
+    points = torch.tensor([line.get_xy1() for line in axes.lines])  # type: ignore[attr-defined]  # of axline
     torch.testing.assert_close((points @ W.T + b).abs().amin(dim=1), torch.zeros(5))

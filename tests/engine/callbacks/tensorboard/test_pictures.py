@@ -36,7 +36,7 @@ from firstlight.engine.callbacks import (
     StepSeeds,
     Stopped,
 )
-from firstlight.engine.callbacks.update_loop import UpdatingLoader
+from firstlight.engine.callbacks.updates import UpdatingLoader
 from firstlight.gallery import Picture, moments
 
 

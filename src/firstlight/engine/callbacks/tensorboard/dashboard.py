@@ -1,24 +1,24 @@
-"""TensorBoard's tabs Custom Scalars and HParams: training and validation in one chart, and a table of runs."""
+"""What fills TensorBoard besides curves and pictures: its tabs Custom Scalars and HParams, graphs, histograms."""
 
 import contextlib
 import io
 import re
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities.seed import isolate_rng
 
+from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import Checkpoints
-from firstlight.engine.callbacks.tensorboard.details import Details
 from firstlight.engine.callbacks.tensorboard.pictures import Pictures, tensorboard_loggers
 from firstlight.engine.files import write_atomically
-from firstlight.gallery import stage_of
-
-__all__ = ["Dashboard", "hyperparameters", "tensorboard_callbacks", "write_test_score"]
+from firstlight.gallery import Moment, evaluating, stage_of
 
 SCORES = "scores"
 """Folder in a run's, of its row in the tab HParams: the tab shows the scalars there, not every curve of the run."""
@@ -91,7 +91,7 @@ class Dashboard(Callback):
         for checkpoints in internals.callbacks_of(trainer, Checkpoints):
             best, row["Score"] = checkpoints.best_score, str(checkpoints.monitor)
         # the first part lists the columns of all runs, and TensorBoard would take those of any one run
-        _, start, end = hparams(row, {})  # type: ignore[no-untyped-call]
+        _, start, end = hparams(row, {})
         for logger in tensorboard_loggers(trainer):
             folder = Path(logger.log_dir, SCORES)
             _write_events(folder, "hparams", [start, *[end] * ended], trainer.global_step, best=best)
@@ -110,7 +110,7 @@ def write_test_score(folder: Path, score: float, step: int) -> None:
 def hyperparameters(trainer: Trainer) -> dict[str, float | str]:
     """Return the hyperparameters of a run: numbers as numbers, everything else as text."""
     found: dict[str, Any] = {}
-    for kind, part in (("Data", internals.datamodule_of(trainer)), ("Model", trainer.lightning_module)):
+    for kind, part in (("Data", internals.typed(trainer).datamodule), ("Model", trainer.lightning_module)):
         if part is not None:
             found |= {**part.hparams, kind: type(part).__name__}
     for optimizer in trainer.optimizers[:1]:
@@ -146,7 +146,7 @@ def _write_events(folder: Path, kind: str, summaries: list[Any], step: int, **sc
     from torch.utils.tensorboard.summary import scalar  # noqa: PLC0415
 
     known = {name: score for name, score in scores.items() if score is not None}
-    summaries += [scalar(name, score) for name, score in known.items()]  # type: ignore[no-untyped-call]
+    summaries += [scalar(name, score) for name, score in known.items()]
     file = io.BytesIO()
     records = RecordWriter(file)
     records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
@@ -157,3 +157,37 @@ def _write_events(folder: Path, kind: str, summaries: list[Any], step: int, **sc
     write_atomically(folder / f"events.out.tfevents.{time.time_ns()}.{kind}", file.getvalue())
     for path in before:
         path.unlink(missing_ok=True)
+
+
+class Details(Callback):
+    """Log the model's graph, and for each epoch's last step the learning rate, weights and gradients."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Trace one validation example through the model, and log the graph."""
+        data = internals.typed(trainer).datamodule
+        if not isinstance(data, DataModule):
+            return
+        for logger in tensorboard_loggers(trainer):
+            inputs = next(Moment(trainer, pl_module, data, "start").batches(data.val))[0][:1]
+            with isolate_rng(include_cuda=inputs.is_cuda):
+                try:
+                    with evaluating(trainer, pl_module), warnings.catch_warnings():
+                        warnings.simplefilter("ignore")  # tracing is deprecated, and warns of what a trace may miss
+                        logger.experiment.add_graph(pl_module, inputs)
+                except Exception as error:  # not every model can be traced
+                    warnings.warn(f"the model's graph is left out: {type(error).__name__}: {error}", stacklevel=1)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Log the last step of an epoch, before the validation drops its gradients."""
+        if not trainer.is_last_batch:
+            return
+        step = max(trainer.global_step - 1, 0)
+        rates = [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        for logger in tensorboard_loggers(trainer):
+            logger.log_metrics({f"lr/group_{number}": float(rate) for number, rate in enumerate(rates)}, step)
+            for name, weights in pl_module.named_parameters():
+                logger.experiment.add_histogram(f"weights/{name}", weights, step)
+                if weights.grad is not None:
+                    logger.experiment.add_histogram(f"gradients/{name}", weights.grad, step)

@@ -23,8 +23,6 @@ from firstlight.gallery import Moment, Picture, copied, stage_of, suitable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["KEY", "Pictures", "run_pictures", "tensorboard_loggers"]
-
 KEY = "pictures"
 """Where a checkpoint has what was noted for pictures, and the scores."""
 POWERS_OF_FOUR = {4**power for power in range(16)}
@@ -79,7 +77,7 @@ class Pictures(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Choose the pictures, and draw the state that the model starts in."""
-        data = internals.datamodule_of(trainer)
+        data = internals.typed(trainer).datamodule
         has_all_weights = isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy)
         self.pictures = suitable(pl_module, data if has_all_weights else None) if trainer.is_global_zero else []
         restored, self._restored = self._restored, {}
@@ -135,7 +133,7 @@ class Pictures(Callback):
 
     def _update_pictures(self, trainer: Trainer, pl_module: LightningModule, when: str) -> None:
         """Note what the pictures need of the model as it is now, and draw them if there is a logger to show them."""
-        moment = Moment(trainer, pl_module, internals.datamodule_of(trainer), when, self.notes, self.scores)
+        moment = Moment(trainer, pl_module, internals.typed(trainer).datamodule, when, self.notes, self.scores)
         is_drawn, kinds = self.is_drawn and trainer.is_global_zero, TensorBoardLogger | WandbLogger | MLFlowLogger
         loggers = [logger for logger in trainer.loggers if is_drawn and isinstance(logger, kinds)]
         with isolate_rng(include_cuda=pl_module.device.type == "cuda"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from firstlight.engine.cli.groups import OF_NO_GROUP
+from firstlight.engine.cli.runs import OF_NO_GROUP
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassAccuracy
 
-from firstlight.accuracy import Accuracy
+from firstlight.tasks import Accuracy
 
 
 @pytest.mark.parametrize("shape", [(), (4, 3)])

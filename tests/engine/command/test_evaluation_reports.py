@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.engine.command.reports import report_text
+from firstlight.engine.command.evaluation import report_text
 
 RUN = Path("lightning_logs/softmax_regression/version_0")
 TRAIN = ("fit", "--config=softmax_regression", "--trainer.max_epochs=2", "--pictures=none")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.engine.runs.code_version import commit_of_cwd
+from firstlight.engine.runs.conditions import commit_of_cwd
 
 
 def git(*words):
