@@ -62,7 +62,7 @@ def _tiles(
     shape = rows * (height + above), columns * (width + beside) - beside, *images.shape[3:]
     canvas = images.new_full(shape, blank, dtype=torch.float)
     room = 5.2 - right  # inches across
-    letters = int(72 * room * (width + beside) / shape[1] / (LETTER * CAPTION)) - 1
+    letters = int(72 * room * (width + beside) / shape[1] / (LETTER * CAPTION))
     figure, (axes,) = new_figure(
         size=(5.3, 0.7 + room * shape[0] / shape[1]), left=0.1, right=right, bottom=0.1, top=0.6
     )
