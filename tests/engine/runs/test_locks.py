@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.engine import files
 from firstlight.engine.runs.folders import claim_run_folder
 from firstlight.engine.runs.locks import is_run_locked, lock_run
 from firstlight.errors import UsageError
@@ -29,7 +28,7 @@ def test_run_on_a_disk_without_locks_can_be_trained_and_nobody_knows_whether_it_
     def no_locks(*_, **__):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(files, "lock_descriptor", no_locks)
+    monkeypatch.setattr("filelock.lock_descriptor", no_locks)
     with lock_run(run):
         assert is_run_locked(run) is None
 
@@ -41,7 +40,7 @@ def test_lock_that_is_held_for_a_moment_is_waited_for(run, monkeypatch):
         tries.append(1)
         return len(tries) > 1
 
-    monkeypatch.setattr(files, "lock_descriptor", busy_once)
+    monkeypatch.setattr("filelock.lock_descriptor", busy_once)
     with lock_run(run):
         assert len(tries) == 2
     tries.clear()
