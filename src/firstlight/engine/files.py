@@ -23,7 +23,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) 
     """
     target = Path(path)
     try:
-        _remove_leftovers(target)
+        remove_leftovers(target.parent, glob.escape(target.name))
         part, file = _new_part(target)
         try:
             with file:
@@ -76,9 +76,9 @@ def _new_part(target: Path) -> tuple[Path, BinaryIO]:
         file.close()
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Remove the temporary files of writers that were killed."""
-    for part in target.parent.glob(f".{glob.escape(target.name)}.*part"):
+def remove_leftovers(folder: Path, pattern: str) -> None:
+    """Remove the temporary files of writers that were killed, by a pattern for the names of what they wrote."""
+    for part in folder.glob(f".{pattern}.*part"):
         with contextlib.suppress(OSError):
             if sys.platform == "win32":
                 part.unlink()  # which fails while its writer has it open

@@ -214,6 +214,19 @@ def test_run_that_averages_goes_on_after_its_schedule_was_replaced(did, firstlig
     assert list(differences(last("whole"), last("stopped"))) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+@pytest.mark.parametrize("name", ["EMAWeightAveraging", "StochasticWeightAveraging"])
+def test_run_of_another_precision_goes_on_with_the_same_averages(name, precision, did, firstlight, monkeypatch):
+    flags = [*SMALL, *with_callback(name), f"--trainer.precision={precision}"]
+    did(*flags, "--name=whole")
+    monkeypatch.setenv("STOP_AT", "24")
+    assert firstlight(*flags, "--name=stopped").status == 143
+    monkeypatch.delenv("STOP_AT")
+    did("fit", "--resume=stopped")
+    assert list(differences(last("whole"), last("stopped"))) == []
+
+
 @pytest.mark.parametrize(
     "name", [*list(REFUSED)[:1], *(pytest.param(name, marks=pytest.mark.slow) for name in list(REFUSED)[1:])]
 )

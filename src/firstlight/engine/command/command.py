@@ -13,7 +13,7 @@ import yaml
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, LambdaCallback, ProgressBar
-from lightning.pytorch.plugins import CheckpointIO
+from lightning.pytorch.plugins import CheckpointIO, DoublePrecision
 
 from firstlight.engine import callbacks, processes
 from firstlight.engine.callbacks import lightning_internals as internals
@@ -141,7 +141,8 @@ class Command:
         """Build all that is needed to run; changes are arguments of the Trainer, over those of the config."""
         self.instantiate()
         self.trainer = self.make_trainer(**changes)
-        if self.request.checkpoint:  # a model that is made double only after it took its weights has rounded them
+        # a model that is made double only after it took its weights, or is averaged, has rounded them
+        if isinstance(self.trainer.precision_plugin, DoublePrecision):
             self.trainer.precision_plugin.convert_module(self.model)
 
     def make_trainer(self, **changes: Any) -> Trainer:

@@ -17,7 +17,7 @@ from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.tensorboard.pictures import Pictures, tensorboard_loggers
-from firstlight.engine.files import write_atomically
+from firstlight.engine.files import remove_leftovers, write_atomically
 from firstlight.gallery import Moment, evaluating, stage_of
 
 SCORES = "scores"
@@ -153,6 +153,7 @@ def _write_events(folder: Path, kind: str, summaries: list[Any], step: int, **sc
     for summary in summaries:
         records.write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder, f"*.{kind}")
     before = [*folder.glob(f"*.{kind}")]
     write_atomically(folder / f"events.out.tfevents.{time.time_ns()}.{kind}", file.getvalue())
     for path in before:
