@@ -25,6 +25,7 @@ class Boundaries(Callback):
         ({"val_check_interval": 3, "check_val_every_n_epoch": None}, [1, 2, 5, 7]),
         ({"val_check_interval": 3, "limit_val_batches": 0}, [1, 2, 3, 5, 6, 7]),
         ({"limit_train_batches": 3}, [1, 2, 4, 5]),
+        ({"max_steps": 6}, [1, 2, 3, 5]),
     ],
     ids=str,
 )

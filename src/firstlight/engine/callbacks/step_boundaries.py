@@ -14,7 +14,7 @@ def is_step_boundary(trainer: Trainer, batch_idx: int) -> bool:
     It does not where a validation or the end of the epoch follows immediately: a run resumed from here would skip it.
     The boundary then comes after the validation, or at the end of the epoch.
     """
-    if trainer.is_last_batch or is_stopping(trainer):
+    if trainer.is_last_batch or is_stopping(trainer) or 0 < trainer.max_steps <= trainer.global_step:
         return False
     every = trainer.val_check_batch
     if every is None or not trainer.enable_validation:
