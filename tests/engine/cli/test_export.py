@@ -202,5 +202,6 @@ def test_run_whose_data_are_not_known_is_not_exported_unchecked(complaint, quick
     (path,) = Path("run").rglob("*.ckpt")
     assert complaint("export", path, "--format", "torch_export") == (
         1,
-        f"{path} does not name its data, which the exported file is checked with",
+        f"{path} does not name its data, which the exported file is checked with\n"
+        "set self.example_input_array in the model's __init__ to inputs that it takes",
     )
