@@ -187,7 +187,7 @@ def test_trial_worse_than_the_median_is_pruned_unless_pruning_is_off(did):
     row = table()[-1]
     assert (row["trial"], row["status"], row["loss/val"]) == ("5", "pruned", "")
     assert (receipt(row["runs"])["status"], receipt(row["runs"])["epochs"]) == ("pruned", 2)
-    assert re.search(rf"^{row['runs']} +pruned +2 +loss/val", did("runs"), re.MULTILINE)
+    assert re.search(rf"^{row['runs']} +loss/val .* pruned +2 ", did("runs"), re.MULTILINE)
     write(f"{search}pruner: none\n")
     did(*SWEEP, "--trainer.max_epochs=4", "--name", "all")
     assert "pruned" not in Path("lightning_logs/all/sweep.csv").read_text()
