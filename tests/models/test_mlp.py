@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from firstlight import MLP, NeuralNetwork
+from firstlight.errors import UsageError
 from firstlight.models.mlp import RandomShift, perceptron
 
 
@@ -102,9 +103,11 @@ def test_images_are_shifted_in_training_alone(images):
     assert torch.equal(model.net[0](images), images)
 
 
-def test_shift_of_what_is_no_image_is_refused(complaint):
-    flags = ("--model=MLP", "--model.num_features=1", "--model.shift=0.5", "--data=Sine", "--trainer.max_epochs=1")
-    assert "model.shift needs images, (channels, height, width): got examples of (1,)" in complaint("fit", *flags)[1]
+def test_shift_of_what_is_no_image_is_refused():
+    model = MLP(num_features=4, num_classes=2, shift=0.5)
+    with pytest.raises(UsageError, match=r"model.shift needs images, .* got examples of \(4,\)"):
+        model(torch.zeros(3, 4))
+    assert model.eval()(torch.zeros(3, 4)).shape == (3, 2)
 
 
 def test_perceptron_without_hidden_layers_is_linear():

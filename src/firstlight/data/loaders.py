@@ -27,10 +27,9 @@ NUM_SAMPLED = 64
 class Loaded(DataModule, ABC):
     """A data module whose splits are map-style data sets of any size: anything with a length and examples by index.
 
-    They are served by torch's ``DataLoader``, in an order of ours that a resumed run shares with an unbroken one, with
-    or without workers. What :meth:`augment` or a data set draws from the global random numbers of PyTorch, NumPy and
-    Python is a function of ``(seed, epoch, index)``, in evaluation of ``(seed, index)``; a resume may change the number
-    of workers.
+    They are served by torch's ``DataLoader``, in an order of ours that a resumed run shares with an unbroken one. What
+    :meth:`augment` or a data set draws from the global random numbers of PyTorch, NumPy and Python is a function of
+    ``(seed, epoch, index)``, in evaluation of ``(seed, index)``; a resume may change the number of workers.
 
     Args:
         batch_size: Examples per batch, over all processes together; null takes a split as one batch.
@@ -165,8 +164,7 @@ class Loader(ResumableLoader):
 
     The data set, its workers and all else are those of the ``DataLoader``; its sampler, batch size and ``drop_last``
     are not used. What an example draws from the global random numbers of PyTorch, NumPy and Python is a function of
-    ``(seed, epoch, index)``, so it does not depend on the number of workers, and a resume may change that. To draw does
-    not change these generators elsewhere.
+    ``(seed, epoch, index)``, whatever the number of workers; these generators are not changed elsewhere.
 
     Args:
         loader: A ``DataLoader`` for a map-style data set.
@@ -179,8 +177,7 @@ class Loader(ResumableLoader):
         self, loader: DataLoader[Any], order: Order | SampledOrder, seed: int = 0, *, is_fixed: bool = False
     ) -> None:
         super().__init__()
-        self.is_fixed = is_fixed
-        self.dataset, self.order = loader.dataset, order
+        self.dataset, self.order, self.is_fixed = loader.dataset, order, is_fixed
         self.rows = _Rows(order, loader.dataset)
         self.loader: DataLoader[Any] = DataLoader(
             Seeded(loader.dataset, loader.collate_fn, seed),

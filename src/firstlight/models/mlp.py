@@ -38,12 +38,12 @@ class RandomShift(nn.Module):
         """Map images of shape ``(batch, channels, height, width)`` to the same shape.
 
         Raises:
-            UsageError: If they have another shape.
+            UsageError: If they have another shape, in training.
         """
-        if x.dim() != 4:
-            raise UsageError(f"model.shift needs images, (channels, height, width): got examples of {(*x.shape[1:],)}")
         if not self.training:
             return x
+        if x.dim() != 4:
+            raise UsageError(f"model.shift needs images, (channels, height, width): got examples of {(*x.shape[1:],)}")
         windows = F.pad(x, (1, 1, 1, 1)).unfold(2, x.shape[2], 1).unfold(3, x.shape[3], 1)  # 3 by 3 of each image
         is_shifted = torch.rand(len(x), device=x.device) < self.p
         rows, columns = torch.where(is_shifted, torch.randint(3, (2, len(x)), device=x.device), 1)  # 1: as it is
