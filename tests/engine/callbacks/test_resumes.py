@@ -203,22 +203,15 @@ def test_model_of_ones_own_goes_on_in_mid_epoch_to_the_same_bits(name, at, did, 
     assert last("whole")["scores"].get("highest", 1.0) == 1.0
 
 
-@pytest.mark.slow
-def test_run_that_averages_goes_on_after_its_schedule_was_replaced(did, firstlight, monkeypatch):
-    flags = [*SMALL, *with_callback("StochasticWeightAveraging"), "--lr_scheduler=StepLR", "--lr_scheduler.step_size=1"]
-    did(*flags, "--name=whole")
-    monkeypatch.setenv("STOP_AT", "24")
-    assert firstlight(*flags, "--name=stopped").status == 143
-    monkeypatch.delenv("STOP_AT")
-    did("fit", "--resume=stopped")
-    assert list(differences(last("whole"), last("stopped"))) == []
+SETTINGS = "--trainer.precision=bf16-true", "--trainer.precision=64-true", "--lr_scheduler=StepLR"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+@pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("name", ["EMAWeightAveraging", "StochasticWeightAveraging"])
-def test_run_of_another_precision_goes_on_with_the_same_averages(name, precision, did, firstlight, monkeypatch):
-    flags = [*SMALL, *with_callback(name), f"--trainer.precision={precision}"]
+def test_run_with_other_settings_goes_on_with_the_same_averages(name, settings, did, firstlight, monkeypatch):
+    flags = [*SMALL, *with_callback(name), settings]
+    flags += ["--lr_scheduler.step_size=1"] if settings == SETTINGS[-1] else []
     did(*flags, "--name=whole")
     monkeypatch.setenv("STOP_AT", "24")
     assert firstlight(*flags, "--name=stopped").status == 143
