@@ -114,9 +114,10 @@ class _Images(datasets.ImageFolder):  # type: ignore[misc]  # torchvision has no
     def __init__(self, folder: Path, names: Sequence[str], read: Any) -> None:
         self.names = tuple(names)
         super().__init__(folder, loader=read, allow_empty=True, is_valid_file=is_image)
-        real, places = cache(Path.resolve), dict[tuple[Path, int], tuple[str, int]]()
+        real, places = cache(os.path.realpath), dict[tuple[str, str, int], tuple[str, int]]()
         for path, number in self.samples:  # a link to a folder above it shows each image many times
-            places.setdefault((real(Path(path).parent) / Path(path).name, number), (path, number))
+            parent, _, name = path.rpartition(os.sep)  # a Path for each of a million images would take seconds
+            places.setdefault((real(parent), name, number), (path, number))
         self.samples = self.imgs = [*places.values()]
         self.targets = [number for _, number in self.samples]
 
