@@ -230,21 +230,27 @@ def test_two_nodes_of_torchrun_make_one_run(alone, tmp_path):
         where = ["--master-addr=127.0.0.1", f"--master-port={door.getsockname()[1]}"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", *where]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # what the program prints lies in files: the launchers warn of each other when the first of them leaves
+    logs = [tmp_path / "logs" / str(rank) for rank in range(2)]
     nodes = [
         subprocess.Popen(
-            [*torchrun, f"--node-rank={rank}", "-m", "firstlight", *FLAGS],
+            [*torchrun, f"--node-rank={rank}", f"--log-dir={log}", "--redirects=3", "-m", "firstlight", *FLAGS],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for rank in range(2)
+        for rank, log in enumerate(logs)
     ]
-    texts = [node.communicate(timeout=90)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], texts
-    assert "epoch 3/3" in texts[0]
-    assert texts[1] == ""
+    launchers = [node.communicate(timeout=90)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], launchers
+    first, second = (
+        "".join(path.read_text() for stream in ("stdout", "stderr") for path in log.rglob(f"{stream}.log"))
+        for log in logs
+    )
+    assert "epoch 3/3" in first
+    assert second == ""
     assert close(alone, folder)
 
 
