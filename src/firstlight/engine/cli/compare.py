@@ -1,15 +1,13 @@
 """``firstlight runs diff A B``: in what two runs differ, and whether one predicts better by more than chance."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from firstlight.engine.cli.table import print_table
 from firstlight.engine.command.settings import flatten
 from firstlight.engine.runs.conditions import named_conditions
 from firstlight.engine.runs.folders import Run
+from firstlight.engine.runs.paired import Paired, compare_predictions
 from firstlight.errors import UsageError
-
-if TYPE_CHECKING:
-    from firstlight.engine.runs.paired import Paired
 
 ROUNDING = 1e-5
 """Share of the squared error below which a difference comes from rounding of single precision."""
@@ -17,8 +15,6 @@ ROUNDING = 1e-5
 
 def print_difference(first: Run, second: Run) -> dict[str, Any]:
     """Print and return in which settings, scores and conditions two runs differ; compare their predictions."""
-    from firstlight.engine.runs.paired import compare_predictions  # noqa: PLC0415  # NumPy is slow to import
-
     names = (first.name, second.name) if first.name != second.name else (str(first), str(second))
     rows = [dict(zip(("key", *names), found, strict=True)) for found in _different(first, second)]
     paired = None
@@ -54,7 +50,7 @@ def _contents(run: Run) -> dict[str, Any]:
     return run.read_config() | results
 
 
-def _sentences(paired: "Paired", names: tuple[str, str]) -> list[str]:
+def _sentences(paired: Paired, names: tuple[str, str]) -> list[str]:
     """Return what a comparison says, in plain words."""
     is_accuracy, (gain, low, high) = paired.score == "accuracy", paired.difference
     is_second = (gain > 0) == is_accuracy or gain == 0  # it is the better one

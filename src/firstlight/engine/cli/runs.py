@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from firstlight.engine.cli.compare import print_difference
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.removal import remove_runs
 from firstlight.engine.cli.table import print_table
@@ -47,6 +46,8 @@ def runs(words: list[str]) -> dict[str, Any]:
     if len(names) not in counts or any(getattr(options, flag) for flag in {"group", "yes"} - flags):
         raise UsageError(f"{program()} runs{f' {action}' * bool(action)} takes {about}")
     if action == "diff":
+        from firstlight.engine.cli.compare import print_difference  # noqa: PLC0415  # NumPy is slow to import
+
         return print_difference(*(find_run(options.root, name) for name in names))
     if action:
         return remove_runs(action, [find_run(options.root, name) for name in names], is_confirmed=options.yes)
