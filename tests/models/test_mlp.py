@@ -7,7 +7,7 @@ from torch import nn
 
 from firstlight import MLP, NeuralNetwork
 from firstlight.errors import UsageError
-from firstlight.models.mlp import RandomShift, perceptron
+from firstlight.models.mlp import perceptron
 
 
 @pytest.fixture
@@ -79,20 +79,6 @@ def test_mlp_hands_its_arguments_to_its_network():
     assert layers_of(model.net) == ["Flatten", "Linear", "BatchNorm1d", "Sigmoid", "Dropout", "Linear"]
     assert model.net[4].p == 0.5
     assert model.net[2].weight.tolist() == [1, 1, 1]  # init_std is for linear layers
-
-
-def test_shifted_image_is_a_window_on_it_and_zeros_around():
-    torch.manual_seed(0)
-    images = torch.arange(1.0, 19).view(1, 2, 3, 3).expand(500, 2, 3, 3)
-    framed = nn.functional.pad(images, (1, 1, 1, 1))
-    windows = [framed[0, :, row : row + 3, column : column + 3] for row in range(3) for column in range(3)]
-    counts = torch.zeros(9)
-    for image in RandomShift(0.5)(images):
-        counts += torch.tensor([torch.equal(image, window) for window in windows])
-    assert counts.sum() == 500
-    expected = torch.full((9,), 500 / 18)
-    expected[4] += 500 / 2  # as it was
-    torch.testing.assert_close(counts, expected, rtol=0.3, atol=12)
 
 
 def test_images_are_shifted_in_training_alone(images):
