@@ -31,8 +31,9 @@ def print_table(rows: list[dict[str, Any]], *, before: str = "") -> None:
         indent = " " * min(sum(widths[each] + 2 for each in part[:-1]), room // 2)
         for line in lines:
             text = "  ".join(f"{line[each]:{widths[each]}}" for each in part).rstrip()
-            wrapped = textwrap.wrap(text, room, subsequent_indent=indent, break_on_hyphens=False)
-            print(text if len(text) <= room else "\n".join(wrapped))
+            if len(text) > room:
+                text = textwrap.fill(text, room, subsequent_indent=indent, break_on_hyphens=False)
+            print(text)
 
 
 def _text(value: Any) -> str:
