@@ -173,26 +173,34 @@ def test_loaders_in_a_collection_are_all_made_resumable(quick_trainer):
     assert (loaders, callback.reasons) == (combined, [])
 
 
+class Whole(LightningModule):
+    """A model with a loader of its own, which keeps the batches that it was given."""
+
+    def __init__(self, **draws):
+        super().__init__()
+        self.w, self.draws, self.seen = torch.nn.Parameter(torch.zeros(1)), draws, []
+
+    def training_step(self, batch):
+        self.seen.append(batch.tolist())
+        return self.w.sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    def train_dataloader(self):
+        return DataLoader(range(200), 8, **self.draws)
+
+
 def test_loaders_of_a_model_of_ones_own_are_made_resumable_too(quick_trainer):
-    class Whole(LightningModule):
-        def __init__(self):
-            super().__init__()
-            self.layer = torch.nn.Linear(4, 1)
-
-        def training_step(self, batch):
-            return self.layer(batch[0]).square().mean()
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.1)
-
-        def train_dataloader(self):
-            return DataLoader(ROWS, 8, shuffle=True)
-
     trainer = quick_trainer(max_epochs=1, callbacks=ResumableLoaders(0))
     trainer.fit(Whole())
     assert isinstance(trainer.train_dataloader, Loader)
 
 
-def test_first_batches_are_lightning_s_where_a_model_is_to_overfit(quick_trainer):
-    _, loader = made(own_data.Plain().train_dataloader, quick_trainer(overfit_batches=2))
-    assert isinstance(loader, DataLoader)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_batches_to_overfit_are_the_same_in_each_epoch_and_random_if_the_loader_shuffles(shuffle, quick_trainer):
+    model = Whole(shuffle=shuffle)
+    quick_trainer(max_epochs=2, overfit_batches=2, callbacks=ResumableLoaders(0)).fit(model)
+    first, again = model.seen[:2], model.seen[2:]
+    assert first == again
+    assert (first == [[*range(8)], [*range(8, 16)]]) != shuffle

@@ -50,8 +50,6 @@ class ResumableLoaders(Callback):
         is_shared = self.use_distributed_sampler
         self._share = (trainer.global_rank, trainer.world_size) if is_shared else (0, 1)
         self.reasons, self.streams, self._is_said, self._sources = [], [], False, []
-        if internals.typed(trainer).overfit_batches:
-            return  # Lightning takes the first few batches in their order
         for name, change in (
             ("train_dataloader", partial(self._make, trainer)),
             ("val_dataloader", self._make_repeatable),
@@ -117,7 +115,8 @@ class ResumableLoaders(Callback):
         if not order.is_repeatable():
             names = " and ".join(type(sampler).__name__ for sampler in order.samplers if sampler)
             self.reasons.append(f"{names} of {name} draws from random numbers of its own")
-        return self._checked(Loader(loader, order, self.seed))
+        # where a model is to overfit, the same few batches again and again
+        return self._checked(Loader(loader, order, self.seed, is_fixed=internals.typed(trainer).overfit_batches > 0))
 
     def _make_repeatable(self, make: Any) -> Any:
         """Return loaders for evaluation that give the same in each run, with any number of workers."""
