@@ -125,9 +125,9 @@ def first_layer(given, quick_trainer):
 def test_first_layer_is_drawn_as_what_training_has_added(first_layer):
     start = torch.randn(3, 2)
     assert first_layer((0, start)) == (None, None)  # nothing has been learned yet
-    images, title = first_layer((0, start), (5, start + 1))
-    torch.testing.assert_close(images, torch.ones(3, 1, 2))
-    assert "change of 3 of 3 hidden units" in title
+    images, title = first_layer((0, start), (5, start + torch.tensor([[1.0], [-3.0], [2.0]])))
+    torch.testing.assert_close(images[:, 0], torch.tensor([[-3.0, -3.0], [2.0, 2.0], [1.0, 1.0]]))
+    assert "change of 3 of 3 hidden units, largest first" in title
 
 
 def test_first_layer_of_a_run_whose_start_is_not_known_is_drawn_as_it_is(first_layer):

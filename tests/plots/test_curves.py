@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import torch
 
@@ -31,6 +32,18 @@ def test_scores_that_are_not_finite_are_marked_at_their_steps():
     marks = [line for line in figure.axes[0].lines if line.get_label() == "NaN or infinite"]
     assert [list(line.get_xdata()) for line in marks] == [[2], [2]]
     assert figure.axes[0].get_yscale() == "linear"
+
+
+def test_names_of_steps_do_not_touch_beside_another_score():
+    for last in (2_532, 12_660, 23_520, 84_400):
+        points = {last // 3: 0.9, last: 0.5}
+        figure = plots.learning_curves({"loss": {"val": points}, "accuracy": {"val": points}}, "title")
+        figure.canvas.draw()
+        for axes in figure.axes:
+            left, right = axes.get_xlim()
+            names = [label for label in axes.get_xticklabels() if left <= label.get_position()[0] <= right]
+            ends = [label.get_window_extent() for label in names]
+            assert all(one.x1 + 8 < other.x0 for one, other in pairwise(ends)), last
 
 
 def test_curves_of_a_single_step_name_it_once():

@@ -18,6 +18,7 @@ def test_confusion_matrix_has_every_count_in_its_cell_and_the_share_that_is_corr
     (axes,) = plots.confusion_matrix(counts, ["bag", "coat", "dress"], "title").axes
     cells = {(text.get_position()[1], text.get_position()[0]): text.get_text() for text in axes.texts}
     assert [cells.pop((row, 1.02)) for row in range(3)] == ["83.3%", "100.0%", "60.0%"]
+    assert cells.pop((-0.02, 1.02)) == "recall"
     assert cells == {(0, 0): "5", (0, 1): "1", (1, 1): "7", (2, 0): "2", (2, 2): "3"}  # a zero is left blank
     assert labels(axes.get_xticklabels()) == labels(axes.get_yticklabels()) == ["bag", "coat", "dress"]
 

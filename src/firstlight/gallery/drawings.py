@@ -126,7 +126,8 @@ def _draw_first_layer(moment: Moment) -> "Figure | None":
     content = f"{min(len(weights), MAX_UNITS)} of {len(weights)} hidden units"
     shown = weights[:MAX_UNITS].float().cpu()
     if start is not None:
-        shown, content = shown - start, f"change of {content}"
+        shown, content = shown - start, f"change of {content}, largest first"
+        shown = shown[shown.norm(dim=1).argsort(descending=True, stable=True)]
     return plots.weight_images(_as_images(moment, shown), [], moment.title(content)) if shown.any() else None
 
 

@@ -52,7 +52,7 @@ def learning_curves(
         if values and 0 < 20 * min(values) < max(values):
             axes.set_yscale("log")
         axes.set(ylabel=score, xlabel="optimizer step")
-        axes.locator_params(axis="x", nbins=4, integer=True, min_n_ticks=1)
+        axes.locator_params(axis="x", nbins=4 if len(scores) == 1 else 3, integer=True, min_n_ticks=1)
         axes.xaxis.set_major_formatter("{x:,.0f}")
     handles = {label: line for axes in panels for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend([*handles.values()], [*handles], loc="lower center", ncols=4)

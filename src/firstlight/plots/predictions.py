@@ -48,6 +48,7 @@ def confusion_matrix(counts: Tensor, names: Sequence[str], title: str) -> "Figur
             axes.text(column, row, f"{counts[row, column]:d}", ha="center", va="center", color=color, fontsize=font)
         for row, value in enumerate(share.diagonal().tolist()):
             axes.annotate(f"{value:.1%}", (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9)
+        axes.annotate("recall", (1.02, -0.02), xycoords="axes fraction", va="top", fontsize=9)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False)
