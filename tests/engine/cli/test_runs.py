@@ -1,6 +1,7 @@
 """``firstlight runs``: the list of runs, and the comparison of two."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 from firstlight.engine.runs import folders
@@ -32,6 +33,16 @@ def test_diff_names_the_conditions_that_both_receipts_hold(did):
     assert [line.split() for line in table.splitlines()[1:]] == [["threads", "4", "1"], ["data.train", "a", "b"]]
     path.write_text(json.dumps({"scores": json.loads(path.read_text())["scores"]}))  # as old receipts are
     assert "threads" not in did("runs", "diff", "autograd_cubic/version_0", "autograd_cubic/version_1")
+
+
+def test_start_is_shown_to_the_minute_and_in_local_time(did):
+    start = "2026-01-01T23:31:05.250+00:00"
+    written("known", start=start)
+    written("damaged", start="then")
+    rows = {line.split()[0]: line.split()[6:] for line in did("runs").splitlines()[1:]}
+    assert rows["known/version_0"] == datetime.fromisoformat(start).astimezone().strftime("%Y-%m-%d %H:%M").split()
+    assert rows["damaged/version_0"] == ["then"]
+    assert start in [row["start"] for row in json.loads(did("runs", "--json"))["runs"]]
 
 
 def test_runs_called_diff_are_listed(did):

@@ -5,6 +5,7 @@ import re
 import statistics
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from firstlight.engine.cli.help import command_parser
@@ -61,12 +62,20 @@ def runs(words: list[str]) -> dict[str, Any]:
     rows = group_rows(found) if options.group else [row for _, row in found]
     if rows:
         shown = [key for key in rows[0] if key != "mode" and not (key == "note" and all(not row[key] for row in rows))]
-        print_table([{key: row[key] for key in shown} for row in rows])
+        print_table([{key: _local(row[key]) if key == "start" else row[key] for key in shown} for row in rows])
     elif found:
         print("no run has finished: there is nothing to group")
     else:
         print(f"no runs in {options.root / LOGS}: {program()} fit --config NAME makes one")
     return {"groups" if options.group else "runs": rows}
+
+
+def _local(time: Any) -> Any:
+    """Return a receipt's time in this machine's time zone, to the minute."""
+    try:
+        return f"{datetime.fromisoformat(time).astimezone():%Y-%m-%d %H:%M}"
+    except (TypeError, ValueError):  # none, or a damaged one
+        return time
 
 
 def _row(run: Run, receipt: dict[str, Any]) -> dict[str, Any]:

@@ -156,6 +156,12 @@ class Request:
         return [*(f"--config=# settings\n{text}" for text in texts), *self.flags]
 
 
+def configs_and_settings(words: Sequence[str]) -> list[str]:
+    """Return the configs and the flags that made a run, of the words that were typed after ``fit``."""
+    own, flags = _own_flags("fit", words)
+    return [*own.config, *flags]
+
+
 def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the flags that say which run, weights and configs are meant, and all others.
 

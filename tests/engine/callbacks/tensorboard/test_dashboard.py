@@ -177,6 +177,13 @@ def test_test_score_joins_the_row_and_replaces_the_one_before(fit, events, tmp_p
     assert entry(events("scores"))[1]
 
 
+def test_row_names_the_configs_and_settings_that_were_typed_and_no_other_flags(did):
+    did("fit", "--config=neuron", "--name=small", "--note=a note", "--trainer.max_epochs=1", "-c", "presets/limit")
+    did("fit", "--resume", "--trainer.max_epochs=2", "--strict")
+    row, _ = entry(EventAccumulator("lightning_logs/small/version_0/scores").Reload())
+    assert row["Configs"] == "neuron presets/limit --trainer.max_epochs=1"
+
+
 def test_rows_of_all_models_have_the_columns_that_are_listed_first(fit, events, fashion_root):
     """TensorBoard lists five columns in the order of their names, capitals first, and draws no run that lacks one."""
     rows = []
