@@ -161,13 +161,17 @@ class Own(LightningModule):
 
 class Named(LightningDataModule):
     def train_dataloader(self):
-        return DataLoader([{"y": torch.ones(1), "x": torch.ones(1)}] * 4, batch_size=2)
+        return DataLoader([{"y": torch.ones(1), "x": torch.ones(1)}] * 4, 2)
 
     val_dataloader = predict_dataloader = train_dataloader
 
+class Small(DataLoader):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+
 class Positional(Named):
     def predict_dataloader(self):
-        return DataLoader([torch.ones(1)] * 4, 2)
+        return Small([torch.ones(1)] * 4, 2)
 """
 
 

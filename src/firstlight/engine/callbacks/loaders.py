@@ -54,6 +54,7 @@ class ResumableLoaders(Callback):
             ("train_dataloader", partial(self._make, trainer)),
             ("val_dataloader", self._make_repeatable),
             ("test_dataloader", self._make_repeatable),
+            ("predict_dataloader", _make_named),
         ):
             source = data if data and is_overridden(name, data) else pl_module
             if is_overridden(name, source):
@@ -138,6 +139,18 @@ class ResumableLoaders(Callback):
     def _note_foreign(self, loaders: object) -> None:
         if not isinstance(loaders, ResumableLoader) and not hasattr(loaders, "state_dict"):
             self.reasons.append(f"{type(loaders).__name__} is no plain DataLoader, and has no state_dict")
+
+
+def _make_named(make: Any) -> Any:
+    """Return loaders whose arguments Lightning takes by name: it fails on a batch size that was given by position."""
+    loaders = make()
+    apply_to_collection(loaders, DataLoader, _forget_positions)
+    return loaders
+
+
+def _forget_positions(loader: DataLoader[Any]) -> None:
+    if type(loader).__init__ is DataLoader.__init__:  # all its arguments are attributes
+        vars(loader).pop("__pl_saved_args", None)
 
 
 def _each(loaders: Any, kind: Any, replace: Callable[[Any], object]) -> Any:
