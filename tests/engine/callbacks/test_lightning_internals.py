@@ -287,6 +287,23 @@ def test_step_logs_and_logged_in_hook(curves, quick_trainer):
         trainer.lightning_module.log("mine", 3.0)
 
 
+def test_how_logged_says_it_as_log_takes_it(seen_at):
+    class Other(AutogradCubic):
+        def training_step(self, batch, batch_idx):
+            self.log("mine", 3.0, on_step=True, on_epoch=True, reduce_fx="max", batch_size=1)
+            return super().training_step(batch, batch_idx)
+
+    def look(trainer):
+        results = internals.training_results(trainer)
+        how = internals.how_logged(results["training_step.mine"])
+        results.log(**how, value=torch.tensor(3.0), sync_dist_fn=trainer.strategy.reduce)  # else it was another way
+        return how
+
+    (how, *_) = seen_at("on_train_batch_end", look, Other)
+    named = {"fx": "training_step", "name": "mine", "on_step": True, "on_epoch": True, "reduce_fx": "max"}
+    assert how == named | {"prog_bar": False, "logger": True, "sync_dist": False}
+
+
 class OfNoTrainer(LightningDataModule):
     """Ten examples from a torch DataLoader, two a batch."""
 

@@ -80,7 +80,7 @@ def test_checkpoint_of_a_resumed_run_holds_the_same_though_it_has_not_validated(
 
 
 class Plain(LightningModule):
-    """Add up in training by all ways of plain Lightning; ``worst`` not in each batch."""
+    """Add up in training by all ways of plain Lightning; ``worst`` not in each batch, ``first`` in one only."""
 
     def __init__(self):
         super().__init__()
@@ -93,6 +93,9 @@ class Plain(LightningModule):
         self.log("sum", loss, on_epoch=True, on_step=False, reduce_fx="sum")
         if batch_idx != 1:
             self.log("worst", loss, on_epoch=True, on_step=False, reduce_fx="max")
+        if batch_idx == 0:
+            for reduce in ("mean", "sum", "max", "min"):
+                self.log(f"first {reduce}", loss, on_epoch=True, on_step=False, reduce_fx=reduce)
         self.by_hand.update(loss)
         self.largest.update(loss)
         self.log_dict(self.largest, on_epoch=True, on_step=False)
@@ -126,7 +129,15 @@ def trained(quick_trainer, *callbacks, **arguments):
 def test_plain_modules_score_a_resumed_epoch_to_the_same_bits(checkpoint, quick_trainer):
     expected = trained(quick_trainer, Save())
     assert trained(quick_trainer, ckpt_path=checkpoint, weights_only=True) == expected
-    assert len(expected) == 8
+    assert len(expected) == 12
+
+
+def test_score_of_early_batches_outlives_two_kills_in_their_epoch(quick_trainer):
+    expected = trained(quick_trainer, Save())
+    whole = torch.load("step 5", weights_only=True)["train_scores"]
+    assert trained(quick_trainer, Save(), ckpt_path="step 4", weights_only=True) == expected
+    assert list(differences(whole, torch.load("step 5", weights_only=True)["train_scores"])) == []
+    assert trained(quick_trainer, ckpt_path="step 5", weights_only=True) == expected
 
 
 def test_sums_of_two_processes_are_shared_out_among_one(quick_trainer):
@@ -136,8 +147,9 @@ def test_sums_of_two_processes_are_shared_out_among_one(quick_trainer):
     nothing = {"value": torch.tensor(0.0), "cumulated_batch_size": torch.tensor(0)}
     other = {"metrics": {"by_hand": {"mean_value": torch.tensor(0.0), "weight": torch.tensor(0.0)}}}
     other["logged"] = {"training_step.forked": nothing, "training_step.worst": {"value": torch.tensor(1e6)}}
+    other["logged"]["training_step.first max"] = {"value": torch.tensor(1e7)}
     torch.save({**checkpoint, "train_scores": [share, other]}, "two")
-    assert trained(quick_trainer, ckpt_path="two", weights_only=True) == {**expected, "worst": 1e6}
+    assert trained(quick_trainer, ckpt_path="two", weights_only=True) == {**expected, "worst": 1e6, "first max": 1e7}
 
 
 class Logging(LightningModule):

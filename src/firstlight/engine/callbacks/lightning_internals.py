@@ -7,7 +7,7 @@ such a part fails there; ``pyproject.toml`` allows no version of Lightning but 2
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, callbacks
 from lightning.pytorch.callbacks import Callback
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loops.fetchers import _DataFetcher
     from lightning.pytorch.loops.progress import _BatchProgress, _OptimizerProgress, _SchedulerProgress
     from lightning.pytorch.trainer.connectors.logger_connector.logger_connector import _LoggerConnector
-    from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection
+    from lightning.pytorch.trainer.connectors.logger_connector.result import _ResultCollection, _ResultMetric
 
 AnyCallback = TypeVar("AnyCallback", bound=Callback)
 
@@ -227,6 +227,13 @@ def training_results(trainer: Trainer) -> "_ResultCollection":
 def validation_results(trainer: Trainer) -> "_ResultCollection":
     """Return what ``self.log`` has added up in validation."""
     return trainer.fit_loop.epoch_loop.val_loop._results
+
+
+def how_logged(result: "_ResultMetric") -> dict[str, Any]:
+    """Return with which arguments a score was logged, as the collection's ``log`` takes them; all are plain values."""
+    meta, names = result.meta, ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch")
+    how = {name: getattr(meta, name) for name in names}
+    return how | {"reduce_fx": meta.reduce_fx.__name__, "sync_dist": meta.sync.should}
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Scores of all examples: those from before a resume and those of all processes are not left out."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
@@ -18,6 +19,8 @@ from firstlight.engine.callbacks.step_boundaries import after_hook
 from firstlight.engine.sharding import gather_objects
 
 LOGS = ("log", "log_dict")
+NEUTRAL = {"max": -math.inf, "min": math.inf}
+"""Values that change no maximum and no minimum; zero changes no sum."""
 
 
 class SharedScores(Callback):
@@ -84,7 +87,8 @@ class TrainingScores(Callback):
 
     def __init__(self) -> None:
         self._shares: list[dict[str, Any]] = []  # of the processes that wrote the checkpoint
-        self._logged: list[dict[str, dict[str, Tensor]]] = []  # until they are logged again
+        self._logged: dict[str, dict[str, Tensor]] = {}  # until they are logged again
+        self._how: dict[str, dict[str, Any]] = {}  # they were logged
         self._unused: dict[str, dict[str, Any]] = {}  # states of metrics that have added up nothing
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -99,7 +103,9 @@ class TrainingScores(Callback):
         if trainer.is_last_batch:
             reset += results.values()
         else:
-            own["logged"] = {key: total.metric_state for key, total in results.items() if total.is_tensor}
+            logged = {key: total for key, total in results.items() if total.is_tensor and not total.has_reset}
+            own["logged"] = self._logged | {key: total.metric_state for key, total in logged.items()}
+            own["how"] = self._how | {key: internals.how_logged(total) for key, total in logged.items()}
         left_out = [id(result.value) for result in reset if not result.is_tensor]
         if not trainer.is_last_batch or internals.is_epoch_ending(trainer):
             own["metrics"] = {name: each.metric_state for name, each in _metrics(pl_module) if id(each) not in left_out}
@@ -110,18 +116,21 @@ class TrainingScores(Callback):
         checkpoint["train_scores"] = gather_objects(own)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep the sums of what was logged until the model logs it."""
-        self._shares = checkpoint.get("train_scores", [])[trainer.global_rank :: trainer.world_size]
-        self._logged = [share.get("logged", {}) for share in self._shares]
+        """Keep the sums of what was logged until the model logs it, or the epoch ends."""
+        shares = checkpoint.get("train_scores", [])
+        self._shares = shares[trainer.global_rank :: trainer.world_size]
+        self._how = {key: how for share in shares for key, how in share.get("how", {}).items()}
+        for share in self._shares:
+            for key, state in share.get("logged", {}).items():
+                self._logged[key] = _joined(self._how[key]["reduce_fx"], state, self._logged.get(key, {}))
         results = internals.training_results(trainer)
         update = results.update_metrics
 
         def update_metrics(key: str, value: Any, batch_size: int) -> None:
-            for states in self._logged:
-                for name, state in states.pop(key, {}).items():
-                    begun, reduce = getattr(results[key], name), results[key].meta.reduce_fx
-                    join = reduce if reduce in (torch.max, torch.min) else torch.add
-                    setattr(results[key], name, join(begun, state.to(begun.device)))
+            if state := self._logged.pop(key, None):
+                begun = results[key].metric_state
+                for name, joined in _joined(results[key].meta.reduce_fx.__name__, begun, state).items():
+                    setattr(results[key], name, joined)
             update(key, value, batch_size)
 
         results.update_metrics = update_metrics
@@ -132,8 +141,18 @@ class TrainingScores(Callback):
             after_hook(pl_module, "on_train_start", partial(_restore, pl_module, self._shares))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget what the model did not log again."""
-        self._logged = []
+        """Log what the model logged in this epoch before the run was resumed, and not since."""
+        results = internals.training_results(trainer)
+        for key, how in self._how.items():
+            if key not in results:
+                nothing = torch.tensor(NEUTRAL.get(how["reduce_fx"], 0.0), device=pl_module.device)
+                results.log(**how, value=nothing, batch_size=0, sync_dist_fn=trainer.strategy.reduce)
+        self._logged, self._how = {}, {}
+
+
+def _joined(reduce: str, state: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+    join = getattr(torch, {"max": "maximum", "min": "minimum"}.get(reduce, "add"))
+    return state | {name: join(state[name], value.to(state[name].device)) for name, value in other.items()}
 
 
 def _restore(model: LightningModule, shares: list[dict[str, Any]]) -> None:
