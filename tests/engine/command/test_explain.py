@@ -36,6 +36,10 @@ TYPED = {
     "--trainer.devices=999": f"trainer.devices is 999: this machine has {max(os.cpu_count(), 2)} processor cores",
     "--trainer.max_epochs=-5": "trainer.max_epochs is -5: `max_epochs` must be a non-negative integer or -1",
     "--trainer.limit_train_batches=0": "trainer.limit_train_batches is 0: there is nothing to train on",
+    "--model=": "model is '': expected a class, or null for none",
+    "--lr_scheduler=": "lr_scheduler is '': expected a class, or null for none",
+    "--trainer.devices=": "trainer.devices is '': `devices` selected with `CPUAccelerator` should be an int > 0.",
+    "--trainer.max_epochs=0": "trainer.max_epochs is 0: there is nothing to train on",
     "--optimizer=Adamm": "optimizer: there is no class 'Adamm'; did you mean 'Adam'?",
     "--optimizer=Adam --optimizer.lrr=1": "optimizer.lrr: optimizer (Adam) has no setting 'lrr'; "
     "did you mean 'optimizer.lr'?",

@@ -15,8 +15,12 @@ LATE = {
     "trainer:\n  limit_val_batches: 0.001": "trainer.limit_val_batches is 0.001 (late.yaml, line 2): ",
     "trainer:\n  limit_train_batches: 0.001": "trainer.limit_train_batches is 0.001 (late.yaml, line 2): ",
     "trainer:\n  check_val_every_n_epoch: 0": "trainer.check_val_every_n_epoch is 0 (late.yaml, line 2): ",
+    "trainer:\n  val_check_interval: 0": "trainer.val_check_interval is 0 (late.yaml, line 2): ",
+    "trainer:\n  log_every_n_steps: -1": "trainer.log_every_n_steps is -1 (late.yaml, line 2): ",
     "trainer:\n  gradient_clip_val: -1": "trainer.gradient_clip_val is -1 (late.yaml, line 2): ",
-    "trainer:\n  accumulate_grad_batches: 0": "trainer.accumulate_grad_batches is 0 (late.yaml, line 2): ",
+    "trainer:\n  accumulate_grad_batches: -1": "trainer.accumulate_grad_batches is -1 (late.yaml, line 2): ",
+    "trainer:\n  max_steps: 0": "trainer.max_steps is 0 (late.yaml, line 2): there is nothing to train on",
+    "trainer:\n  max_time: soon": "trainer.max_time is soon (late.yaml, line 2): ",
     "trainer:\n  strategy: nosuch": "trainer.strategy is nosuch (late.yaml, line 2): ",
     "trainer:\n  precision: transformer-engine": "trainer: Requirement 'transformer_engine",
     "optimizer:\n  class_path: Adam\n  init_args:\n    lr: -1": "optimizer.lr is -1 (late.yaml, line 4): ",
@@ -29,7 +33,7 @@ LATE = {
 }
 
 
-REPEATED = ("limit_", "accumulate_", "transformer-engine", "nesterov", "SparseAdam")
+REPEATED = ("limit_", "log_every", "accumulate_", "transformer-engine", "nesterov", "SparseAdam")
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,8 @@ class Mistake:
         expected = [KINDS[name] for pair in types for name in pair if name in KINDS]
         if literals:
             expected = ["one of " + ", ".join(dict.fromkeys(literals))]
+        if self.key in BASES and setting and setting.value == "":
+            expected = ["a class, or null for none"]
         if not (self.key and expected):
             return None
         value = setting.value if setting else "?"

@@ -69,7 +69,7 @@ def refused_setting(error: BaseException, part: str, settings: Sequence[Setting]
     model = [setting for setting in single if setting.key.startswith("model.")] if part == "optimizer" else []
     for candidates in (below, model):
         if setting := _meant(candidates, error):
-            value = "null" if setting.value is None else setting.value
+            value = "null" if setting.value is None else "''" if setting.value == "" else setting.value
             return UsageError(f"{setting.key} is {value}{_of(setting)}: {reason}")
     classes = {setting.value: setting for setting in settings if setting.key == part and isinstance(setting.value, str)}
     named = " ".join([part, *(f"{name}{_of(setting)}" for name, setting in classes.items() if len(classes) == 1)])
@@ -96,18 +96,21 @@ def refuse_zeros(arguments: Mapping[str, Any], stage: str, settings: Sequence[Se
     Raises:
         UsageError: If there is one.
     """
-    for name in ("check_val_every_n_epoch", "accumulate_grad_batches"):
-        if arguments[name] == 0:
+    for name in ("check_val_every_n_epoch", "accumulate_grad_batches", "val_check_interval"):
+        if isinstance(arguments[name], int | float) and arguments[name] <= 0:
             raise refused_setting(ValueError(f"{name} has to be above 0"), "trainer", settings)
-    if (arguments["gradient_clip_val"] or 0) < 0:
-        raise refused_setting(ValueError("gradient_clip_val must not be negative"), "trainer", settings)
+    for name in ("gradient_clip_val", "log_every_n_steps"):
+        if (arguments[name] or 0) < 0:
+            raise refused_setting(ValueError(f"{name} must not be negative"), "trainer", settings)
     limit, purpose = LIMITS[stage]
-    if arguments[limit] == 0:
-        raise UsageError(f"trainer.{limit} is 0: there is nothing to {purpose}")
+    places = {setting.key: _of(setting) for setting in settings}
+    for name in (limit, "max_epochs", "max_steps") if stage == "fit" else (limit,):
+        if arguments[name] == 0:
+            raise UsageError(f"trainer.{name} is 0{places.get(f'trainer.{name}', '')}: there is nothing to {purpose}")
 
 
 def _meant(settings: Sequence[Setting], error: BaseException) -> Setting | None:
-    """Return the setting whose name a message has, or else whose number; the strongest of them."""
+    """Return the setting whose name a message has, or else whose value; the strongest of them."""
     message = str(error)
     words = re.sub(r"[\W_]+", " ", message).lower()
     strongest = {setting.key: setting for setting in settings}
@@ -118,7 +121,8 @@ def _meant(settings: Sequence[Setting], error: BaseException) -> Setting | None:
     )
     found = {*numbers, *(["null"] if "NoneType" in message else [])}
     numbered = [key for key, setting in strongest.items() if _number(setting.value) in found]
-    chosen = [key for key in named if key in numbered] or named or numbered
+    quoted = [key for key, setting in strongest.items() if f"'{setting.value}'" in message]
+    chosen = [key for key in named if key in numbered] or named or numbered or quoted
     return strongest[chosen[-1]] if chosen else None
 
 
