@@ -63,6 +63,9 @@ class Fault(Callback):
             (folder,) = Path("lightning_logs").glob("*/*/checkpoints")
             folder.rename(folder.with_name("before"))
             folder.touch()
+        elif self.do == "move":
+            (folder,) = Path("lightning_logs").glob("*/version_*")
+            folder.rename("moved")
         elif self.do == "nan":
             next(trainer.lightning_module.parameters()).data.fill_(torch.nan)
         elif self.do == "cut":  # die with half a file written

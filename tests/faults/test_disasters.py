@@ -55,6 +55,15 @@ def test_folder_that_can_no_longer_be_written_ends_the_run_in_a_line(tmp_path):
     assert {path.name: load_checkpoint(path)["global_step"] for path in before.iterdir()} == {"last.ckpt": 3}
 
 
+def test_folder_that_is_moved_away_ends_the_run_in_a_line_and_is_not_made_again(tmp_path):
+    ended = firstlight(tmp_path, *CUBIC, fault={"do": "move", "step": 4})
+    assert ended.status == 1
+    folder = "lightning_logs/autograd_cubic/version_0"
+    assert error_of(ended.text) == [f"error: {folder} is gone: it was moved or removed while the run was training"]
+    assert not (tmp_path / folder).exists()
+    assert (tmp_path / "moved/config.yaml").exists()
+
+
 @pytest.mark.parametrize("content", ["half", "flipped"])
 def test_damaged_checkpoint_is_refused_in_a_line_with_its_name_and_what_is_left(content, tmp_path):
     assert firstlight(tmp_path, *CUBIC).status == 0

@@ -4,6 +4,10 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
+from firstlight.engine.files import write_atomically
+
 SMALL = ("--config", "autograd_cubic", "--data.num_points=30", "--data.repeats=2", "--trainer.max_epochs=1")
 
 
@@ -95,3 +99,30 @@ def test_preset_stops_a_run_that_no_longer_gets_better(did):
 def test_profiled_run_says_where_its_profile_is(did):
     out = did("fit", *SMALL, "-c", "presets/profile")
     assert "profile: lightning_logs/autograd_cubic/version_0/fit-profile.txt" in out
+
+
+@pytest.mark.parametrize(("refused", "status"), [(1, 0), (2, 1)])
+def test_receipt_that_cannot_be_closed_at_once_is_tried_again(refused, status, monkeypatch, firstlight):
+    left = [OSError(5, "Input/output error")] * refused
+
+    def write(path, content):
+        if b'"status": "finished"' in content and left:
+            raise left.pop()
+        write_atomically(path, content)
+
+    monkeypatch.setattr("firstlight.engine.runs.receipts.write_atomically", write)
+    ended = firstlight("fit", *SMALL)
+    receipt = json.loads(Path("lightning_logs/autograd_cubic/version_0/run.json").read_text())
+    assert (ended.status, receipt["status"], left) == (status, "running" if status else "finished", [])
+
+
+def test_resume_that_has_no_step_left_says_what_there_was_to_do(did):
+    did("fit", *SMALL)
+    assert "nothing left to do: raise --trainer.max_epochs (now 1)" in did("fit", "--resume")
+    assert "nothing left to do: raise --trainer.max_steps (now 2)" in did("fit", "--resume", "--trainer.max_steps=2")
+    path = Path("lightning_logs/autograd_cubic/version_0/run.json")
+    path.write_text(path.read_text().replace('"finished"', '"running"'))  # as a kill after the last step leaves it
+    out = did("fit", "--resume")
+    assert "all steps were done already: only the end of the run was left to do" in out
+    assert "raise" not in out
+    assert json.loads(path.read_text())["status"] == "finished"

@@ -1,5 +1,6 @@
 """Run ``fit``, ``validate``, ``test`` or ``predict``, from the first line that is printed to the last."""
 
+import contextlib
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -98,7 +99,7 @@ def _fit(command: Command, conditions: dict[str, Any]) -> None:
         stopped.is_requeued = bool(goes_on) and processes.requeue_slurm_job()
         raise
     except FileNotFoundError as error:
-        if folder and not folder.folder.is_dir():
+        if folder and "start" not in folder.read_receipt():
             raise FirstlightError(f"{folder} is gone: it was moved or removed while the run was training") from error
         raise
     if command.trainer.is_global_zero:
@@ -138,15 +139,16 @@ def _close_receipt(command: Command, folder: Run, status: receipts.Ending, befor
     best = {"name": checkpoints.monitor, "mode": checkpoints.mode, "score": checkpoints.best_score}
     best["epoch"] = None if checkpoints.best_epoch is None else checkpoints.best_epoch + 1
     scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    try:
-        if before and not scores and status != "stopped":  # it had finished, or may not go on like this
-            receipts.update(folder, **before)
-        else:
-            step, epochs, stopped_by = trainer.global_step, trainer.current_epoch, command.resumed.stopped_by
-            receipts.end(folder, status, scores, step=step, epochs=epochs, best=best, stopped_by=stopped_by)
-    except OSError:
-        if status == "finished":
-            raise  # otherwise the run's own error says what is wrong
+    close = partial(receipts.update, folder, **before)  # it had finished, or may not go on like this
+    if not before or scores or status == "stopped":
+        step, epochs, stopped_by = trainer.global_step, trainer.current_epoch, command.resumed.stopped_by
+        ending = {"step": step, "epochs": epochs, "best": best, "stopped_by": stopped_by}
+        close = partial(receipts.end, folder, status, scores, **ending)
+    with contextlib.suppress(*[OSError] * (status != "finished")):  # then the run's own error says what is wrong
+        try:
+            close()
+        except OSError:
+            close()  # a disk may fail for a moment, but a receipt that says running stays wrong
 
 
 def _print_end(command: Command) -> None:
@@ -157,8 +159,11 @@ def _print_end(command: Command) -> None:
     is_unchanged, stopped_by = command.start_step == trainer.global_step, command.resumed.stopped_by
     if stopped_by and is_unchanged:
         print(f"there was nothing left to do: it was stopped early ({stopped_by}); change that in --trainer.callbacks")
+    elif is_unchanged and command.resumed.is_unfinished:
+        print("all steps were done already: only the end of the run was left to do")
     elif is_unchanged:
-        print(f"there was nothing left to do: raise --trainer.max_epochs (now {trainer.max_epochs})")
+        limit = "max_steps" if trainer.max_steps == trainer.global_step else "max_epochs"
+        print(f"there was nothing left to do: raise --trainer.{limit} (now {getattr(trainer, limit)})")
     elif stopped_by:
         print(f"early:   {stopped_by}")
     if checkpoints.best_score is not None and checkpoints.best_epoch is not None:

@@ -152,7 +152,7 @@ def _write_events(folder: Path, kind: str, summaries: list[Any], step: int, **sc
     records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
     for summary in summaries:
         records.write(Event(wall_time=time.time(), step=step, summary=summary).SerializeToString())
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)  # a run's folder that was moved away must not get another one in its place
     remove_leftovers(folder, f"*.{kind}")
     before = [*folder.glob(f"*.{kind}")]
     write_atomically(folder / f"events.out.tfevents.{time.time_ns()}.{kind}", file.getvalue())
