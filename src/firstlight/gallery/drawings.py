@@ -123,7 +123,7 @@ def _note_first_layer(moment: Moment) -> Tensor | None:
 def _draw_first_layer(moment: Moment) -> "Figure | None":
     # what an initialization by random numbers leaves would hide what was learned
     weights, start = _first_layer(moment.model), moment.notes.get("first layer", {}).get(0)
-    content = f"{min(len(weights), MAX_UNITS)} of {len(weights)} hidden units"
+    content = f"{min(len(weights), MAX_UNITS)} of {len(weights):,} hidden units"
     shown = weights[:MAX_UNITS].float().cpu()
     if start is not None:
         shown, content = shown - start, f"change of {content}, largest first"

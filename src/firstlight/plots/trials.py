@@ -33,11 +33,11 @@ def parallel_coordinates(
     from matplotlib.path import Path  # noqa: PLC0415
 
     scores = [trial[score] for trial in trials]
-    scales = {**axes, score: {"low": min(scores), "high": max(scores), "log": False}}
+    scales = {**axes, score: {"low": min(scores), "high": max(scores), "log": 0 < 20 * min(scores) < max(scores)}}
     width = 2.4 + 1.7 * (len(scales) - 1)
     figure, (panel,) = new_figure(size=(width, 4.4), left=1.1, right=1.1, bottom=0.7, top=0.95)
     panel.set_axis_off()
-    others = shades(len(trials))[::-1]
+    others = shades(max(len(trials), 2))[::-1]
     for rank, trial in reversed([*enumerate(trials)]):
         points: list[tuple[float, float]] = []
         for column, (name, scale) in enumerate(scales.items()):
@@ -52,10 +52,8 @@ def parallel_coordinates(
     panel.set(xlim=(-0.02, len(scales) - 0.98), ylim=(-0.03, 1.03))
     panel.set_title(title, pad=34)
     lines = [Line2D([], [], color=VERMILION, linewidth=3.5, label="the best trial")]
-    for name, color in zip(
-        ("the second best", "the worst"), (others[min(1, len(others) - 1)], others[-1]), strict=True
-    ):
-        lines.append(Line2D([], [], color=color, linewidth=1.3, label=name))
+    for rank, name in {1: "the second best", len(others) - 1: "the worst"}.items():
+        lines.append(Line2D([], [], color=others[rank], linewidth=1.3, label=name))
     panel.legend(handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.05), ncols=3)
     return figure
 

@@ -23,7 +23,7 @@ from firstlight.engine.command.loggers import Place, keep_ids
 from firstlight.engine.command.optimizers import set_optimizer
 from firstlight.engine.command.parser import dump, instantiate, make_parser, parse
 from firstlight.engine.command.refusals import refuse_zeros, refused_by_library, refused_setting
-from firstlight.engine.command.request import Request, configs_and_settings
+from firstlight.engine.command.request import Request, own_flags
 from firstlight.engine.command.session import allow_imports
 from firstlight.engine.command.settings import Setting, as_list
 from firstlight.engine.files import write_atomically
@@ -207,7 +207,8 @@ class Command:
         """Return the configs and flags that the run was begun with."""
         commands = self.run.read_receipt().get("commands", []) if self.run else []
         words = [*map(str, commands[0][2:])] if commands and isinstance(commands[0], list) else self.request.words
-        return shlex.join(configs_and_settings(words)) or "none"
+        own, flags = own_flags("fit", words)
+        return shlex.join([*own.config, *flags]) or "none"
 
     def _save_config(self, trainer: Trainer, _: LightningModule) -> None:
         """Write the run's config, as training starts: a resume that is refused leaves it as it was."""

@@ -85,7 +85,7 @@ class Request:
         Raises:
             UsageError: If a config, run or checkpoint does not exist, or flags contradict each other.
         """
-        own, flags = _own_flags(stage, words)
+        own, flags = own_flags(stage, words)
         flags, files = split_files(flags) if stage == "predict" else (flags, [])
         if missing := [file for file in files if not Path(file).exists()]:
             raise UsageError(f"there is no file or folder {missing[0]} to predict for")
@@ -156,13 +156,7 @@ class Request:
         return [*(f"--config=# settings\n{text}" for text in texts), *self.flags]
 
 
-def configs_and_settings(words: Sequence[str]) -> list[str]:
-    """Return the configs and the flags that made a run, of the words that were typed after ``fit``."""
-    own, flags = _own_flags("fit", words)
-    return [*own.config, *flags]
-
-
-def _own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the flags that say which run, weights and configs are meant, and all others.
 
     Raises:
