@@ -26,9 +26,9 @@ def test_columns_are_read_by_name():
         ("a,b\n", "table.csv has no rows below its header"),
         ("a,a\n1,2\n", "table.csv has two columns 'a'"),
         ("a,b\n1,2\n\n3\n", "table.csv, line 4: 1 cells, but the header has 2"),
-        ("a,b\n1,2\n3,nan\n", "table.csv, line 3: b is 'nan', no finite number"),
-        ("a,b\n1,2\n3,inf\n", "table.csv, line 3: b is 'inf', no finite number"),
-        ("a,b\n1,2\n3,n/a\n", "table.csv, line 3: b is 'n/a', no finite number"),
+        ("a,b\n1,2\n3,nan\n", "table.csv, line 3: b is 'nan', not a finite number"),
+        ("a,b\n1,2\n3,inf\n", "table.csv, line 3: b is 'inf', not a finite number"),
+        ("a,b\n1,2\n3,n/a\n", "table.csv, line 3: b is 'n/a', not a finite number"),
         ("a,b\n1,2\n3, \n", "table.csv, line 3: b is empty"),
         ("a,bb\n1,2\n", "table.csv has no column 'b'; did you mean 'bb'?"),
         ("a,price\n1,2\n", "table.csv has no column 'b'; columns: a, price"),
@@ -49,9 +49,9 @@ def test_cells_are_between_commas_semicolons_or_tabs(delimiter):
 
 def test_pipe_is_refused_and_a_long_cell_is_cut():
     os.mkfifo("pipe.csv")
-    with pytest.raises(DataError, match=r"^pipe\.csv cannot be read: it is no regular file$"):
+    with pytest.raises(DataError, match=r"^pipe\.csv cannot be read: it is not a regular file$"):
         read_csv(Path("pipe.csv"))
-    with pytest.raises(DataError, match=r"^table\.csv, line 2: a is '9{40}', no finite number$"):
+    with pytest.raises(DataError, match=r"^table\.csv, line 2: a is '9{40}', not a finite number$"):
         read("a,b\n" + "9" * 400 + ",1\n").numbers(["a"])
 
 

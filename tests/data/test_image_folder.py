@@ -77,7 +77,7 @@ def test_subfolders_named_after_splits_are_the_splits():
     assert [label for _, label in data.test] == [1, 1]
     assert data.test[0][0].shape == (1, 4, 4)
     write_images("parts/test/cow", 1)
-    with pytest.raises(DataError, match=r"^parts/test/cow is no class of the training images: cat, dog$"):
+    with pytest.raises(DataError, match=r"^parts/test/cow is not a class of the training images: cat, dog$"):
         made(root="parts")
 
 

@@ -65,7 +65,7 @@ def test_palette_with_transparency_is_read():
 
 def test_pipe_is_refused():
     os.mkfifo("pipe.png")
-    with pytest.raises(DataError, match=r"^pipe\.png cannot be read as an image: it is no regular file$"):
+    with pytest.raises(DataError, match=r"^pipe\.png cannot be read as an image: it is not a regular file$"):
         read_image(Path("pipe.png"), 4, grey=True)
 
 

@@ -95,7 +95,7 @@ def test_rank_left_over_from_another_program_is_refused(name, environ, complaint
         ({"WORLD_SIZE": "2"}, 1, "WORLD_SIZE is 2 in the environment, but this run has one process"),
         ({"WORLD_SIZE": "3"}, 2, "WORLD_SIZE is 3 in the environment, but this run has 2 processes"),
         ({"RANK": "0"}, 2, "RANK is 0 in the environment, but this run starts its 2 processes itself: unset it"),
-        ({"LOCAL_RANK": "0"}, 2, "LOCAL_RANK is set in the environment, but not MASTER_PORT"),
+        ({"LOCAL_RANK": "0"}, 2, "LOCAL_RANK is set in the environment, but MASTER_PORT, which 2"),
         ({"TORCHELASTIC_RUN_ID": "x"}, 1, "TORCHELASTIC_RUN_ID is set in the environment, but RANK is not: unset it"),
         ({"RANK": "abc"}, 1, "RANK is 'abc' in the environment: expected a whole number; unset it"),
         ({"LOCAL_RANK": "-1"}, 1, "LOCAL_RANK is '-1' in the environment: expected a whole number; unset it"),

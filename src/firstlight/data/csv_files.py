@@ -47,7 +47,7 @@ class CSVFile:
         """Return columns of numbers, of shape ``(rows, columns)``, in double precision.
 
         Raises:
-            DataError: If there is no such column, or a cell is no finite number.
+            DataError: If there is no such column, or a cell is not a finite number.
         """
         return torch.tensor([self._numbers(name, advice) for name in names], dtype=torch.double).T
 
@@ -56,7 +56,7 @@ class CSVFile:
         numbers = [float(cell) if is_number(cell) else math.nan for cell in cells]
         for line, cell, number in zip(self.lines, cells, numbers, strict=True):
             if not math.isfinite(number):
-                raise DataError(f"{self.path}, line {line}: {name} is {cell[:40]!r}, no finite number{advice}")
+                raise DataError(f"{self.path}, line {line}: {name} is {cell[:40]!r}, not a finite number{advice}")
         return numbers
 
 
@@ -67,7 +67,7 @@ def read_csv(path: Path, advice: str = "") -> CSVFile:
         DataError: If it cannot be read, is empty, or its rows are not of one length.
     """
     if path.exists() and not path.is_file():  # a pipe may never end
-        raise DataError(f"{path} cannot be read: it is no regular file")
+        raise DataError(f"{path} cannot be read: it is not a regular file")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             delimiter = max(",;\t", key=file.readline().count)

@@ -37,7 +37,7 @@ def read_idx(path: Path, *shape: int) -> Tensor:
         raise DataError(f"{path} is cut off: {len(content)} bytes, less than its header; {advice}")
     found, num_items, *sizes = struct.unpack_from(f">{1 + num_dims}I", content)
     if found != magic:
-        raise DataError(f"{path} begins with {found:#010x}, not {magic:#010x}: no IDX file of this kind; {advice}")
+        raise DataError(f"{path} begins with {found:#010x}, not {magic:#010x}: not an IDX file of this kind; {advice}")
     expected = header_size + num_items * math.prod(sizes)
     if len(content) != expected:
         raise DataError(f"{path} is damaged: {len(content)} bytes, its header promises {expected}; {advice}")

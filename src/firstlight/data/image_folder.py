@@ -135,7 +135,7 @@ class _Images(datasets.ImageFolder):  # type: ignore[misc]  # torchvision has no
         self.names = self.names or tuple(found)
         if unknown := [name for name in found if name not in self.names]:
             raise DataError(
-                f"{Path(directory, unknown[0])} is no class of the training images: {', '.join(self.names)}"
+                f"{Path(directory, unknown[0])} is not a class of the training images: {', '.join(self.names)}"
             )
         return found, {name: self.names.index(name) for name in found}
 

@@ -42,7 +42,7 @@ def read_image(path: Path, size: int, *, grey: bool) -> tuple[Tensor, str]:
     """
     try:
         if path.exists() and not path.is_file():  # a pipe may never end
-            raise OSError("it is no regular file")
+            raise OSError("it is not a regular file")
         with Image.open(path, formats=FORMATS) as file:
             if file.mode not in BYTES:
                 raise DataError(f"{path} is an image of mode {file.mode}: expected eight bits a value")

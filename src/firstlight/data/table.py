@@ -91,7 +91,7 @@ class Table(InMemory):
             self.std[self.std == 0] = 1  # a constant says nothing, and stays 0
             for name, number in zip(self.columns, (self.mean + self.std).tolist(), strict=True):
                 if not math.isfinite(number):
-                    raise DataError(f"{self.path}: the numbers of {name} are too large for a mean and a deviation")
+                    raise DataError(f"{self.path}: the numbers of {name} are too large for a standard deviation")
 
     def batches(self, split: Split, **options: Any) -> Batches:
         """Return a loader of a split's batches, with standardized features.
@@ -112,7 +112,7 @@ class Table(InMemory):
 
     def _refuse_unknown_columns(self) -> None:
         if not len(self.mean):
-            raise UsageError("Table knows no columns, means and deviations: call setup, or take those of a checkpoint")
+            raise UsageError("Table has no columns, means and deviations yet: call setup, or load a checkpoint")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: the classes, the columns, and their mean and standard deviation."""
@@ -142,5 +142,5 @@ class Table(InMemory):
         names, numbers = file.column(self.target), {name: number for number, name in enumerate(self.classes)}
         for line, name in zip(file.lines, names, strict=True):
             if name not in numbers:
-                raise DataError(f"{file.path}, line {line}: {name!r} is no class of {self.path}")
+                raise DataError(f"{file.path}, line {line}: {name!r} is not a class of {self.path}")
         return x, torch.tensor([numbers[name] for name in names])

@@ -97,7 +97,7 @@ def check_processes(world_size: int, rank: int) -> None:
     elif "LOCAL_RANK" not in env and "RANK" in env:  # Lightning starts the others, which would all have this rank
         raise UsageError(f"RANK is {env['RANK']} in the environment, but this run starts its {count} itself: unset it")
     elif "LOCAL_RANK" in env and "MASTER_PORT" not in env:  # Lightning waits for processes that somebody else starts
-        raise UsageError(f"LOCAL_RANK is set in the environment, but not MASTER_PORT, where {count} meet: unset it")
+        raise UsageError(f"LOCAL_RANK is set in the environment, but MASTER_PORT, which {count} need, is not: unset it")
 
 
 def is_first_process() -> bool:

@@ -78,8 +78,8 @@ REASONS = {
     "Rows has a sampler without a length, so it is read again": lambda: DataLoader(ROWS, batch_sampler=Endless()),
     "OwnRandom has random numbers of its own, or another state": lambda: DataLoader(OwnRandom(), 8),
     "the loader of Rows makes no batches": lambda: DataLoader(ROWS, batch_size=None),
-    "Better is no plain DataLoader, and has no state_dict": lambda: Better(ROWS, 8),
-    "list_iterator is no plain DataLoader": lambda: iter([]),
+    "Better is not a plain DataLoader, and has no state_dict": lambda: Better(ROWS, 8),
+    "list_iterator is not a plain DataLoader": lambda: iter([]),
 }
 
 

@@ -153,4 +153,4 @@ def test_missing_column_and_nan_are_named(did, complaint, points):
     Path("points.csv").write_text("width\n1\n")
     assert "points.csv has no column 'height'" in complaint("predict", "points.csv")[1]
     Path("points.csv").write_text("width,height\n1,2\n1,nan\n")
-    assert "points.csv, line 3: height is 'nan', no finite number" in complaint("predict", "points.csv")[1]
+    assert "points.csv, line 3: height is 'nan', not a finite number" in complaint("predict", "points.csv")[1]

@@ -74,7 +74,7 @@ WRONG = {
     "trials: 3\nrepeats: {seed_everything: [1]}": "trials (mine.yaml, line 1): "
     "nothing is searched, so all 3 trials would be the same",
     "search:\n  name: {choices: [a, b]}\n": "name (mine.yaml, line 2): "
-    "this is a flag of one command, and no setting of a run",
+    "this is a flag of one command, not a setting of a run",
     "search: 3": "search (mine.yaml, line 1): expected dotted keys of a config with what to try, got 3",
     "search:\n  model.lr: 0.1\n": f"model.lr (mine.yaml, line 2): got 0.1\n{SYNTAX}",
     "search:\n  model.lr: {low: 0.1}\n": f"model.lr (mine.yaml, line 2): got {{'low': 0.1}}\n{SYNTAX}",

@@ -138,7 +138,7 @@ class ResumableLoaders(Callback):
 
     def _note_foreign(self, loaders: object) -> None:
         if not isinstance(loaders, ResumableLoader) and not hasattr(loaders, "state_dict"):
-            self.reasons.append(f"{type(loaders).__name__} is no plain DataLoader, and has no state_dict")
+            self.reasons.append(f"{type(loaders).__name__} is not a plain DataLoader, and has no state_dict")
 
 
 def _make_named(make: Any) -> Any:

@@ -41,7 +41,7 @@ HERE = {"accelerator": "cpu", "devices": 1, "num_nodes": 1, "strategy": "auto"}
 def check(words: list[str]) -> dict[str, Any] | None:
     """Say of each config, in a line, whether it runs; the exit status is 2 if one does not."""
     parser = command_parser("check")
-    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="names (default: those in configs/); settings")
+    parser.add_argument("configs", nargs="*", metavar="CONFIG", help="default: all in configs/; settings come after")
     parser.add_argument("--all", action="store_true", help="also the configs and presets of firstlight")
     parser.add_argument("--schema", action="store_true", help=SCHEMA)
     _, others = parser.parse_known_args(words)

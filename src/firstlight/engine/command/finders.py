@@ -26,7 +26,7 @@ def keep_found(trainer: Trainer, config: Namespace, built: Namespace) -> None:
     for name, value in found.items():
         parts = [part for part in ("model", "data", "optimizer") if name in _arguments(config, part)]
         if not parts:
-            raise UsageError(f"trainer.callbacks: a finder set {name}, which is no argument of the model or its data")
+            raise UsageError(f"trainer.callbacks: a finder set {name}, not an argument of the model or its data")
         for part in parts:
             _arguments(config, part)[name] = value
         if "optimizer" in parts:

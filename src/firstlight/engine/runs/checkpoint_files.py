@@ -117,7 +117,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise
     except Exception as error:  # whatever zipfile and torch raise for a file that torch.save did not write
         reason = printable(str(error).strip().partition("\n")[0][:100])
-        raise CheckpointError(f"checkpoint {path} is damaged or no checkpoint: {reason}") from error
+        raise CheckpointError(f"checkpoint {path} is damaged or not a checkpoint: {reason}") from error
     return _with_state_dict(checkpoint, file)
 
 

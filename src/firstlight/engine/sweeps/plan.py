@@ -94,7 +94,7 @@ def read_plan(path: Path, trials: int | None, typed: Collection[str]) -> Plan:
         if key in searched and key in repeated:
             raise entry.error("it is searched too, but repeats are runs of the same configuration")
         if key in NO_SETTINGS:
-            raise entry.error("this is a flag of one command, and no setting of a run")
+            raise entry.error("this is a flag of one command, not a setting of a run")
         if key in typed:
             raise entry.error(f"--{key} is typed too: leave one of them out")
     if not searched and not repeated:
