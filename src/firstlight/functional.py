@@ -59,7 +59,7 @@ def tanh_derivative(x: Tensor) -> Tensor:
 
 def relu(x: Tensor) -> Tensor:
     """Return ``max(x, 0)``, elementwise."""
-    return x.clamp(min=0)
+    return x.masked_fill(x <= 0, 0)  # of clamp, torch 2.11 has the slope 1 at 0
 
 
 def relu_derivative(x: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ MISMATCHES = {
     "Using a target size": "outputs and targets need the same shape: (batch, 1) for one number each",
     "target tensor expected": LABELS,
     "expected target dtype": LABELS,
+    "expected scalar type Long": LABELS,  # torch 2.11
     "have the same dtype": "inputs need a floating-point type, as weights have",
 }
 """What torch says where model and data do not fit, and what to do."""
