@@ -29,10 +29,11 @@ def test_columns_are_read_by_name():
         ("a,b\n1,2\n3,nan\n", "table.csv, line 3: b is 'nan', not a finite number"),
         ("a,b\n1,2\n3,inf\n", "table.csv, line 3: b is 'inf', not a finite number"),
         ("a,b\n1,2\n3,n/a\n", "table.csv, line 3: b is 'n/a', not a finite number"),
+        ('a,b\n1,2\n3,"1,5"\n', "table.csv, line 3: b is '1,5', not a finite number; write numbers as 1234.5"),
         ("a,b\n1,2\n3, \n", "table.csv, line 3: b is empty"),
         ("a,bb\n1,2\n", "table.csv has no column 'b'; did you mean 'bb'?"),
         ("a,price\n1,2\n", "table.csv has no column 'b'; columns: a, price"),
-        ('a,b\n1,"2\n', "table.csv cannot be read: unexpected end of data"),
+        ('a,b\n1,"2\n', "table.csv, line 2 cannot be read: unexpected end of data"),
     ],
 )
 def test_what_cannot_be_used_is_named_with_its_line(text, message):
@@ -45,6 +46,11 @@ def test_what_cannot_be_used_is_named_with_its_line(text, message):
 def test_cells_are_between_commas_semicolons_or_tabs(delimiter):
     file = read(f'\ufeffa{delimiter}"b c"\r\n1{delimiter}"x{delimiter}y"\r\n'.replace("\r\n", "\n"))
     assert (file.header, file.rows) == (["a", "b c"], [["1", f"x{delimiter}y"]])
+
+
+def test_spaces_before_a_quote_are_left_out():
+    file = read('a, "b c"\n1, "x, y"\n')
+    assert (file.header, file.rows) == (["a", "b c"], [["1", "x, y"]])
 
 
 def test_pipe_is_refused_and_a_long_cell_is_cut():

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ def test_every_image_is_in_one_split_under_the_class_of_its_folder():
     x, y = next(iter(data.train_dataloader()))
     assert x.shape == (32, 3, 4, 4)
     assert torch.equal((x[:, 0, 0, 0] * 255 >= 99).long(), y)
+
+
+def test_ends_of_names_of_other_images_are_known(images):
+    Path("images/cat/000.png").rename("images/cat/000.jfif")
+    Path("images/cat/001.png").rename("images/cat/001.GIF")
+    assert values(made().train) | values(made().val) | values(made().test) == {*range(20), *range(100, 120)}
 
 
 def test_what_macos_hides_in_a_folder_is_no_image_and_no_class():
@@ -92,6 +99,12 @@ def test_damaged_image_ends_a_run_with_its_name_also_in_a_worker(complaint):
 def test_class_without_an_image_is_named():
     Path("images/owl").mkdir()
     with pytest.raises(DataError, match=r"^images/owl has no image: expected files that end in \.jpg, "):
+        made()
+
+
+def test_class_whose_name_is_no_text_is_refused():
+    Path(os.fsdecode(b"images/\xff")).mkdir()
+    with pytest.raises(DataError, match=r"^images/\udcff has a name that is not in UTF-8: rename it$"):
         made()
 
 

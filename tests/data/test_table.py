@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from firstlight import Table, load
-from firstlight.errors import DataError
+from firstlight.errors import DataError, UsageError
 
 CLASSES = ("fit", "--config=own/table", "--model.num_features=2", "--trainer.max_epochs=30")
 FIT = (*CLASSES, "--data.features=[age, income]")
@@ -93,6 +93,12 @@ def test_table_without_a_feature_is_refused(rows):
     for features in (None, []):
         with pytest.raises(DataError, match=r"there are no columns with features, but for the target 'price'$"):
             made(features=features, target="price")
+
+
+@pytest.mark.parametrize(("features", "twice"), [(["age", "price"], "price"), (["age", "age"], "age")])
+def test_feature_that_is_the_target_or_is_named_twice_is_refused(features, twice):
+    with pytest.raises(UsageError, match=f"^data.features and data.target name '{twice}' twice$"):
+        made(features=features, target="price")
 
 
 def test_test_split_may_have_a_file(rows):

@@ -56,7 +56,8 @@ class CSVFile:
         numbers = [float(cell) if is_number(cell) else math.nan for cell in cells]
         for line, cell, number in zip(self.lines, cells, numbers, strict=True):
             if not math.isfinite(number):
-                raise DataError(f"{self.path}, line {line}: {name} is {cell[:40]!r}, not a finite number{advice}")
+                form = "; write numbers as 1234.5" if "," in cell else ""
+                raise DataError(f"{self.path}, line {line}: {name} is {cell[:40]!r}, not a finite number{form}{advice}")
         return numbers
 
 
@@ -72,7 +73,7 @@ def read_csv(path: Path, advice: str = "") -> CSVFile:
         with path.open(encoding="utf-8-sig", newline="") as file:
             delimiter = max(",;\t", key=file.readline().count)
             file.seek(0)
-            reader = csv.reader(file, strict=True, delimiter=delimiter)
+            reader = csv.reader(file, strict=True, delimiter=delimiter, skipinitialspace=True)
             header = [name.strip() for name in next(reader, [])]
             found = [(reader.line_num, row) for row in reader if row]
     except OSError as error:
@@ -80,7 +81,7 @@ def read_csv(path: Path, advice: str = "") -> CSVFile:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not in UTF-8: save it with that encoding") from error
     except csv.Error as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+        raise DataError(f"{path}, line {reader.line_num} cannot be read: {error}") from error
     if len({*header}) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise DataError(f"{path} has two columns {twice!r}")

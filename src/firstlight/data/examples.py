@@ -19,6 +19,8 @@ class ExampleAccess(ABC):
     """Names of the classes, where targets are classes; ``setup`` may set them."""
     feature_names: tuple[str, ...] = ()
     """Names of the features, for pictures; ``setup`` may set them."""
+    input_shape: tuple[int, ...] = ()
+    """Shape of one example's inputs, where it is known before ``setup``: arrays of another are not predicted."""
     file_suffixes: ClassVar[tuple[str, ...]] = ()
     """Ends of the names of the files in a folder that :meth:`read_file` is for."""
 

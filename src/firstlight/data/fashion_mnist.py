@@ -44,6 +44,7 @@ class FashionMNIST(InMemory):
     """
 
     file_suffixes = IMAGE_SUFFIXES
+    input_shape = 1, 28, 28
     classes = tuple(datasets.FashionMNIST.classes)
 
     def __init__(

@@ -65,6 +65,7 @@ class ImageFolder(Loaded):
         self.save_hyperparameters()
         self.root = root
         self.size, self.grey = size, grey
+        self.input_shape = (1 if grey else 3, size, size)
         self.fractions = {"test": test_fraction, "val": val_fraction}  # the test split does not depend on val_fraction
 
     def setup(self, stage: str) -> None:
@@ -132,6 +133,8 @@ class _Images(datasets.ImageFolder):  # type: ignore[misc]  # torchvision has no
         found = sorted(name for name in folders if name not in NO_CLASSES and name[0] != ".")
         if not found:
             raise DataError(f"{directory} has no subfolders: expected one for each class, with its images")
+        if unreadable := [name for name in found if name.encode(errors="ignore").decode() != name]:
+            raise DataError(f"{Path(directory, unreadable[0])} has a name that is not in UTF-8: rename it")
         self.names = self.names or tuple(found)
         if unknown := [name for name in found if name not in self.names]:
             raise DataError(

@@ -1,6 +1,7 @@
 """Image files, as tensors of bytes of one size."""
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from firstlight.errors import DataError
 
 __all__ = ["IMAGE_SUFFIXES", "is_image", "read_image", "to_floats"]
 
-IMAGE_SUFFIXES = tuple(IMG_EXTENSIONS)
+IMAGE_SUFFIXES = *IMG_EXTENSIONS, ".gif", ".jfif"
 """Ends of the names of image files."""
 FORMATS = "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"
 """What files may be, whatever their names say; Pillow reads some others by running programs."""
@@ -26,14 +27,14 @@ def is_image(path: str) -> bool:
     return path.lower().endswith(IMAGE_SUFFIXES) and not Path(path).name.startswith(".")
 
 
-def read_image(path: Path, size: int, *, grey: bool) -> tuple[Tensor, str]:
+def read_image(path: Path | Image.Image, size: int, *, grey: bool) -> tuple[Tensor, str]:
     """Return an image stretched to a square, as bytes of shape ``(channels, size, size)``, and what was done to it.
 
     Grey is the luma of ITU-R BT.601; an image that is grey keeps its values. Transparency is ignored, and a photo is
     turned as its camera noted. The text is empty if the image had this size and colour before.
 
     Args:
-        path: A file in one of ``FORMATS``.
+        path: A file in one of ``FORMATS``, or an image that was read.
         size: Height and width.
         grey: Return one channel instead of three.
 
@@ -41,9 +42,9 @@ def read_image(path: Path, size: int, *, grey: bool) -> tuple[Tensor, str]:
         DataError: If the file cannot be read as an image with eight bits a value.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe may never end
+        if isinstance(path, Path) and path.exists() and not path.is_file():  # a pipe may never end
             raise OSError("it is not a regular file")
-        with Image.open(path, formats=FORMATS) as file:
+        with nullcontext(path) if isinstance(path, Image.Image) else Image.open(path, formats=FORMATS) as file:
             if file.mode not in BYTES:
                 raise DataError(f"{path} is an image of mode {file.mode}: expected eight bits a value")
             # a palette with transparency has to become RGBA before it can lose that

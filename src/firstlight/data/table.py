@@ -75,7 +75,11 @@ class Table(InMemory):
             raise DataError(f"{self.path}: there are no columns with features, but for the target {self.target!r}")
         if "" in self.columns:
             raise DataError(f"{self.path}: a column has no name: choose the others with --data.features")
-        self.feature_names = tuple(self.columns)
+        names = [*self.columns, self.target]
+        if len({*names}) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UsageError(f"data.features and data.target name {twice!r} twice")
+        self.feature_names, self.input_shape = tuple(self.columns), (len(self.columns),)
         classes = self._classes(file)
         self._refuse_other("classes", classes, self.classes)  # those of a checkpoint, after load
         self.classes = classes
@@ -127,7 +131,7 @@ class Table(InMemory):
         """
         super().load_state_dict(state_dict)
         self._refuse_other("features", self.columns or [], state_dict["columns"])
-        self.columns = state_dict["columns"]
+        self.columns, self.input_shape = state_dict["columns"], (len(state_dict["columns"]),)
         self.mean, self.std = (torch.tensor(state_dict[name], dtype=torch.double) for name in ("mean", "std"))
 
     def _classes(self, file: CSVFile) -> tuple[str, ...]:

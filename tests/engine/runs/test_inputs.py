@@ -1,9 +1,11 @@
 """``load(...).predict``: files and arrays, for a trained model."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torchvision.transforms.v2.functional import to_pil_image
 
 from firstlight import load
@@ -30,7 +32,18 @@ def test_arrays_of_bytes_and_of_floats_and_files_are_predicted_alike(trained):
         assert torch.equal(found["class"], expected.indices)
         assert found["name"] == [trained.data.classes[number] for number in found["class"]]
         assert found.keys() == {"class", "probability", "name"}
-    torch.testing.assert_close(trained.predict(Path("1.png"))["probability"], expected.values[1:2])
+    torch.testing.assert_close(trained.predict(images[:, 0])["probability"], expected.values)
+    with Image.open("1.png") as image:
+        for one in (Path("1.png"), image, [image]):
+            torch.testing.assert_close(trained.predict(one)["probability"], expected.values[1:2])
+        assert image.getpixel((0, 0)) == images[1, 0, 0, 0]  # it is still open
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (2, 784), (2, 3, 28, 28), (2, 28, 27)])
+def test_array_of_another_shape_is_refused(shape, trained):
+    message = f"^the inputs have the shape {re.escape(str(shape))}: expected \\(examples, 1, 28, 28\\)$"
+    with pytest.raises(UsageError, match=message):
+        trained.predict(torch.zeros(shape))
 
 
 def test_damaged_file_is_an_error(trained):

@@ -37,8 +37,10 @@ class Inputs(NamedTuple):
     skipped: list[str]
 
 
-def read_inputs(data: object, paths: Iterable[str | os.PathLike[str]], part: float = PART) -> Iterator[Inputs]:
+def read_inputs(data: object, paths: Iterable[Any], part: float = PART) -> Iterator[Inputs]:
     """Yield the examples in files, and in all suitable files in folders, in parts; damaged files are skipped.
+
+    An image of Pillow may stand for a file.
 
     Raises:
         DataError: If nothing is left.
@@ -51,7 +53,7 @@ def read_inputs(data: object, paths: Iterable[str | os.PathLike[str]], part: flo
     inputs: list[Tensor] = []
     found = Inputs(torch.empty(0), [], Counter(), [])
     is_first, size = True, 0
-    for path in [*_files(data, map(Path, paths)), None]:
+    for path in [*_files(data, paths), None]:
         if inputs and (path is None or size >= part):
             inputs = [torch.cat(inputs)]
             end = len(inputs[0]) if path is None else len(inputs[0]) // batch * batch
@@ -82,8 +84,16 @@ def serve_inputs(data: Any, x: Tensor) -> None:
 
 
 def predict_inputs(model: LightningModule, data: object, x: Tensor) -> dict[str, Any]:
-    """Return the columns that a model predicts for inputs, by name, with the names of classes."""
+    """Return the columns that a model predicts for inputs, by name, with the names of classes.
+
+    Raises:
+        UsageError: If an input has not the shape that the model was trained on.
+    """
     if isinstance(data, DataModule):
+        if (shape := data.input_shape) and [n for n in x.shape[1:] if n > 1] != [n for n in shape if n > 1]:
+            expected = ", ".join(map(str, ("examples", *shape)))
+            raise UsageError(f"the inputs have the shape {tuple(x.shape)}: expected ({expected})")
+        x = x.reshape(-1, *shape) if shape else x  # grey images may come without their channel
         batches: Any = data.batches(data.without_targets(x), times=data.evaluation_times)
     else:
         batches = [(x, torch.zeros(len(x), dtype=torch.long))]
@@ -103,10 +113,12 @@ def predicted_columns(table: Table) -> Table:
     return {name: column for name, column in table.items() if name not in OF_DATA}
 
 
-def _files(data: DataModule, paths: Iterable[Path]) -> Sequence[Path]:
-    found: list[Path] = []
-    for path in paths:
-        inside = sorted(path.rglob("*")) if path.is_dir() else []
-        shown = [file for file in inside if file.suffix.lower() in data.file_suffixes and file.name[0] != "."]
-        found += filter(Path.is_file, shown) if path.is_dir() else [path]
+def _files(data: DataModule, paths: Iterable[Any]) -> Sequence[Any]:
+    found: list[Any] = []
+    for path in (Path(each) if isinstance(each, str | os.PathLike) else each for each in paths):
+        if isinstance(path, Path) and path.is_dir():
+            shown = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in data.file_suffixes)
+            found += [file for file in shown if file.name[0] != "." and file.is_file()]
+        else:
+            found.append(path)
     return found

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
+from PIL import Image
 from torch import Tensor
 
 from firstlight.engine.packages import import_class
@@ -40,18 +41,18 @@ class Trained(NamedTuple):
         """Return what the model predicts: the columns of ``predict_step`` by name, and the names of classes.
 
         Args:
-            inputs: A file or folder, or several, as ``firstlight predict`` takes them; or an array or tensor of shape
-                ``(examples, ...)``: the features of a table in their own units, or images as bytes from 0 to 255 or
-                floats from 0 to 1.
+            inputs: A file or folder, or several, as ``firstlight predict`` takes them, or images of Pillow; or an array
+                or tensor of shape ``(examples, ...)``: the features of a table in their own units, or images as bytes
+                from 0 to 255 or floats from 0 to 1.
 
         Raises:
             DataError: If a file cannot be read.
-            UsageError: If the run's data module cannot read files.
+            UsageError: If the run's data module cannot read files, or an array has not the shape that it expects.
         """
         if isinstance(inputs, Tensor | np.ndarray):
             return predict_inputs(self.model, self.data, torch.as_tensor(inputs))
         tables: list[dict[str, Any]] = []
-        for part in read_inputs(self.data, [inputs] if isinstance(inputs, str | os.PathLike) else inputs):
+        for part in read_inputs(self.data, [inputs] if isinstance(inputs, str | os.PathLike | Image.Image) else inputs):
             if not part.skipped:
                 tables.append(predict_inputs(self.model, self.data, part.x))
         if part.skipped:
