@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def test_what_is_done_to_images_is_said(did, clothes):
 
 def test_damaged_files_are_named_and_skipped_and_the_others_predicted(firstlight, clothes):
     Path("pictures/04.png").write_text("no image")
+    Path("pictures/05.png").rename(os.fsdecode(b"pictures/\xff.png"))
     Path("pictures/readme.txt").write_text("what a folder may hold beside images")
     status, _, err = firstlight("predict", "pictures", "--output=found.csv")
     assert status == 1
@@ -87,7 +89,8 @@ def test_damaged_files_are_named_and_skipped_and_the_others_predicted(firstlight
         "skipped: pictures/04.png cannot be read as an image: cannot identify image file",
         "error: files that were skipped: 1; the predictions are those of all others",
     ]
-    assert len(rows("found.csv")) == 19
+    assert len(found := rows("found.csv")) == 19
+    assert found[-1]["file"] == "pictures/\\udcff.png"  # such a name is no text
     assert json.loads(Path("lightning_logs/mlp/version_0/run.json").read_text())
 
 

@@ -54,7 +54,7 @@ class ResumableLoaders(Callback):
             ("train_dataloader", partial(self._make, trainer)),
             ("val_dataloader", self._make_repeatable),
             ("test_dataloader", self._make_repeatable),
-            ("predict_dataloader", _make_named),
+            ("predict_dataloader", lambda make: _each(make(), DataLoader, _named)),
         ):
             source = data if data and is_overridden(name, data) else pl_module
             if is_overridden(name, source):
@@ -141,16 +141,11 @@ class ResumableLoaders(Callback):
             self.reasons.append(f"{type(loaders).__name__} is not a plain DataLoader, and has no state_dict")
 
 
-def _make_named(make: Any) -> Any:
-    """Return loaders whose arguments Lightning takes by name: it fails on a batch size that was given by position."""
-    loaders = make()
-    apply_to_collection(loaders, DataLoader, _forget_positions)
-    return loaders
-
-
-def _forget_positions(loader: DataLoader[Any]) -> None:
-    if type(loader).__init__ is DataLoader.__init__:  # all its arguments are attributes
+def _named(loader: DataLoader[Any]) -> DataLoader[Any]:
+    """Have Lightning take a loader's arguments by name: it fails on a batch size that was given by position."""
+    if type(loader).__init__ is DataLoader.__init__:  # all of them are attributes
         vars(loader).pop("__pl_saved_args", None)
+    return loader
 
 
 def _each(loaders: Any, kind: Any, replace: Callable[[Any], object]) -> Any:
