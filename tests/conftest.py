@@ -3,6 +3,8 @@
 Torch is imported where it is used: the process that starts the workers (pytest -n 2) has none, and they wait for it.
 """
 
+import atexit
+import gc
 import os
 import shutil
 import signal
@@ -25,6 +27,15 @@ import firstlight as package
 from firstlight.engine.cli.main import main
 from firstlight.engine.processes import STOP_SIGNALS
 
+gc.disable()  # until all is imported, and stays
+
+
+def pytest_collection_finish():
+    """Leave what was imported out of each garbage collection: here, and in the runs that are forks of this process."""
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # else Triton complains at the end that its objects were never freed
+    gc.enable()
+
 
 @pytest.fixture(autouse=True)
 def clean_start(tmp_path, monkeypatch):
@@ -34,7 +45,7 @@ def clean_start(tmp_path, monkeypatch):
     """
     import torch
 
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # torch.manual_seed keeps a stack for each kind of GPU
     monkeypatch.chdir(tmp_path)
     yield
     if torch.distributed.is_initialized():
@@ -56,6 +67,16 @@ def no_pictures(request, monkeypatch):
             "tensorboard_callbacks",
             lambda seed, pictures, configs: make(seed, "none" if pictures == "few" else pictures, configs),
         )
+
+
+def draw_little(patch):
+    """Have the functions of ``plots`` draw next to nothing, which takes no time, until ``patch`` is undone."""
+    from matplotlib.figure import Figure
+
+    from firstlight import plots
+
+    for name in plots.__all__:
+        patch.setattr(plots, name, lambda *_: Figure(figsize=(0.1, 0.1)))
 
 
 def write_fashion_mnist(root: Path) -> None:

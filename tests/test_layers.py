@@ -4,8 +4,6 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = ["lessons", "engine", "engine.runs", "engine.callbacks", "engine.command", "engine.sweeps", "engine.cli"]
 """The layers from bottom to top; ``engine`` stands for the single files of the engine."""
@@ -38,8 +36,11 @@ def mentioned(file):
             yield from re.findall(r"firstlight(?:\.\w+)+", node.value)
 
 
-@pytest.mark.parametrize("file", FILES, ids=str)
-def test_file_mentions_no_module_of_a_higher_layer(file):
+def higher(file):
+    """Return the modules of a higher layer that a file mentions."""
     own = layer(".".join(file.with_suffix("").parts))
-    higher = {name for name in mentioned(file) if name.startswith("firstlight.") and layer(name) > own}
-    assert higher == set()
+    return {name for name in mentioned(file) if name.startswith("firstlight.") and layer(name) > own}
+
+
+def test_no_file_mentions_a_module_of_a_higher_layer():
+    assert {str(file): found for file in FILES if (found := higher(file))} == {}

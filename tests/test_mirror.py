@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "firstlight"
 SOURCES = sorted(
@@ -33,11 +31,9 @@ def is_test_of(test, source):
     return test.parent == source.parent and re.fullmatch(rf"test_{source.stem}(_\w+)?", test.stem)
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=str)
-def test_source_file_has_a_test_file_at_its_path(source):
-    assert any(is_test_of(test, source) for test in TEST_FILES)
+def test_each_source_file_has_a_test_file_at_its_path():
+    assert [str(source) for source in SOURCES if not any(is_test_of(test, source) for test in TEST_FILES)] == []
 
 
-@pytest.mark.parametrize("test", TEST_FILES, ids=str)
-def test_test_file_has_a_source_file_at_its_path(test):
-    assert any(is_test_of(test, source) for source in SOURCES)
+def test_each_test_file_has_a_source_file_at_its_path():
+    assert [str(test) for test in TEST_FILES if not any(is_test_of(test, source) for source in SOURCES)] == []

@@ -17,12 +17,13 @@ def test_the_images_are_those_that_were_published(real_data):
     assert torch.cat([data.train[1], data.val[1]]).bincount().tolist() == [6000] * 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model_class", "lr", "batch_size", "accuracy"),
     [
         (SoftmaxRegression, 0.1, 256, 0.80),
-        pytest.param(MLP, 0.5, 256, 0.82, marks=pytest.mark.slow),
-        pytest.param(NeuralNetwork, 0.1, 64, 0.82, marks=pytest.mark.slow),
+        (MLP, 0.5, 256, 0.82),
+        (NeuralNetwork, 0.1, 64, 0.82),
     ],
 )
 def test_five_documented_epochs_reach_the_documented_accuracy(

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from harness import firstlight, last_step, left_behind, the_run, tiny
+from tests.repeated import first_quick
 
 CASES = {
     # the config and its flags, and the steps at which the run is killed
@@ -14,7 +15,7 @@ CASES = {
             "--trainer.callbacks=EMAWeightAveraging",
             "--trainer.callbacks.update_every_n_steps=5",
         ],
-        [6, 14],
+        [14, 6],
     ),
     "random control flow": (["dynamic_polynomial", "--checkpoint.every_n_steps=3"], [4, 16]),
     "checkpoint at epoch ends only": (["dynamic_polynomial"], [0, 12]),
@@ -57,22 +58,18 @@ def flags_of(case):
     return [*tiny(config, images="../fashion"), *flags]
 
 
-QUICK = "dropout, shifts, one cycle, average"
-
-
 @pytest.mark.parametrize(
-    "case", [QUICK, *(pytest.param(case, marks=pytest.mark.slow) for case in CASES if case != QUICK)]
+    ("case", "step"), first_quick(1, [(case, step) for case, (_, steps) in CASES.items() for step in steps])
 )
-def test_killed_run_goes_on_to_the_same_bits(case, unbroken, tmp_path):
+def test_killed_run_goes_on_to_the_same_bits(case, step, unbroken, tmp_path):
     flags = flags_of(case)
     differences = unbroken(flags)
-    for step in CASES[case][1]:
-        folder = tmp_path / f"killed{step}"
-        assert firstlight(folder, *flags, fault={"do": "SIGKILL", "step": step}).status == -9
-        resumed = firstlight(folder, "fit", "--resume")
-        assert resumed.status == 0, resumed.text
-        assert differences(folder) == []
-        assert "arning" not in resumed.text
+    folder = tmp_path / "killed"
+    assert firstlight(folder, *flags, fault={"do": "SIGKILL", "step": step}).status == -9
+    resumed = firstlight(folder, "fit", "--resume")
+    assert resumed.status == 0, resumed.text
+    assert differences(folder) == []
+    assert "arning" not in resumed.text
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -13,14 +14,26 @@ import pytest
 import torch
 from harness import differences, firstlight, last_step, left_behind, parts_left, the_run, tiny, together
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.conftest import draw_little, write_fashion_mnist
 
 FLAGS = [*tiny("mlp", images="../fashion"), "--checkpoint.every_n_steps=3"]
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """Return the folder of an unbroken run in one process with pictures, beside its images."""
+    place = tmp_path_factory.mktemp("unbroken")
+    write_fashion_mnist(place / "fashion")
+    with pytest.MonkeyPatch.context() as patch:
+        draw_little(patch)
+        assert firstlight(place / "alone", *FLAGS).status == 0
+    return place
+
+
 @pytest.fixture
-def alone(tmp_path, fashion_root):
-    """Return the folder of an unbroken run in one process."""
-    assert firstlight(tmp_path / "alone", *FLAGS).status == 0
+def alone(unbroken, tmp_path):
+    """Return the folder of that run, for this test alone."""
+    shutil.copytree(unbroken, tmp_path, dirs_exist_ok=True)
     return tmp_path / "alone"
 
 
@@ -72,7 +85,8 @@ def close(one, other):
 
 
 @pytest.mark.pictures
-def test_two_processes_leave_the_one_run_of_one_process(alone, tmp_path):
+def test_two_processes_leave_the_one_run_of_one_process(alone, tmp_path, monkeypatch):
+    draw_little(monkeypatch)
     first, second = together(tmp_path / "two", *FLAGS)
     assert (first.status, second.status) == (0, 0), first.text + second.text
     assert second.text == ""
@@ -120,15 +134,11 @@ def test_evaluation_by_two_counts_every_example_once(alone):
         assert float(left[-1]) == pytest.approx(float(right[-1]), rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("before", "after"), [(2, 1), *(pytest.param(before, 2, marks=pytest.mark.slow) for before in (1, 2))]
-)
-def test_killed_run_goes_on_in_another_number_of_processes(before, after, alone, tmp_path):
-    killed = {"do": "SIGKILL", "step": 7, "rank": "all"}
-    for ended in together(tmp_path / "killed", *FLAGS, processes=before, fault=killed):
-        assert ended.status == -signal.SIGKILL
+@pytest.mark.slow
+def test_killed_run_of_one_process_goes_on_in_two(alone, tmp_path):
+    assert firstlight(tmp_path / "killed", *FLAGS, fault={"do": "SIGKILL", "step": 7}).status == -signal.SIGKILL
     assert last_step(tmp_path / "killed") == 6
-    for ended in together(tmp_path / "killed", "fit", "--resume", processes=after):
+    for ended in together(tmp_path / "killed", "fit", "--resume"):
         assert ended.status == 0, ended.text
     assert close(alone, tmp_path / "killed")
 
@@ -141,8 +151,8 @@ def test_run_of_two_processes_that_cannot_be_resumed_is_not_advised_to_be(tmp_pa
     assert "another process of this run ended; a run with ModelPruning cannot be resumed: " in ended[1].text
 
 
-@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_when_one_process_is_killed_the_other_ends_with_a_way_to_go_on(rank, alone, tmp_path):
+@pytest.mark.parametrize(("rank", "after"), [(0, 1), pytest.param(1, 2, marks=pytest.mark.slow)])
+def test_when_one_process_is_killed_the_other_ends_and_any_number_goes_on(rank, after, alone, tmp_path):
     folder = tmp_path / "killed"
     ended = together(folder, *FLAGS, fault={"do": "SIGKILL", "step": 7, "rank": rank})
     victim, survivor = ended[rank], ended[1 - rank]
@@ -155,7 +165,8 @@ def test_when_one_process_is_killed_the_other_ends_with_a_way_to_go_on(rank, alo
     )
     assert last_step(folder) == 6
     assert parts_left(folder) == []
-    assert all(ended.status == 0 for ended in together(folder, "fit", "--resume"))
+    for ended in together(folder, "fit", "--resume", processes=after):
+        assert ended.status == 0, ended.text
     assert close(alone, folder)
 
 
@@ -171,7 +182,11 @@ def slurm(tmp_path):
     return {**job, **task, "PATH": f"{scontrol.parent}{os.pathsep}{os.environ['PATH']}"}, told
 
 
-def test_slurm_job_that_runs_out_of_time_is_queued_again_and_goes_on_to_the_same_bits(alone, slurm, tmp_path):
+@pytest.mark.pictures
+def test_slurm_job_that_runs_out_of_time_is_queued_again_and_goes_on_to_the_same_bits(
+    alone, slurm, tmp_path, monkeypatch
+):
+    draw_little(monkeypatch)
     environment, told = slurm
     folder = tmp_path / "job"
     ended = firstlight(folder, *FLAGS, fault={"do": "SIGUSR1", "step": 7}, **environment)

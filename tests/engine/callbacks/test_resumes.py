@@ -9,6 +9,7 @@ import lightning.pytorch.callbacks
 import pytest
 import torch
 from tests.faults.harness import differences
+from tests.repeated import first_quick
 
 OWN = '''
 import os, random, signal
@@ -160,7 +161,7 @@ def test_every_callback_of_lightning_is_tried():
     assert set(lightning.pytorch.callbacks.__all__) == ABSTRACT | REFUSED.keys() | RESUMED.keys()
 
 
-QUICK = "BackboneFinetuning", "GradientAccumulationScheduler", "StochasticWeightAveraging"
+QUICK = "BackboneFinetuning", "StochasticWeightAveraging"
 HERE = [name for name in RESUMED if find_spec("rich") or not name.startswith("Rich")]
 
 
@@ -303,7 +304,7 @@ def test_file_of_another_run_s_exception_is_not_taken_for_the_start(complaint):
     assert (status, message.partition(": ")[0]) == (2, "more/on_exception.ckpt is left from another run")
 
 
-@pytest.mark.parametrize("name", ["EMAWeightAveraging", "StochasticWeightAveraging"])
+@pytest.mark.parametrize("name", first_quick(1, ["StochasticWeightAveraging", "EMAWeightAveraging"]))
 def test_longer_run_goes_on_from_the_weights_that_were_not_averaged(name, did):
     flags = ("fit", "--config=linear_regression", "--data.num_examples=95", "--pictures=none", *with_callback(name))
     did(*flags, "--name=longer", "--trainer.max_epochs=2")

@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
 )
 from lightning.pytorch.profilers import SimpleProfiler
+from tests.conftest import draw_little
 
 from firstlight import Houses, LinearRegression
 from firstlight.engine.callbacks import Checkpoints
@@ -143,7 +144,8 @@ def test_checkpoint_is_written_after_exactly_every_n_steps(record):
 
 
 def test_command_takes_several_updates_in_a_step(did, monkeypatch):
+    draw_little(monkeypatch)
     epochs, take = [], UpdatingLoader.take_updates
     monkeypatch.setattr(UpdatingLoader, "take_updates", lambda *each: epochs.append(each) or take(*each))
-    did("fit", "--config", "autograd_cubic", "--trainer.max_epochs=2", "--pictures=all")
+    did("fit", "--config", "autograd_cubic", "--data.num_points=50", "--trainer.max_epochs=2", "--pictures=all")
     assert len(epochs) >= 2

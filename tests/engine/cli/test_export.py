@@ -130,14 +130,15 @@ def test_file_computes_what_the_model_does_at_any_batch_size(name, form, firstli
     assert float(said["difference"]) <= limit
 
 
-def test_run_is_named_as_in_test_and_its_file_lies_beside_its_weights(did):
+def test_run_is_named_as_in_test_and_its_file_lies_beside_its_weights(did, needs):
+    needs("safetensors")
     did("fit", *CUBIC)
     did("fit", *CUBIC)
     folder = "lightning_logs/autograd_cubic/version_1"
     for reference in ((), ("autograd_cubic",), (folder,), (f"{folder}/checkpoints/best.ckpt",)):
-        said = re.fullmatch(LINES, did("export", *reference, "--format", "torch_export"))
+        said = re.fullmatch(LINES, did("export", *reference, "--format", "safetensors"))
         assert said["weights"] == f"{folder}/checkpoints/best.ckpt"
-        assert said["file"] == f"{folder}/checkpoints/best.pt2"
+        assert said["file"] == f"{folder}/checkpoints/best.safetensors"
         assert said["count"] == "49"
         Path(said["file"]).unlink()
     out = did("export", "autograd_cubic/version_0", "--last", "--format", "torch_export", "--output", "here/m.pt2")

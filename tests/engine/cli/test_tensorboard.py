@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+from tests.conftest import draw_little
 
 SMALL = ("--config", "autograd_cubic", "--data.num_points=30", "--data.repeats=2")
 RUN = "lightning_logs/autograd_cubic/version_0"
@@ -33,7 +34,8 @@ def test_every_run_has_charts_a_row_and_pictures_without_a_setting(did):
     assert not {"graph", "histograms"} & {*tags()}
 
 
-def test_more_or_less_is_drawn_if_that_is_asked_for(did):
+def test_more_or_less_is_drawn_if_that_is_asked_for(did, monkeypatch):
+    draw_little(monkeypatch)
     did("fit", *SMALL, "--trainer.max_epochs=1", "--pictures", "all")
     did("fit", *SMALL, "--trainer.max_epochs=1", "--pictures=none", "--name=bare")
     assert {"graph", "histograms", "images"} <= {*tags()}

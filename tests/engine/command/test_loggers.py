@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from lightning.pytorch.loggers import MLFlowLogger, WandbLogger
+from tests.conftest import draw_little
 
 from firstlight.engine.command import loggers
 
@@ -158,6 +159,7 @@ class MLFlow(MLFlowLogger):
 
 @pytest.fixture
 def services(monkeypatch):
+    draw_little(monkeypatch)
     monkeypatch.setattr(Wandb, "made", [])
     monkeypatch.setattr(MLFlow, "made", [])
     monkeypatch.setitem(loggers.LOGGERS, "wandb", Wandb)

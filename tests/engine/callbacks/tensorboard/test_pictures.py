@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tests.repeated import first_quick
 from torch import nn
 
 from firstlight import (
@@ -125,25 +126,26 @@ CLASSES = {"confusion matrix", "mistakes"}
 
 @pytest.mark.parametrize(
     ("model", "data", "tags"),
-    [
-        (AutogradCubic, lambda _: Sine(**SINE), {"fit", "coefficients"}),
-        pytest.param(ManualCubic, lambda _: Sine(**SINE), {"fit", "coefficients"}, marks=pytest.mark.slow),
-        pytest.param(LegendreCubic, lambda _: Sine(**SINE), {"fit"}, marks=pytest.mark.slow),
-        pytest.param(DynamicPolynomial, lambda _: Sine(**SINE), {"fit"}, marks=pytest.mark.slow),
-        (lambda: LinearRegression(3), lambda _: Sine(num_powers=3, **SINE), {"fit"}),
-        pytest.param(
-            TwoLayerNetwork, lambda _: Sine(num_powers=3, scale_target=True, **SINE), {"fit"}, marks=pytest.mark.slow
-        ),
-        (Neuron, lambda _: PlantedNeuron(num_examples=20), {"planted weights"}),
-        (LinearRegression, lambda _: Houses(num_examples=20), {"planted weights"}),
-        pytest.param(SoftmaxRegression, FashionMNIST, {"weights", *CLASSES}, marks=pytest.mark.slow),
-        (lambda: MLP(hidden_dims=[8]), FashionMNIST, {"first layer", *CLASSES}),
-        pytest.param(NeuralNetwork, FashionMNIST, {"first layer", *CLASSES}, marks=pytest.mark.slow),
-        (Own, lambda _: Blobs(1, 3, 4), CLASSES),
-        (lambda: Own(27), lambda _: Blobs(3, 3, 3), CLASSES),
-        (Own, lambda _: Blobs(12), {"confusion matrix"}),
-        (lambda: Own(2), lambda _: Blobs(2), {"confusion matrix", "decision boundary"}),
-    ],
+    first_quick(
+        5,
+        [
+            (AutogradCubic, lambda _: Sine(**SINE), {"fit", "coefficients"}),
+            (LinearRegression, lambda _: Houses(num_examples=20), {"planted weights"}),
+            (lambda: MLP(hidden_dims=[8]), FashionMNIST, {"first layer", *CLASSES}),
+            (lambda: Own(27), lambda _: Blobs(3, 3, 3), CLASSES),
+            (lambda: Own(2), lambda _: Blobs(2), {"confusion matrix", "decision boundary"}),
+            (ManualCubic, lambda _: Sine(**SINE), {"fit", "coefficients"}),
+            (LegendreCubic, lambda _: Sine(**SINE), {"fit"}),
+            (DynamicPolynomial, lambda _: Sine(**SINE), {"fit"}),
+            (lambda: LinearRegression(3), lambda _: Sine(num_powers=3, **SINE), {"fit"}),
+            (TwoLayerNetwork, lambda _: Sine(num_powers=3, scale_target=True, **SINE), {"fit"}),
+            (Neuron, lambda _: PlantedNeuron(num_examples=20), {"planted weights"}),
+            (SoftmaxRegression, FashionMNIST, {"weights", *CLASSES}),
+            (NeuralNetwork, FashionMNIST, {"first layer", *CLASSES}),
+            (Own, lambda _: Blobs(1, 3, 4), CLASSES),
+            (Own, lambda _: Blobs(12), {"confusion matrix"}),
+        ],
+    ),
 )
 def test_model_on_its_data_gets_the_pictures_listed_for_it(model, data, tags, fit, drawn, fashion_root):
     trainer = fit(model(), data(str(fashion_root)))
