@@ -1,7 +1,9 @@
 import json
 import math
 
-from firstlight.engine.texts import printable, strict_json
+import pytest
+
+from firstlight.engine.texts import in_short, printable, strict_json
 
 
 def test_control_characters_are_escaped():
@@ -10,3 +12,16 @@ def test_control_characters_are_escaped():
 
 def test_json_has_no_number_that_other_programs_cannot_read():
     assert json.loads(strict_json({"loss": math.nan, "best": [math.inf, 0.5]})) == {"loss": None, "best": [None, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyError("mine"), "KeyError: 'mine'"),
+        (AssertionError(), "AssertionError:"),
+        (ValueError("a hint\nof four words"), "a hint of four words"),
+        (RuntimeError("word " * 50), "word " * 29 + "word"),
+    ],
+)
+def test_error_is_named_by_its_type_where_its_words_say_little(error, words):
+    assert in_short(error) == words

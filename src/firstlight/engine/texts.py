@@ -15,3 +15,9 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def in_short(error: BaseException) -> str:
+    """Return what an error says, in thirty words at most; with its type, where the words alone say little."""
+    words = str(error).split()[:30]
+    return " ".join(words if len(words) > 3 else [f"{type(error).__name__}:", *words])

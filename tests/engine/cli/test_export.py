@@ -13,6 +13,7 @@ from tests.repeated import first_quick
 
 import firstlight as package
 from firstlight import models
+from firstlight.engine.runs.checkpoint_files import load_checkpoint, save_checkpoint
 
 CUBIC = ("--config", "autograd_cubic", "--config", "presets/limit", "--data.num_points", "50")
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -41,6 +42,16 @@ class Dice(Odd):
 class Branches(Odd):
     def forward(self, x):
         return x * self.weight if x.sum() > 0 else x
+
+class Keeps(Odd):
+    def forward(self, x):
+        return x * self.weight
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["mine"] = 1
+
+    def on_load_checkpoint(self, checkpoint):
+        self.mine = checkpoint["mine"]
 """
 
 
@@ -177,21 +188,32 @@ def test_missing_package_is_one_line_that_says_what_to_install(form, package, co
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "form", "message"),
     [
-        ("Dice", r"the exported model's outputs differ by [\d.]+ from the model's: not written"),
-        ("Branches", r"Branches cannot be exported as torch_export: .+"),
+        ("Dice", "torch_export", r"the exported model's outputs differ by [\d.]+ from the model's: not written"),
+        ("Branches", "torch_export", r"Branches cannot be exported as torch_export: .+"),
+        (
+            "Keeps",
+            "safetensors",
+            r"Keeps cannot .+ does not fit odd.Keeps: KeyError: 'mine' \(in on_load_checkpoint\)",
+        ),
     ],
 )
-def test_model_that_a_file_cannot_hold_is_refused(name, message, did, complaint, tmp_path, monkeypatch):
+def test_model_that_a_file_cannot_hold_is_refused(name, form, message, did, needs, complaint, tmp_path, monkeypatch):
+    needs(form)
     Path("odd.py").write_text(ODD)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "odd")
     did("fit", "--model", f"odd.{name}", "--data", "Sine", "--trainer.max_epochs=1", "--name", "odd")
-    status, said = complaint("export", "odd", "--format", "torch_export")
+    status, said = complaint("export", "odd", "--format", form)
     assert status == 1
     assert re.fullmatch(message, said)
     assert not list(Path().rglob("*.pt2*"))
+    if name == "Keeps":
+        path = Path("lightning_logs/odd/version_0/checkpoints/best.ckpt")
+        save_checkpoint({key: value for key, value in load_checkpoint(path).items() if key != "mine"}, "other.ckpt")
+        said = complaint("test", "--model=odd.Keeps", "--data=Sine", "--ckpt_path=other.ckpt")
+        assert said == (1, "checkpoint other.ckpt cannot be restored: KeyError: 'mine' (odd.py, line 30)")
     sys.modules.pop("odd")
 
 

@@ -30,6 +30,9 @@ MISMATCHES = {
         lambda: torch.nn.LayerNorm(6)(torch.ones(2, 4)),
         lambda: torch.nn.Embedding(6, 2)(torch.tensor([6])),
     ],
+    "forward needs to return a number for each class: (batch, num_classes)": [
+        lambda: F.cross_entropy(torch.tensor([0, 1]), torch.tensor([0, 1]))
+    ],
     "inputs need a floating-point type, as weights have": [lambda: F.linear(torch.ones(1, 2).long(), torch.ones(2, 2))],
 }
 

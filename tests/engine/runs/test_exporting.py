@@ -41,6 +41,18 @@ def test_outputs_that_are_nan_are_a_difference(trained):
         largest_difference(trained, exported, torch.rand(5, 1))
 
 
+@pytest.mark.parametrize("of", [torch.signbit, torch.Tensor.long, torch.Tensor.cfloat])
+def test_outputs_of_any_type_are_compared(of, trained):
+    class Other(AutogradCubic):
+        def forward(self, x):
+            return of(super().forward(x))
+
+    other = trained._replace(model=Other().eval())
+    assert largest_difference(other, export_model(other, "torch_export", torch.rand(2, 1)), torch.rand(5, 1)) == 0
+    with pytest.raises(FirstlightError, match="another shape than the model's"):
+        largest_difference(other, Exported(b"", lambda x: other.model(x)[:, 0]), torch.rand(5, 1))
+
+
 @pytest.mark.parametrize(
     ("batch", "where"),
     [

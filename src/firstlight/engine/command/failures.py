@@ -11,7 +11,7 @@ from torch import nn
 from firstlight.engine.callbacks import not_logged
 from firstlight.engine.command.configs import PACKAGE
 from firstlight.engine.runs.folders import relative_to_cwd
-from firstlight.engine.texts import printable
+from firstlight.engine.texts import in_short, printable
 from firstlight.errors import CheckpointError, DataError, FirstlightError, UsageError
 from firstlight.tasks import Classification
 
@@ -35,6 +35,7 @@ MISMATCHES = {
     "target tensor expected": LABELS,
     "expected target dtype": LABELS,
     "expected scalar type Long": LABELS,  # torch 2.11
+    "target with class probabilities": "forward needs to return a number for each class: (batch, num_classes)",
     "have the same dtype": "inputs need a floating-point type, as weights have",
 }
 """What torch says where model and data do not fit, and what to do."""
@@ -50,11 +51,11 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
     """Return the error to show in place of one that torch or Lightning raised, or None if a user cannot mend it."""
     message = str(error)
     if message.startswith("Error(s) in loading state_dict for"):
-        reason = " ".join(message.split()[:30])
-        return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {reason} ...")
+        return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {in_short(error)} ...")
     if checkpoint and not isinstance(error, FirstlightError) and _is_raised_in_restoring(error):
         reason = f"{type(error).__name__}: {printable(message)[:200]}"
-        return CheckpointError(f"checkpoint {relative_to_cwd(checkpoint)} cannot be restored: {reason}")
+        where = f"checkpoint {relative_to_cwd(checkpoint)} cannot be restored"
+        return CheckpointError(f"{where}: {reason}{own_line(error)}")
     for complaint, advice in MISMATCHES.items():
         if complaint in message and isinstance(error, IndexError | RuntimeError | UserWarning | ValueError):
             first = message.partition("\n")[0].partition(". ")[0]
@@ -100,10 +101,10 @@ def _refused_setting(message: str) -> UsageError | None:
 
 
 def _is_raised_in_restoring(error: BaseException) -> bool:
-    """Return whether a checkpoint's content let Lightning fail, and no code of the user's own."""
+    """Return whether a checkpoint's content let Lightning fail, or a hook of the user's own that reads it."""
     frames = traceback.extract_tb(error.__traceback__)
     is_content = isinstance(error, CONTENT_ERRORS)
-    return is_content and any("checkpoint_connector" in frame.filename for frame in frames) and not own_line(error)
+    return is_content and any("checkpoint_connector" in frame.filename for frame in frames)
 
 
 def _is_raised_in_default_predict_step(error: BaseException) -> bool:

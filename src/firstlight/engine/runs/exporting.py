@@ -18,6 +18,7 @@ from firstlight.data.data_module import DataModule
 from firstlight.engine.quiet import silenced
 from firstlight.engine.runs.loading import Trained, load
 from firstlight.engine.runs.safetensors_files import to_safetensors
+from firstlight.engine.texts import in_short
 from firstlight.errors import FirstlightError
 from firstlight.tasks import Classification, Regression
 
@@ -47,10 +48,10 @@ def example_inputs(trained: Trained) -> Tensor:
         with torch.no_grad():
             output = model(x)
     except Exception as error:  # code of the user's own may raise anything
-        reason = " ".join(str(error).split()[:30])
-        raise FirstlightError(f"{name}.forward does not take the inputs of its data: {reason}\n{HINT}") from error
-    if not (isinstance(output, Tensor) and isinstance(x, Tensor)):
-        kind = type(output).__name__
+        message = f"{name}.forward does not take the inputs of its data: {in_short(error)}\n{HINT}"
+        raise FirstlightError(message) from error
+    if not (isinstance(output, Tensor) and isinstance(x, Tensor) and output.numel()):
+        kind = "tensor without values" if isinstance(output, Tensor) else type(output).__name__
         raise FirstlightError(f"{name} cannot be exported: its forward returns a {kind}, and must return a tensor")
     return x
 
@@ -99,9 +100,8 @@ def export_model(trained: Trained, file_format: str, x: Tensor) -> Exported:
         with silenced(), torch.no_grad():
             return write(trained, x[[0, 0]])  # with one example, a tracer fixes the batch size to one
     except Exception as error:  # a tracer may raise anything
-        reason = " ".join(str(error).split()[:30])
         name = type(trained.model).__name__
-        raise FirstlightError(f"{name} cannot be exported as {file_format}: {reason}") from error
+        raise FirstlightError(f"{name} cannot be exported as {file_format}: {in_short(error)}") from error
 
 
 def largest_difference(trained: Trained, exported: Exported, x: Tensor) -> float:
@@ -112,8 +112,11 @@ def largest_difference(trained: Trained, exported: Exported, x: Tensor) -> float
     """
     with torch.no_grad():
         outputs = [(trained.model(batch), exported.run(batch)) for batch in (x, x[:1])]
-    largest = max(float((actual - expected).abs().max()) for expected, actual in outputs)
-    if not largest <= TOLERANCE * max(1.0, float(outputs[0][0].abs().max())):
+    if any(expected.shape != actual.shape for expected, actual in outputs):
+        raise FirstlightError("the exported model's outputs have another shape than the model's: not written")
+    plain = [[part.to(torch.complex128) for part in pair] for pair in outputs]  # truth values cannot be subtracted
+    largest = max(float((actual - expected).abs().max()) for expected, actual in plain)
+    if not largest <= TOLERANCE * max(1.0, float(plain[0][0].abs().max())):
         raise FirstlightError(f"the exported model's outputs differ by {largest:.2g} from the model's: not written")
     return largest
 

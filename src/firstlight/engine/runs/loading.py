@@ -2,6 +2,7 @@
 
 import io
 import os
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -20,6 +21,7 @@ from firstlight.engine.runs.folders import Run, find_run, relative_to_cwd, run_o
 from firstlight.engine.runs.hyperparameters import from_plain
 from firstlight.engine.runs.inputs import predict_inputs, read_inputs
 from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS, read_safetensors
+from firstlight.engine.texts import in_short
 from firstlight.errors import CheckpointError, DataError
 
 Part = TypeVar("Part", LightningModule, LightningDataModule)
@@ -174,6 +176,6 @@ def _build(part: str, base: type[Part], config: Mapping[str, Any], checkpoint: C
     buffer.seek(0)
     try:
         return part_class.load_from_checkpoint(buffer, map_location="cpu", weights_only=True, **objects)
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split()[:30])
+    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{in_short(error)} (in {traceback.extract_tb(error.__traceback__)[-1].name})"
         raise CheckpointError(f"checkpoint {checkpoint.path} does not fit {class_path}: {reason}") from error
