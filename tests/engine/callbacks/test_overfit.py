@@ -17,7 +17,7 @@ MORE = {
 LINEAR = ("--config=linear_regression", "--config=presets/overfit")
 
 
-@pytest.mark.parametrize(("lr", "verdict"), [("0.1", "memorized: R2 "), ("1e-9", "not memorized: R2 -")])
+@pytest.mark.parametrize(("lr", "verdict"), [("0.1", "learned by heart: R2 "), ("1e-9", "not memorized: R2 -")])
 def test_overfit_preset_ends_with_a_verdict_on_the_targets_variance(lr, verdict, did):
     lines = did("fit", *LINEAR, f"--model.lr={lr}", "--trainer.max_epochs=40").splitlines()
     assert [line for line in lines if line.startswith(verdict)], lines
@@ -25,9 +25,9 @@ def test_overfit_preset_ends_with_a_verdict_on_the_targets_variance(lr, verdict,
 
 def test_verdict_is_on_the_accuracy_where_there_is_one(did, fashion_root):
     words = ("--config", "mlp", "--config", "presets/overfit", f"--data.root={fashion_root}", "--data.batch_size=20")
-    assert "not memorized: accuracy 0" in did("fit", *words, "--trainer.max_epochs=2")
+    assert "not learned by heart: accuracy 0" in did("fit", *words, "--trainer.max_epochs=2")
     learned = did("fit", *words, "--trainer.max_epochs=60", "--model.lr=0.1", "--model.init_std=null")
-    assert "\nmemorized: accuracy 1 on the training batches\n" in learned
+    assert "\nlearned by heart: accuracy 1 on the training batches\n" in learned
     assert [line.split()[1] for line in learned.splitlines() if line.startswith("epoch")] == ["1/60", "60/60"]
 
 
@@ -54,7 +54,7 @@ class Pairs(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@pytest.mark.parametrize(("halves", "verdict"), [(1, "memorized: loss/train 1 "), (0, "not memorized: ")])
+@pytest.mark.parametrize(("halves", "verdict"), [(1, "learned by heart: loss/train 1 "), (0, "not memorized: ")])
 def test_verdict_is_on_the_loss_where_forward_is_not_understood(halves, verdict, quick_trainer, capsys):
     trainer = quick_trainer(max_epochs=9, overfit_batches=1, callbacks=[OverfitVerdict()], log_every_n_steps=1)
     trainer.fit(Pairs(halves), DataLoader([(torch.zeros(1), torch.zeros(1))] * 4))
@@ -71,8 +71,8 @@ def test_batches_of_sorted_examples_have_several_classes(did, tmp_path):
         "--model.lr=1e-9",
     )  # it guesses the same class for all examples
     out = did("fit", *words, *model, "--config=presets/overfit", "--trainer.max_epochs=1", "--trainer.max_steps=1")
-    (verdict,) = (line for line in out.splitlines() if "memorized: " in line)
-    assert verdict.startswith("not memorized: accuracy 0.")
+    (verdict,) = (line for line in out.splitlines() if "learned by heart: " in line)
+    assert verdict.startswith("not learned by heart: accuracy 0.")
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def overfit(did, fashion_root):
         is_of_images = config.startswith(("mlp", "neural", "softmax"))
         words = ["--config", config, "--config", "presets/overfit", *images * is_of_images, *MORE.get(config, [])]
         out = did("fit", *words)
-        (verdict,) = (line for line in out.splitlines() if "memorized: " in line)
+        (verdict,) = (line for line in out.splitlines() if "learned by heart: " in line)
         return verdict
 
     return run
@@ -93,12 +93,12 @@ def overfit(did, fashion_root):
 @pytest.mark.slow
 @pytest.mark.parametrize("config", [config for config in CONFIGS if config != "neural_network_documented"])
 def test_documented_models_learn_two_batches_by_heart(config, overfit):
-    assert overfit(config).startswith("memorized: ")
+    assert overfit(config).startswith("learned by heart: ")
 
 
 @pytest.mark.slow
 def test_classes_whose_logits_the_last_relu_cuts_off_are_never_learned(overfit):
-    assert overfit("neural_network_documented").startswith("not memorized: accuracy 0.")
+    assert overfit("neural_network_documented").startswith("not learned by heart: accuracy 0.")
     trained = firstlight.load("neural_network_documented", last=True)
     trained.data.prepare_data()
     trained.data.setup("fit")

@@ -1,4 +1,4 @@
-"""The verdict of a run on a few batches: whether the model has memorized them; one that cannot has a bug."""
+"""The verdict of a run on a few batches: whether the model has learned them by heart; one that cannot has a bug."""
 
 from itertools import islice
 
@@ -17,7 +17,7 @@ SHARE = 0.01
 
 
 class OverfitVerdict(Callback):
-    """Print at the end of training whether the training batches were memorized.
+    """Print at the end of training whether the training batches were learned by heart.
 
     The trained model is scored on them: by its accuracy, or by the share of the targets' variance it explains (R2).
     Where outputs and targets are neither classes nor numbers, the verdict is on how far the training loss has fallen.
@@ -44,7 +44,7 @@ class OverfitVerdict(Callback):
             return
         if trainer.is_global_zero:
             advice = "" if is_learned else "; look for a bug, or set another learning rate or more epochs"
-            print(f"{'memorized' if is_learned else 'not memorized'}: {what}{advice}")
+            print(f"{'learned by heart' if is_learned else 'not learned by heart'}: {what}{advice}")
 
 
 def _score(trainer: Trainer, model: LightningModule) -> tuple[str, float] | None:
