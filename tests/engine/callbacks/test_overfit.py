@@ -17,7 +17,7 @@ MORE = {
 LINEAR = ("--config=linear_regression", "--config=presets/overfit")
 
 
-@pytest.mark.parametrize(("lr", "verdict"), [("0.1", "learned by heart: R2 "), ("1e-9", "not memorized: R2 -")])
+@pytest.mark.parametrize(("lr", "verdict"), [("0.1", "learned by heart: R2 "), ("1e-9", "not learned by heart: R2 -")])
 def test_overfit_preset_ends_with_a_verdict_on_the_targets_variance(lr, verdict, did):
     lines = did("fit", *LINEAR, f"--model.lr={lr}", "--trainer.max_epochs=40").splitlines()
     assert [line for line in lines if line.startswith(verdict)], lines
@@ -54,7 +54,7 @@ class Pairs(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-@pytest.mark.parametrize(("halves", "verdict"), [(1, "learned by heart: loss/train 1 "), (0, "not memorized: ")])
+@pytest.mark.parametrize(("halves", "verdict"), [(1, "learned by heart: loss/train 1 "), (0, "not learned by heart: ")])
 def test_verdict_is_on_the_loss_where_forward_is_not_understood(halves, verdict, quick_trainer, capsys):
     trainer = quick_trainer(max_epochs=9, overfit_batches=1, callbacks=[OverfitVerdict()], log_every_n_steps=1)
     trainer.fit(Pairs(halves), DataLoader([(torch.zeros(1), torch.zeros(1))] * 4))
