@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 import torch
 
-from firstlight import MLP, Houses, InMemory, LinearRegression, Sine, SineEnsemble, plots
+from firstlight import MLP, Houses, InMemory, LinearRegression, Sine, SineEnsemble, Table, plots
 from firstlight.gallery import PICTURES, Moment, suitable
 
 
@@ -50,6 +52,20 @@ def test_learning_curves_are_those_of_loss_and_accuracy_and_show_the_best(draw, 
     assert shown["accuracy"] == {"train": scores["accuracy/train"], "val": scores["accuracy/val"]}
     assert title == "MLP: learning curves\nepoch 1"
     assert best == ("accuracy", 2)
+
+
+def test_predictions_for_a_table_are_drawn_with_their_r2(draw, given):
+    Path("table.csv").write_text("size,price\n" + "".join(f"{n},{2 * n}\n" for n in range(20)))
+    data = Table(target="price")
+    model = LinearRegression(num_features=1)
+    model.linear.weight.data.zero_()
+    model.linear.bias.data.fill_(20)
+    draw("predictions", model, data)
+    truth, guess, title = given["predictions_over_truth"]
+    assert truth.tolist() == data.val[1].flatten().tolist()
+    assert guess.tolist() == [20] * 4
+    r2 = -float((truth.mean() - 20) ** 2 / truth.var(correction=0))
+    assert title == f"LinearRegression: predictions, R2 {r2:.3f}\nepoch 1"
 
 
 def test_learning_curves_are_left_out_before_there_is_a_score(draw, given):

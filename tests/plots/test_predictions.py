@@ -37,6 +37,14 @@ def test_confusion_matrix_of_many_classes_leaves_out_what_could_not_be_read():
     figure.canvas.draw()
 
 
+def test_predictions_are_drawn_over_the_truth_and_a_diagonal():
+    truth, guess = torch.tensor([1.0, 5.0, 3.0]), torch.tensor([0.5, 6.0, 3.0])
+    (axes,) = plots.predictions_over_truth(truth, guess, "title").axes
+    diagonal, points = axes.lines
+    assert diagonal.get_xydata().tolist() == [[0.5, 0.5], [6, 6]]
+    assert points.get_xydata().tolist() == [[1, 0.5], [5, 6], [3, 3]]
+
+
 def test_boundary_runs_where_two_classes_are_equally_probable():
     across, up = torch.linspace(0, 1, 21), torch.linspace(0, 2, 11)
     share = across.expand(11, 21)  # the second class is more probable right of a half

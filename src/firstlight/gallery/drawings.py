@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from firstlight import plots
+from firstlight.data.loaders import Loaded
 from firstlight.data.splits import Split
 from firstlight.data.synthetic import Planted, Sine
+from firstlight.data.table import Table
 from firstlight.gallery.moments import Moment, evaluating, picture, stage_of
 from firstlight.models import (
     MLP,
@@ -74,6 +76,14 @@ def _draw_fit(moment: Moment) -> "Figure":
     members = getattr(moment.model, "num_members", 1)
     content = "the fit and its residual" if members == 1 else f"mean of {members:,} fits, and a band of 90 %"
     return plots.curve_fit(x[:, 0], y[:, 0], moment.notes["fit"], moment.title(content))
+
+
+@picture("predictions", Regression, (Table, Loaded))
+def _draw_predictions(moment: Moment) -> "Figure":
+    guess, truth = (part.flatten() for part in moment.outputs(moment.data.val))
+    r2 = 1 - (guess - truth).square().sum() / (truth - truth.mean()).square().sum()
+    every = -(-len(truth) // MAX_POINTS)
+    return plots.predictions_over_truth(truth[::every], guess[::every], moment.title(f"predictions, R2 {r2:.3f}"))
 
 
 @picture("coefficients", (AutogradCubic, ManualCubic), Sine, follow=lambda model: model.coefficients)

@@ -107,7 +107,7 @@ class Picture:
         tag: Its name in TensorBoard.
         draw: Draws the figure of a moment, or returns None if there is nothing to see.
         model: Class or classes of the models that it is for.
-        data: Class of the data that it is for.
+        data: Class or classes of the data that it is for.
         fits: Says of the input of an example, as a batch of one, whether the picture is for such inputs.
         note: Returns what to note at each moment, drawn or not; None if nothing.
         follow: Returns what to note of the model after single steps too.
@@ -116,7 +116,7 @@ class Picture:
     tag: str
     draw: "Callable[[Moment], Figure | None]"
     model: type | tuple[type, ...] = LightningModule
-    data: type = DataModule
+    data: type | tuple[type, ...] = DataModule
     fits: Callable[[Tensor], bool] | None = None
     note: Callable[[Moment], Tensor | None] | None = None
     follow: Callable[[Any], Tensor] | None = None
@@ -134,7 +134,10 @@ PICTURES: list[Picture] = []
 
 
 def picture(
-    tag: str, model: type | tuple[type, ...] = LightningModule, data: type = DataModule, **options: Any
+    tag: str,
+    model: type | tuple[type, ...] = LightningModule,
+    data: type | tuple[type, ...] = DataModule,
+    **options: Any,
 ) -> "Callable[[Callable[[Moment], Figure | None]], Callable[[Moment], Figure | None]]":
     """Add a picture: decorate a function that draws the figure of a moment.
 
@@ -143,7 +146,7 @@ def picture(
     Args:
         tag: Its name in TensorBoard.
         model: Class or classes of the models that it is for.
-        data: Class of the data that it is for.
+        data: Class or classes of the data that it is for.
         options: Further arguments of :class:`Picture`.
     """
 

@@ -2,7 +2,7 @@
 
 from firstlight.plots.curves import activations, curve_fit, learning_curves, weight_paths
 from firstlight.plots.images import mistakes, weight_images
-from firstlight.plots.predictions import confusion_matrix, decision_boundary
+from firstlight.plots.predictions import confusion_matrix, decision_boundary, predictions_over_truth
 
 __all__ = [
     "activations",
@@ -11,6 +11,7 @@ __all__ = [
     "decision_boundary",
     "learning_curves",
     "mistakes",
+    "predictions_over_truth",
     "weight_images",
     "weight_paths",
 ]

@@ -1,4 +1,4 @@
-"""Figures of a classifier's predictions, and of how far its probabilities can be believed."""
+"""Figures of predictions, and of how far the probabilities of a classifier can be believed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ from firstlight.plots.style import BLACK, BLUE, COLORS, new_figure, set_title, s
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["confusion_matrix", "decision_boundary", "reliability"]
+__all__ = ["confusion_matrix", "decision_boundary", "predictions_over_truth", "reliability"]
 
 MAX_CLASSES = 20
 """With more classes the cells of a confusion matrix are too small for names and numbers."""
@@ -101,6 +101,25 @@ def decision_boundary(
     axes.legend(loc="upper left", bbox_to_anchor=(1.03, 1), markerscale=2)
     axes.grid(visible=False)
     axes.set(xlabel=features[0], ylabel=features[1])
+    set_title(axes, title)
+    return figure
+
+
+@styled
+def predictions_over_truth(truth: Tensor, predictions: Tensor, title: str) -> "Figure":
+    """Draw predicted numbers over the true ones, and the diagonal where those of a perfect model are.
+
+    Args:
+        truth: Targets, of shape ``(examples,)``.
+        predictions: What the model says of the same examples.
+        title: Title of the figure.
+    """
+    figure, (axes,) = new_figure(size=(4.2, 4), top=0.6)
+    ends = [float(end) for end in torch.cat([truth, predictions]).aminmax()]
+    axes.plot(ends, ends, color=BLACK, linewidth=1, linestyle="--")
+    axes.plot(truth, predictions, "o", color=BLUE, markersize=4, markeredgewidth=0, alpha=0.6)
+    axes.ticklabel_format(scilimits=(-3, 4))  # longer numbers would not fit
+    axes.set(xlabel="truth", ylabel="prediction")
     set_title(axes, title)
     return figure
 
