@@ -112,11 +112,13 @@ class Wandb(WandbLogger):
     def __init__(self, name=None, save_dir=".", id=None, log_model=False):  # noqa: A002
         self.given, self.rows, self.images = {"name": name, "save_dir": save_dir, "id": id}, [], {}
         self.made.append(self)
+        self.folder = Path(save_dir, f"wandb/offline-run-{len(self.made)}-{self.version}")
+        self.folder.mkdir(parents=True)
 
     name = property(lambda _: "project")
     save_dir = property(lambda self: self.given["save_dir"])
     version = property(lambda self: self.given["id"] or "a1b2c3")
-    experiment = property(lambda self: SimpleNamespace(offline=True, dir=f"{self.save_dir}/wandb/offline-run-1/files"))
+    experiment = property(lambda self: SimpleNamespace(offline=True, id=self.version, dir=str(self.folder / "files")))
 
     def log_hyperparams(self, params): ...
 
@@ -169,8 +171,10 @@ def services(monkeypatch):
 @pytest.mark.pictures
 def test_resumed_run_goes_on_with_the_run_of_its_service(services, did):
     out = did(*SHORT, "--logger=wandb")
-    assert curves(out) == [f"wandb sync {RUN}/wandb/offline-run-1"]
-    did("fit", "--resume", "--trainer.max_epochs=3")
+    folders = [f"{RUN}/wandb/offline-run-{number}-a1b2c3" for number in (1, 2)]
+    assert curves(out) == [f"wandb sync {folders[0]}"]
+    out = did("fit", "--resume", "--trainer.max_epochs=3")
+    assert curves(out) == [f"wandb sync {folders[0]} {folders[1]}"]
     first, second = Wandb.made
     assert first.given == {"name": "run/version_0", "save_dir": str(RUN), "id": None}
     assert second.given == {"name": "run/version_0", "save_dir": str(RUN), "id": "a1b2c3"}
@@ -204,10 +208,11 @@ def test_wandb_itself_keeps_its_run_offline(did, monkeypatch):
     out = did(*SHORT, "--logger=wandb")
     assert curves(out)[0].startswith(f"wandb sync {RUN}/wandb/offline-run-")
     wandb.finish()  # as the end of the process does
-    did("fit", "--resume", "--trainer.max_epochs=3")
+    out = did("fit", "--resume", "--trainer.max_epochs=3")
     wandb.finish()
     names = [path.name for path in (RUN / "wandb").glob("offline-run-*")]
     assert len({name.rpartition("-")[2] for name in names}) == 1  # the same id
+    assert all(name in curves(out)[0] for name in names)
 
 
 def test_mlflow_itself_keeps_its_run(did, monkeypatch):

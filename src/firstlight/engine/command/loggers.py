@@ -154,8 +154,9 @@ def where_to_look(loggers: Iterable[Logger]) -> Iterator[str]:
             yield str(relative_to_cwd(Path(logger.log_dir, "metrics.csv")))
         elif isinstance(logger, WandbLogger):
             run = logger.experiment
-            offline = f"wandb sync {shlex.quote(str(relative_to_cwd(Path(run.dir).parent)))}"
-            yield offline if run.offline else str(run.url)
+            parts = sorted(Path(run.dir).parents[1].glob(f"offline-run-*-{run.id}"))
+            paths = [str(relative_to_cwd(part)) for part in parts]  # each resume leaves one
+            yield f"wandb sync {shlex.join(paths)}" if run.offline else str(run.url)
         elif isinstance(logger, MLFlowLogger):
             store = logger.experiment.tracking_uri
             yield store if store.startswith("http") else f"mlflow ui --backend-store-uri {shlex.quote(store)}"
