@@ -17,6 +17,7 @@ RESULTS.mkdir(exist_ok=True)
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "FIRSTLIGHT_PACKAGES": "benchmarks",
+    "PYTHONDONTWRITEBYTECODE": "",  # an installed program is compiled once
     "PYTHONPATH": os.pathsep.join(filter(None, [f"{REPOSITORY}/src", f"{REPOSITORY}", os.environ.get("PYTHONPATH")])),
 }
 """What a process that is measured finds in its environment."""
