@@ -54,7 +54,7 @@ def silence_lightning() -> None:
     for message in (
         # scores are logged once an epoch, not every log_every_n_steps
         r"The number of training batches \(\d+\) is smaller than the logging interval",
-        # a config says so where a GPU would only wait
+        # a config says so where a model would leave a GPU idle
         r"GPU available but not used",
         # a run that is only tested needs none of the callbacks that it was trained with
         r"Be aware that when using `ckpt_path`, callbacks used to create the checkpoint need to be provided",
