@@ -118,4 +118,7 @@ def test_missing_predictions_are_said_with_the_command_that_writes_them(did):
 def test_epoch_of_an_old_receipt_is_counted_from_one(did):
     write(A, classes(0.9, 1), best={"name": "accuracy/val", "epoch": 1})
     write(B, classes(0.9, 1), best={"name": "accuracy/val", "mode": "max", "epoch": 2})
-    assert "best.epoch" not in did("runs", "diff", A, B)
+    (B / "test.json").write_text('{"epoch": 2, "accuracy/test": 1.0}')
+    found = did("runs", "diff", A, B)
+    assert "scores.accuracy/test" in found
+    assert "epoch" not in found  # nor that of the tested checkpoint, which is no score
