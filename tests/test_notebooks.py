@@ -109,7 +109,7 @@ def test_a_kernel_finds_the_package_and_shows_figures(tmp_path):
     path.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     environment = {**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")}
     subprocess.run(
-        [sys.executable, REPOSITORY / "notebooks" / "__main__.py", path], env=environment, check=True, timeout=100
+        [sys.executable, REPOSITORY / "notebooks" / "__main__.py", path], env=environment, check=True, timeout=600
     )
     text, picture = code_cells(path)[0]["outputs"]
     assert "".join(text["text"]).split() == [sys.executable, "firstlight"]

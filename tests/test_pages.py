@@ -26,7 +26,6 @@ DOCS = ROOT / "docs"
 ALL = sorted(path.name for path in DOCS.glob("*.md"))
 PAGES = ("json.md", "schedules.md")  # each command by itself
 SCRIPTS = (
-    "compare-runs.md",
     "export.md",
     "your-own-model.md",
     "your-own-pictures.md",
@@ -200,6 +199,23 @@ def test_page_on_loggers_runs_from_top_to_bottom(did):
         did(verb, *words, *QUICK)
     assert len(lines) > 5
     assert [path.parts[0] for path in sorted(Path().rglob("metrics.csv"))] == 3 * ["lightning_logs"] + ["logs"]
+
+
+@pytest.mark.slow
+def test_page_on_comparisons_runs_from_top_to_bottom(did, tmp_path, monkeypatch):
+    write_fashion_mnist(tmp_path / "fashion")
+    monkeypatch.setenv("FIRSTLIGHT_DATA", str(tmp_path / "fashion"))
+    program = 'firstlight() { printf "%q " firstlight "$@"; echo; }; mv() { printf "%q " mv "$@"; echo; }\n'
+    program += "".join(text for language, text in blocks("compare-runs.md") if not language)
+    lines = subprocess.check_output(["bash", "-e"], input=program, text=True).splitlines()
+    for line in lines:  # with all loops and braces written out
+        name, *words = shlex.split(line)
+        if name == "firstlight":
+            did(*words)
+        else:
+            subprocess.run([name, *words], check=True)
+    assert len(lines) > 20
+    assert len(list(Path("lightning_logs").glob("*/version_*"))) == 4
 
 
 @pytest.fixture

@@ -232,8 +232,11 @@ def _status(pid):
     return os.waitstatus_to_exitcode(status) if done else None
 
 
-def _wait(pid, poll, timeout=90):
-    """Return the exit status of a process that ends with all that it started; None if it had to be ended."""
+def _wait(pid, poll, timeout=600):
+    """Return the exit status of a process that ends with all that it started; None if it had to be ended.
+
+    A sweep of a dozen trials takes half a minute of two cores, and they may have other work.
+    """
     deadline = time.monotonic() + timeout
     status = None
     while time.monotonic() < deadline:

@@ -6,7 +6,7 @@ from harness import firstlight, together
 OWN = {"FIRSTLIGHT_PACKAGES": "own_data"}
 FIT = [
     *("fit", "--model=MLP", "--model.num_features=4", "--model.hidden_dims=[8]", "--model.num_classes=2"),
-    *("--trainer.max_epochs=3", "--trainer.accelerator=cpu", "--checkpoint.every_n_steps=2"),
+    *("--trainer.max_epochs=3", "--trainer.accelerator=cpu", "--checkpoint.every_n_steps=2", "--pictures=none"),
 ]
 
 

@@ -64,6 +64,11 @@ class Numbers(LightningDataModule):
 """
 
 
+def said(text):
+    """Return the lines that a process printed, but for the one on waiting for a process that starts later."""
+    return [line for line in text.splitlines() if not line.startswith("waiting for all 2 processes of this run to ")]
+
+
 def pictures(folder):
     """Return the names of a run's pictures."""
     events = EventAccumulator(str(the_run(folder)))
@@ -89,7 +94,7 @@ def test_two_processes_leave_the_one_run_of_one_process(alone, tmp_path, monkeyp
     draw_little(monkeypatch)
     first, second = together(tmp_path / "two", *FLAGS)
     assert (first.status, second.status) == (0, 0), first.text + second.text
-    assert second.text == ""
+    assert said(second.text) == []
     assert "arning" not in first.text
     names = [sorted(path.name for path in the_run(folder).rglob("*")) for folder in (alone, tmp_path / "two")]
     one, two = ([re.sub(r"tfevents\.\d.*\d", "tfevents", name) for name in each] for each in names)
@@ -258,25 +263,26 @@ def test_two_nodes_of_torchrun_make_one_run(alone, tmp_path):
         )
         for rank, log in enumerate(logs)
     ]
-    launchers = [node.communicate(timeout=90)[0] for node in nodes]
+    launchers = [node.communicate(timeout=600)[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], launchers
     first, second = (
         "".join(path.read_text() for stream in ("stdout", "stderr") for path in log.rglob(f"{stream}.log"))
         for log in logs
     )
     assert "epoch 3/3" in first
-    assert second == ""
+    assert said(second) == []
     assert close(alone, folder)
 
 
 @pytest.mark.slow
 def test_preset_for_two_processes_makes_one_run_that_ends_when_one_of_them_is_killed(alone, tmp_path):
-    ended = firstlight(tmp_path / "two", *FLAGS, "--config", "presets/ddp", real=True)
+    flags = [*FLAGS, "--config", "presets/ddp", "--pictures=none"]
+    ended = firstlight(tmp_path / "two", *flags, real=True)
     assert ended.status == 0, ended.text
     assert ended.text.count("epoch 3/3") == 1
     assert close(alone, tmp_path / "two")
     fault = {"do": "SIGKILL", "step": 7, "rank": 1}
-    ended = firstlight(tmp_path / "killed", *FLAGS, "--config", "presets/ddp", real=True, fault=fault)
+    ended = firstlight(tmp_path / "killed", *flags, real=True, fault=fault)
     assert ended.status not in (0, None)
     assert last_step(tmp_path / "killed") == 6
     assert firstlight(tmp_path / "killed", "fit", "--resume", real=True).status == 0

@@ -98,7 +98,7 @@ def test_second_signal_ends_the_run_at_once(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_stop_together_when_one_is_told(tmp_path):
-    flags = [*tiny("manual_cubic"), "--config", "presets/ddp"]
+    flags = [*tiny("manual_cubic"), "--config", "presets/ddp", "--pictures=none"]
     ended = firstlight(tmp_path, *flags, real=True, fault={"do": "SIGTERM", "step": 5, "rank": 1})
     assert ended.status == 143
     assert ended.text.count("stopped by SIGTERM after step 8") == 1

@@ -158,7 +158,7 @@ def test_two_processes_of_a_plain_module_are_killed_and_go_on_to_the_same_bits(p
     paths = [str(Path(__file__).parent), str(Path(package.__file__).parents[1])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     whole, killed = place("ConvNet", fresh=True), place("ConvNet", fresh=True)
-    words = ["fit", "--config=own", "--config=presets/ddp", "--checkpoint.every_n_steps=2"]
+    words = ["fit", "--config=own", "--config=presets/ddp", "--checkpoint.every_n_steps=2", "--pictures=none"]
     fault = {"do": "SIGKILL", "step": 4}
     waits = [start(whole, *words, real=True, **OWN), start(killed, *words, real=True, fault=fault, **OWN)]
     first, second = [wait() for wait in waits]

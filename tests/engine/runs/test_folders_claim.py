@@ -17,7 +17,7 @@ def test_runs_that_start_together_get_folders_of_their_own(tmp_path):
     processes = [context.Process(target=_claims, args=(tmp_path, names)) for _ in range(4)]
     for process in processes:
         process.start()
-    claimed = [names.get(timeout=60) for _ in range(80)]
+    claimed = [names.get(timeout=600) for _ in range(80)]
     for process in processes:
         process.join()
     assert sorted(claimed) == sorted(f"mine/version_{number}" for number in range(80))

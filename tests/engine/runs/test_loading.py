@@ -1,5 +1,6 @@
 """``load`` returns the model, the data and the config of a run, also of one that a plain Trainer made."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -161,6 +162,8 @@ def test_best_is_named_by_the_newer_of_two_checkpoints_with_one_step(names, trai
     every, best = (f"{name}-{{step}}" for name in names)  # the first is written before the second has its score
     callbacks = ModelCheckpoint(filename=every), ModelCheckpoint(filename=best, monitor="loss/val", save_top_k=-1)
     train(AutogradCubic(lr=1e-5), Sine(num_points=30), *callbacks)
+    for time, name in enumerate(names):
+        os.utime(f"{RUN}/checkpoints/{name}-step=3.ckpt", (time, time))  # clocks of disks may be too slow to tell
     assert load(RUN).checkpoint.name == f"{names[1]}-step=3.ckpt"
 
 
