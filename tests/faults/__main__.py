@@ -190,7 +190,7 @@ def disasters(place):
 
 def own_data(place, count=None, seed=0):
     """Runs on data sets of a user's own are killed before each step, and go on with other numbers of workers."""
-    flags = ["fit", *OWN_MODEL.split(), "--trainer.max_epochs=3", "--checkpoint.every_n_steps=2"]
+    flags = ["fit", *OWN_MODEL.split(), "--trainer.max_epochs=3", "--checkpoint.every_n_steps=2", "--pictures=none"]
     cases, chance = [*product((1, 2), ("Points", "Drawn"), WORKERS)], random.Random(seed)
     if count and count < len(cases):
         cases = chance.sample(cases, count)
