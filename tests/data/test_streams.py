@@ -57,6 +57,20 @@ def test_position_is_that_of_the_batches_that_were_used():
     assert torch.equal(next(iter(resumed))[0], batches[2][0])
 
 
+def test_each_process_goes_on_from_its_own_state():
+    supplies, states = [], []
+    for start in (0, 3):
+        (stream := StreamWithState()).next = start
+        process = StreamLoader(DataLoader(stream, 8), 1, gather=lambda state: states.append(state) or states)
+        supplies.append(iter(process))
+        next(supplies[-1])
+        state = process.state_dict()
+    for rank, supply in enumerate(supplies):
+        resumed = StreamLoader(DataLoader(StreamWithState(), 8), 1, rank=rank)
+        resumed.load_state_dict(state)
+        assert torch.equal(next(iter(resumed))[0], next(supply)[0])
+
+
 def test_stream_that_workers_read_is_read_again():
     whole = epochs(loader(Stream(), num_workers=1), [0])
     resumed = loader(StreamWithState(), num_workers=1)

@@ -4,12 +4,13 @@ import random
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRandomSampler
 
 from firstlight import Loaded, Regression
 
-__all__ = ["Drawn", "Headed", "Plain", "Points", "Shaken", "States", "Streamed", "Weighted"]
+__all__ = ["Drawn", "Headed", "Plain", "Points", "Shaken", "Shares", "States", "Streamed", "Weighted"]
 
 
 class Rows(Dataset):
@@ -108,6 +109,23 @@ class StreamWithState(Stream):
 
     def load_state_dict(self, state):
         self.next = state["next"]
+
+
+class Share(StreamWithState):
+    """The share of this process, which its state is a place in."""
+
+    def __iter__(self):
+        rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self.next = self.next or rank
+        while self.next < 50:
+            self.next += world
+            yield self.rows[self.next - world]
+        self.next = 0
+
+
+class Shares(Plain):
+    def train_dataloader(self):
+        return DataLoader(Share(), batch_size=4)
 
 
 class Streamed(Plain):

@@ -1,7 +1,7 @@
 """A run on data of the user's own, killed and resumed with another number of workers, ends in the same bits."""
 
 import pytest
-from harness import firstlight, together
+from harness import differences, firstlight, left_behind, together
 
 OWN = {"FIRSTLIGHT_PACKAGES": "own_data"}
 FIT = [
@@ -33,6 +33,16 @@ def test_killed_run_goes_on_with_other_workers_to_the_same_bits(data, before, af
     resumed = firstlight(folder, "fit", "--resume", workers.format(after), **OWN)
     assert resumed.status == 0, resumed.text
     assert [name for name in differences(folder) if "num_workers" not in name] == []
+
+
+@pytest.mark.slow
+def test_each_process_goes_on_with_its_own_share_of_a_stream(tmp_path):
+    flags, whole, killed = [*FIT, "--data=Shares", "--trainer.devices=2"], tmp_path / "whole", tmp_path / "killed"
+    together(whole, *flags, **OWN)
+    together(killed, *flags, fault={"do": "SIGKILL", "step": 9}, **OWN)
+    ended = together(killed, "fit", "--resume", **OWN)
+    assert [end.status for end in ended] == [0, 0], ended[0].text
+    assert [*differences(left_behind(whole), left_behind(killed))] == []
 
 
 @pytest.mark.slow

@@ -29,11 +29,20 @@ class StreamLoader(ResumableLoader):
         seed: Seed of the random numbers.
         position: Returns how many batches of this epoch were used; by default, all that were given. A Trainer that does
             not know the number of batches fetches one ahead.
+        gather: Returns the states of the data sets of all processes, for that of this one.
+        rank: Number of this process, from 0.
     """
 
-    def __init__(self, loader: DataLoader[Any], seed: int = 0, position: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        loader: DataLoader[Any],
+        seed: int = 0,
+        position: Callable[[], int] | None = None,
+        gather: Callable[[Any], list[Any]] = lambda state: [state],
+        rank: int = 0,
+    ) -> None:
         super().__init__()
-        self.loader, self.seed = loader, seed
+        self.loader, self.seed, self.gather, self.rank = loader, seed, gather, rank
         self.position = position or (lambda: self._given)
         self.dataset: Any = loader.dataset
         self.has_state = loader.num_workers == 0 and all(
@@ -74,13 +83,13 @@ class StreamLoader(ResumableLoader):
             self._states = {given - 1: self._states.get(given - 1), given: copy.deepcopy(self.dataset.state_dict())}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position, and the state of the data set there."""
+        """Return the position, and the states of the data sets of all processes there."""
         used = self.position()
         # an iteration starts before the Trainer says for which epoch: at the end of one, it is the next
         epoch, batch = (self.epoch + 1, 0) if used == self._length else (self.epoch, used)
-        return {"epoch": epoch, "batch": batch, "data": self._states.get(used)}
+        return {"epoch": epoch, "batch": batch, "states": self.gather(self._states.get(used))}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a position."""
         super().load_state_dict(state)
-        self._state = state["data"] if self.has_state else None
+        self._state = state["states"][self.rank % len(state["states"])] if self.has_state else None
