@@ -26,6 +26,12 @@ def answer(firstlight):
     return run
 
 
+def fields(row):
+    """Return the fields that the page names in the line that begins with a text."""
+    (line,) = (line for line in PAGE.read_text().splitlines() if line.startswith(f"| {row} |"))
+    return set(re.findall("`(.+?)`", line.split("|")[2]))
+
+
 def test_fit_answers_with_its_run_and_scores(answer):
     found = answer("fit", *SMALL, "--test")
     receipt = json.loads(Path(found["folder"], "run.json").read_text())
@@ -37,11 +43,15 @@ def test_fit_answers_with_its_run_and_scores(answer):
 
 def test_each_command_answers_with_what_it_found(answer, did):
     did("fit", *SMALL, "--test")
-    assert [row["run"] for row in answer("runs")["runs"]] == ["a/version_0"]
-    assert answer("runs", "--group")["groups"][0]["n"] == 1
-    assert answer("validate", "--run=a")["report"]
+    (row,) = answer("runs")["runs"]
+    assert (row["run"], row.keys()) == ("a/version_0", fields("`runs` (each)"))
+    (row,) = answer("runs", "--group")["groups"]
+    assert (row["n"], row.keys()) == (1, fields("`groups` (each)"))
+    assert answer("validate", "--run=a")["report"].keys() == fields("`report` of numbers")
     assert answer("predict", "--run=a")["examples"] == 29
-    assert answer("runs", "diff", "a", "a")["different"] == []
+    found = answer("runs", "diff", "a", "a")
+    assert (found["different"], found["predictions"].keys()) == ([], fields("`predictions` of `runs diff`"))
+    assert found["predictions"]["first"].keys() == fields("`first`, `second`, `difference`")
     assert Path(answer("export", "a", "--format=safetensors")["model"]).is_file()
     assert all(Path(path).is_file() for path in answer("pictures", "a")["pictures"].values())
     assert answer("reproduce", "a")["reproduced"] == "a/version_0"
@@ -76,9 +86,19 @@ def test_sweep_answers_with_its_trials(answer):
     Path("sweep.yaml").write_text("trials: 2\nsearch:\n  model.lr: {choices: [1.0e-6, 2.0e-6]}\n")
     found = answer("sweep", "--sweep=sweep.yaml", *SMALL[:-1], "--name=s")
     assert [row["status"] for row in found["trials"]] == ["finished", "finished"]
+    assert found["trials"][0].keys() == {*fields("`trials` (each)"), "loss/val", "model.lr"}
     assert Path(found["files"]["table"]).is_file()
 
 
+@pytest.mark.slow
+def test_report_of_classes_has_the_fields_that_the_page_names(answer, did, fashion_root):
+    did("fit", "--config=mlp", "--trainer.max_epochs=1", f"--data.root={fashion_root}", "--data.batch_size=20")
+    report = answer("test", "--config=mlp")["report"]
+    assert report.keys() == fields("`report` of classes")
+    assert all(report[rows][0].keys() == fields(f"`{rows}` (each)") for rows in ("classes", "reliability"))
+
+
 def test_the_page_names_every_command():
-    cells = [line.split("|")[1] for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    of_commands = PAGE.read_text().partition("| field |")[0]
+    cells = [line.split("|")[1] for line in of_commands.splitlines() if line.startswith("| `")]
     assert sorted(re.findall("`(.+?)`", " ".join(cells))) == sorted(COMMANDS)
