@@ -85,3 +85,21 @@ def test_diagram_shows_accuracy_over_confidence_and_the_counts():
     assert [line.get_xydata().tolist() for line in axes.lines] == [[[0, 0], [1, 1]], [[0.3, 0.2], [0.9, 1]]]
     assert [bar.get_height() for bar in below.patches] == [5, 15]
     assert axes.get_title() == "calibration"
+
+
+def test_ten_classes_have_ten_colours():
+    ends, names = torch.linspace(0, 1, 5), [*map(str, range(10))]
+    probabilities = torch.rand(5, 5, 10, generator=torch.Generator().manual_seed(0)).softmax(dim=2)
+    x, y = torch.rand(10, 2), torch.arange(10)
+    figure = plots.decision_boundary((ends, ends), probabilities, x, y, names, ["width", "height"], "title")
+    handles = figure.axes[0].get_legend().legend_handles
+    assert len({tuple(handle.get_facecolor()[0]) for handle in handles}) == 10
+
+
+@pytest.mark.parametrize("accuracies", [[0.9, 0.9, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1]])
+def test_legend_of_a_reliability_diagram_covers_no_point(accuracies):
+    figure = reliability([0.1, 0.3, 0.7, 0.9], accuracies, [1, 2, 3, 4], "title")
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    box, (_, line) = axes.get_legend().get_window_extent(), axes.lines
+    assert not any(box.contains(*point) for point in axes.transData.transform(line.get_xydata()))

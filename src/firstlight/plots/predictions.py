@@ -141,7 +141,7 @@ def reliability(
     axes.plot(confidences, accuracies, color=BLUE, marker="o", markersize=4, label="the model")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy")
     axes.tick_params(labelbottom=False)
-    axes.legend(loc="upper left", bbox_to_anchor=(0.02, 0.98))
+    axes.legend(loc="best", borderaxespad=0.5)  # where there is no curve
     below.bar(confidences, counts, width=0.03, color=BLUE)
     below.set(xlim=(0, 1), xlabel="confidence: probability of the guess", ylabel="examples")
     set_title(axes, title)

@@ -4,7 +4,8 @@ Figures are made without pyplot, so none stays open, and matplotlib is imported 
 small, so that their text can be read where TensorBoard shows them at half their size. The colours are safe for
 colour-blind readers.
 
-Source: Okabe and Ito, "Color Universal Design", https://jfly.uni-koeln.de/color/ (the colours of lines).
+Sources: Okabe and Ito, "Color Universal Design", https://jfly.uni-koeln.de/color/ (the first six colours of lines);
+Tol, "Colour Schemes", https://sronpersonalpages.nl/~pault/ (three of the others).
 """
 
 import io
@@ -34,7 +35,7 @@ Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
 
 BLACK, BLUE, VERMILION = "#000000", "#0072b2", "#d55e00"
-COLORS = (BLUE, VERMILION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLORS = (BLUE, VERMILION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#332288", "#999933", "#882255", "#8c8c8c")
 LETTER = 0.6
 """Width of a letter, about, in heights of the font."""
 STYLE: dict[Any, Any] = {
