@@ -84,3 +84,10 @@ def test_letters_that_an_output_cannot_hold_are_escaped(tmp_path):
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\\xe9t\\xe9" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_name_that_is_no_text_is_answered_in_a_line(complaint):
+    status, message = complaint("fit", "-c", "autograd_cubic", "--trainer.default_root_dir=b\udcff")
+    assert status == 2
+    assert message.endswith("holds a name that is not in utf-8: choose another")

@@ -103,11 +103,16 @@ def test_null_takes_back_a_class_that_a_config_before_set(key, did):
     assert [part for part in parts if yaml.safe_load(out).get(part) is None] == [key]
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", "two\nlines", "\x1b[31mred"])
-def test_name_of_a_run_is_one_part_of_a_path_that_can_be_printed(name, complaint):
-    status, message = complaint("fit", *SMALL, f"--name={name}")
+NAMES = ["a/b", "..", "two\nlines", "\x1b[31mred", "not\udcff", "$HOME", "${HOME}", "version_0"]
+
+
+@pytest.mark.parametrize("flag", [*(f"--name={name}" for name in NAMES), "--config=$HOME.yaml", "-c=version_1.yaml"])
+def test_name_of_a_run_is_one_part_of_a_path_that_can_be_printed(flag, complaint):
+    for name in ("$HOME", "version_1"):
+        Path(f"{name}.yaml").write_text("model: AutogradCubic")
+    status, message = complaint("fit", flag, *SMALL)
     assert (status, message.isprintable()) == (2, True)
-    assert message.endswith(": a run name must be printable, and must not contain a path")
+    assert message.endswith(": a run name must be printable, and no path, $VARIABLE or version_N")
     assert not Path("lightning_logs").exists()
 
 

@@ -33,6 +33,13 @@ def test_new_run_has_the_next_number():
     assert claim_run_folder(Path(), "mlp").version == 8
 
 
+def test_link_to_nowhere_in_place_of_a_folder_is_named_and_not_waited_for():
+    Path("lightning_logs").mkdir()
+    Path("lightning_logs/mlp").symlink_to("gone")
+    with pytest.raises(FileExistsError, match="mlp"):
+        claim_run_folder(Path(), "mlp")
+
+
 def test_runs_are_listed_by_start():
     make("mlp", seconds=3)
     make("neuron", seconds=1)
@@ -101,12 +108,14 @@ def test_missing_run_is_named(reference):
         find_run(Path(), reference)
 
 
-def test_checkpoint_knows_its_run():
+def test_checkpoint_knows_its_run(monkeypatch):
     run = make("mlp", seconds=1)
     assert folders.run_of_checkpoint(run.last).folder == run.folder.absolute()
     Path("checkpoints").mkdir()
     assert folders.run_of_checkpoint(Path("checkpoints/last.ckpt")) is None
     assert folders.run_of_checkpoint(Path("last.ckpt")) is None
+    monkeypatch.chdir(run.checkpoints)
+    assert folders.run_of_checkpoint(Path("last.ckpt")).config.is_file()
 
 
 def test_path_is_relative_only_below_the_working_directory(tmp_path):

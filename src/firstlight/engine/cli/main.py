@@ -62,6 +62,9 @@ def main(package: str | None = None) -> None:
         if isinstance(error, OSError) and error.errno:
             name_file(error)
             _end(error, 1, answer)
+        if isinstance(error, UnicodeEncodeError):  # only names of files can be no text
+            error = UsageError(f"{error.object!r} holds a name that is not in {error.encoding}: choose another")
+            _end(error, 2, answer)
         traceback.print_exc()
         print(BUG, file=sys.stderr)
         answer.give(1, {"error": f"{BUG.removeprefix('error: ')}: {error!r}"})

@@ -92,6 +92,10 @@ class Request:
         named = [read_settings(name, stage, NO_SETTINGS) for name in own.config]
         names = [config.path.stem for config in named if not config.is_preset]
         name = own.name or (names[0] if names else None)
+        if name and not folders.is_run_name(name):
+            raise UsageError(
+                f"--name {printable(name)}: a run name must be printable, and no path, $VARIABLE or version_N"
+            )
         root = Path(expand_home(_last_value("trainer.default_root_dir", named, flags)) or ".")
         run = checkpoint = None
         if not any(map(prints_only, flags)):
@@ -175,8 +179,6 @@ def own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, lis
             raise UsageError(f"--{flag} is empty: name one, or leave it out")
     if own.resume and own.resume.startswith("-"):  # to argparse, a flag with a space in its value is no flag
         own.resume, flags = LATEST, [own.resume, *flags]
-    if own.name and (own.name != Path(own.name).name or own.name == ".." or not own.name.isprintable()):
-        raise UsageError(f"--name {printable(own.name)}: a run name must be printable, and must not contain a path")
     if stage == "fit" and own.run:
         raise UsageError("--run belongs to validate, test and predict; to resume a run: fit --resume RUN")
     if stage != "fit" and own.resume:

@@ -120,11 +120,18 @@ def add_run_argument(parser: ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", help=about)
 
 
+def is_run_name(name: str) -> bool:
+    """Return whether a run can have a name: TensorBoard would write below the value of a variable in it."""
+    is_part = name == Path(name).name != ".." and name == os.path.expandvars(name)
+    return is_part and name.isprintable() and not re.fullmatch(r"version_\d+", name)
+
+
 def claim_run_folder(root: Path, name: str) -> Run:
     """Make the folder of a new run, even if several runs start at the same time."""
     parent = root / LOGS / name
     taken = [*_folders(root, name), *_folders(root, name, ARCHIVE)]  # so that an archived run can be put back
     number = max((run.version for run in taken), default=-1) + 1
+    make_folder(parent)  # by itself: a link to nowhere would look like a version that another process has just made
     while True:
         try:
             make_folder(parent / f"version_{number}", exist_ok=False)
@@ -140,6 +147,7 @@ def discard_unused_folder(run: Run) -> None:
         shutil.rmtree(run.folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             run.folder.parent.rmdir()  # if no other run has this name
+            run.folder.parents[1].rmdir()
 
 
 def list_runs(root: Path, name: str | None = None) -> list[Run]:
@@ -213,7 +221,7 @@ def find_run(root: Path, reference: str | None = None) -> Run:
 def run_of_checkpoint(path: Path) -> Run | None:
     """Return the run that a checkpoint belongs to, if its folder is that of a run."""
     run = Run(path.absolute().parent.parent)
-    return run if path.parent.name == "checkpoints" and run.config.is_file() else None
+    return run if path.absolute().parent == run.checkpoints and run.config.is_file() else None
 
 
 def relative_to_cwd(path: Path) -> Path:
