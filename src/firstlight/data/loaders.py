@@ -34,7 +34,7 @@ class Loaded(DataModule, ABC):
     Args:
         batch_size: Examples per batch, over all processes together; null takes a split as one batch.
         repeats: How many passes over the training split make one epoch.
-        seed: Seed of the data's own random numbers: order of batches, augmentation, folds.
+        seed: Seed of the data's own random numbers: splits, order of batches, augmentation, folds.
         fold: Which fold of the examples for training and validation is held out for validation, from 0; null keeps
             the data's own validation split.
         num_folds: Folds in all.

@@ -183,7 +183,7 @@ def test_batches_of_foreign_data_are_exported_or_explained(did, complaint, monke
     assert "outputs differ by at most" in did("export", "--format=safetensors")
     status, text = complaint("predict", "--data=own.Named")
     assert status == 2
-    assert text.startswith("the model has no predict_step, and its forward takes no batch as it is: linear(): ")
+    assert text.startswith("the model has no predict_step, and its forward does not take a batch as it is: linear(): ")
     assert text.endswith("(own.py, line 12)")
     message = "a DataLoader must be given the batch size by name: DataLoader(dataset, batch_size=32)"
     assert complaint("predict", "--data=own.Positional") == (2, message)

@@ -126,7 +126,7 @@ def test_folder_is_no_config(complaint):
 @pytest.mark.parametrize(
     ("flag", "expected"),
     [
-        ("--print_config=all", "--print_config=all is not to be had: choose skip_default or skip_unset"),
+        ("--print_config=all", "--print_config=all is not available: choose skip_default or skip_unset"),
         (
             "--trainer.plugins=lightning.pytorch.plugins.io.AsyncCheckpointIO",
             "trainer.plugins: AsyncCheckpointIO cannot write a run's checkpoints: they are always atomic",

@@ -40,7 +40,7 @@ def reproduce(words: list[str]) -> dict[str, Any]:
     different = [f"{key}: {was!r}, now {now!r}" for key, was, now in scores if was != now]
     if different:
         changed = differences(before, after)
-        hint = f"\nother conditions than then: {', '.join(changed)}" if changed else ""
+        hint = f"\nconditions that differ: {', '.join(changed)}" if changed else ""
         if (commands := len(before.get("commands", []))) > 1:
             hint += f"\nit took {commands} commands, and this one had the settings of the last from the start"
         raise FirstlightError(f"{old.name} was not reproduced: {'; '.join(different)}{hint}")

@@ -53,7 +53,7 @@ class Mistake:
             return _stray_word(found[1])
         if found := self._find(r'Invalid option "(.+)" for --print_config'):
             hint = ": it needs ruamel.yaml (pip install ruamel.yaml)" if found[1] == "comments" else ""
-            return f"--print_config={found[1]} is not to be had{hint or ': choose skip_default or skip_unset'}"
+            return f"--print_config={found[1]} is not available{hint or ': choose skip_default or skip_unset'}"
         if found := self._find(r"(?:Group '(.+)' does not accept option|unrecognized arguments:|Option) '?-*([\w.]+)"):
             return self._unknown_key(f"{found[1] or self.key}.{found[2]}".strip("."))
         if found := self._find(r"the following arguments are required: (.+)"):

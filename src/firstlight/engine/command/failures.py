@@ -81,7 +81,7 @@ def _missing_part(error: BaseException, message: str) -> FirstlightError | None:
         return DataError(f"{kind} has no {error.name}: its setup() must set train, val and test")
     if _is_raised_in_default_predict_step(error):
         first = printable(message.partition("\n")[0])
-        what = "the model has no predict_step, and its forward takes no batch as it is"
+        what = "the model has no predict_step, and its forward does not take a batch as it is"
         return UsageError(f"{what}: {first}{own_line(error)}")
     return None
 
