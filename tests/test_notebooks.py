@@ -69,6 +69,13 @@ def test_notebook_on_your_own_data_ends_in_the_same_bits_after_a_stop(monkeypatc
     assert left["scores"]["accuracy/test"] > 0.95
 
 
+@each_notebook
+def test_notebook_takes_one_thread(path):
+    """On a busy machine two threads wait for each other, and a minute becomes ten."""
+    first = "".join(code_cells(path)[0]["source"])
+    assert "torch.set_num_threads(1)" in first
+
+
 def test_every_documented_config_is_in_a_notebook():
     stored = {words.split()[0] for path in OF_CONFIGS for words in stored_numbers(path)}
     configs = (REPOSITORY / "configs").glob("*.yaml")
