@@ -82,9 +82,9 @@ REFUSED = {
     "1st": f"'1st' {RULE}",
     "class": "'class' is a Python keyword, so it cannot be the name of a package",
     "json": "'json' is a module of the standard library, which the project would hide",
-    "torch": "'torch' is an installed package, which the project would hide",
-    "pytest-xdist": "'pytest-xdist' is an installed package, which the project would hide",
-    "work/firstlight": "'firstlight' is an installed package, which the project would hide",
+    "torch": "'torch' is an installed package: uninstall it, or choose another name",
+    "pytest-xdist": "'pytest-xdist' is an installed package: uninstall it, or choose another name",
+    "work/firstlight": "'firstlight' is an installed package: uninstall it, or choose another name",
 }
 
 

@@ -104,7 +104,7 @@ def _checked(name: str) -> str:
     if package in sys.stdlib_module_names:
         raise UsageError(f"new: {name!r} is a module of the standard library, which the project would hide")
     if package == "firstlight" or _is_installed(name, package):
-        raise UsageError(f"new: {name!r} is an installed package, which the project would hide")
+        raise UsageError(f"new: {name!r} is an installed package: uninstall it, or choose another name")
     return name
 
 
