@@ -61,12 +61,14 @@ def test_each_process_goes_on_from_its_own_state():
     supplies, states = [], []
     for start in (0, 3):
         (stream := StreamWithState()).next = start
-        process = StreamLoader(DataLoader(stream, 8), 1, gather=lambda state: states.append(state) or states)
+        process = loader(stream)
+        process.gather = lambda state: states.append(state) or states
         supplies.append(iter(process))
         next(supplies[-1])
         state = process.state_dict()
     for rank, supply in enumerate(supplies):
-        resumed = StreamLoader(DataLoader(StreamWithState(), 8), 1, rank=rank)
+        resumed = loader(StreamWithState())
+        resumed.rank = rank
         resumed.load_state_dict(state)
         assert torch.equal(next(iter(resumed))[0], next(supply)[0])
 

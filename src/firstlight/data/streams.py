@@ -29,20 +29,13 @@ class StreamLoader(ResumableLoader):
         seed: Seed of the random numbers.
         position: Returns how many batches of this epoch were used; by default, all that were given. A Trainer that does
             not know the number of batches fetches one ahead.
-        gather: Returns the states of the data sets of all processes, for that of this one.
-        rank: Number of this process, from 0.
     """
 
-    def __init__(
-        self,
-        loader: DataLoader[Any],
-        seed: int = 0,
-        position: Callable[[], int] | None = None,
-        gather: Callable[[Any], list[Any]] = lambda state: [state],
-        rank: int = 0,
-    ) -> None:
+    def __init__(self, loader: DataLoader[Any], seed: int = 0, position: Callable[[], int] | None = None) -> None:
         super().__init__()
-        self.loader, self.seed, self.gather, self.rank = loader, seed, gather, rank
+        self.loader, self.seed, self.rank = loader, seed, 0
+        self.gather: Callable[[Any], list[Any]] = lambda state: [state]
+        """Returns the states of the data sets of all processes, by rank, for that of this one."""
         self.position = position or (lambda: self._given)
         self.dataset: Any = loader.dataset
         self.has_state = loader.num_workers == 0 and all(

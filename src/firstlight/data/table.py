@@ -75,10 +75,8 @@ class Table(InMemory):
             raise DataError(f"{self.path}: there are no columns with features, but for the target {self.target!r}")
         if "" in self.columns:
             raise DataError(f"{self.path}: a column has no name: choose the others with --data.features")
-        names = [*self.columns, self.target]
-        if len({*names}) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise UsageError(f"data.features and data.target name {twice!r} twice")
+        if self.target in self.columns:
+            raise UsageError(f"data.features: {self.target!r} is the target")
         self.feature_names, self.input_shape = tuple(self.columns), (len(self.columns),)
         classes = self._classes(file)
         self._refuse_other("classes", classes, self.classes)  # those of a checkpoint, after load

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Kinds = type | tuple[type, ...]
+
 __all__ = ["PICTURES", "Moment", "Picture", "copied", "evaluating", "picture", "stage_of", "suitable"]
 
 
@@ -115,8 +117,8 @@ class Picture:
 
     tag: str
     draw: "Callable[[Moment], Figure | None]"
-    model: type | tuple[type, ...] = LightningModule
-    data: type | tuple[type, ...] = DataModule
+    model: Kinds = LightningModule
+    data: Kinds = DataModule
     fits: Callable[[Tensor], bool] | None = None
     note: Callable[[Moment], Tensor | None] | None = None
     follow: Callable[[Any], Tensor] | None = None
@@ -134,10 +136,7 @@ PICTURES: list[Picture] = []
 
 
 def picture(
-    tag: str,
-    model: type | tuple[type, ...] = LightningModule,
-    data: type | tuple[type, ...] = DataModule,
-    **options: Any,
+    tag: str, model: Kinds = LightningModule, data: Kinds = DataModule, **options: Any
 ) -> "Callable[[Callable[[Moment], Figure | None]], Callable[[Moment], Figure | None]]":
     """Add a picture: decorate a function that draws the figure of a moment.
 

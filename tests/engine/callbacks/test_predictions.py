@@ -164,14 +164,6 @@ class Named(LightningDataModule):
         return DataLoader([{"y": torch.ones(1), "x": torch.ones(1)}] * 4, 2)
 
     val_dataloader = predict_dataloader = train_dataloader
-
-class Small(DataLoader):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-
-class Positional(Named):
-    def predict_dataloader(self):
-        return Small([torch.ones(1)] * 4, 2)
 """
 
 
@@ -185,5 +177,3 @@ def test_batches_of_foreign_data_are_exported_or_explained(did, complaint, monke
     assert status == 2
     assert text.startswith("the model has no predict_step, and its forward does not take a batch as it is: linear(): ")
     assert text.endswith("(own.py, line 12)")
-    message = "a DataLoader must be given the batch size by name: DataLoader(dataset, batch_size=32)"
-    assert complaint("predict", "--data=own.Positional") == (2, message)

@@ -98,8 +98,8 @@ class ResumableLoaders(Callback):
         name = type(loader.dataset).__name__
         is_stream = isinstance(loader.dataset, IterableDataset)
         if is_stream or sized_len(loader) is None:
-            position = lambda: internals.batch_counter(trainer).current.ready  # noqa: E731
-            stream = StreamLoader(loader, self.seed, position, gather_objects, trainer.global_rank)
+            stream = StreamLoader(loader, self.seed, lambda: internals.batch_counter(trainer).current.ready)
+            stream.gather, stream.rank = gather_objects, trainer.global_rank
             if not stream.has_state:
                 which = "is read by workers" if hasattr(loader.dataset, "state_dict") else "has no state_dict"
                 which = which if is_stream else "has a sampler without a length"

@@ -74,8 +74,6 @@ def _missing_part(error: BaseException, message: str) -> FirstlightError | None:
         return UsageError(f"the model has no {found[1]}")
     if "_dataloader` must be implemented" in message:
         return UsageError("no data is named: choose a config with --config NAME, or name it with --data")
-    if "`__init__` argument can be passed to its parent's `batch_size=...`" in message:
-        return UsageError("a DataLoader must be given the batch size by name: DataLoader(dataset, batch_size=32)")
     if isinstance(error, AttributeError) and isinstance(error.obj, LightningDataModule) and error.name in SPLITS:
         kind = type(error.obj).__name__
         return DataError(f"{kind} has no {error.name}: its setup() must set train, val and test")

@@ -38,9 +38,7 @@ class Inputs(NamedTuple):
 
 
 def read_inputs(data: object, paths: Iterable[Any], part: float = PART) -> Iterator[Inputs]:
-    """Yield the examples in files, and in all suitable files in folders, in parts; damaged files are skipped.
-
-    An image of Pillow may stand for a file.
+    """Yield the examples in files, images of Pillow and suitable files in folders, in parts; damaged ones are skipped.
 
     Raises:
         DataError: If nothing is left.
