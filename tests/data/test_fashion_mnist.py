@@ -173,7 +173,7 @@ def test_a_damaged_file_is_named_and_its_damage_told(part, damage, fashion_root,
 def test_files_without_images_are_told(fashion_root, raw):
     (raw / FILES[0]).write_bytes(idx(0x0803, 0, 28, 28))
     (raw / FILES[1]).write_bytes(idx(0x0801, 0))
-    with pytest.raises(DataError, match=f"{FILES[0]} holds 0 items"):
+    with pytest.raises(DataError, match=f"{FILES[0]} is empty: its header promises 0 items"):
         ready(fashion_root)
 
 

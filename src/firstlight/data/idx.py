@@ -41,6 +41,8 @@ def read_idx(path: Path, *shape: int) -> Tensor:
     expected = header_size + num_items * math.prod(sizes)
     if len(content) != expected:
         raise DataError(f"{path} is damaged: {len(content)} bytes, its header promises {expected}; {advice}")
-    if num_items == 0 or tuple(sizes) != shape:
+    if num_items == 0:
+        raise DataError(f"{path} is empty: its header promises 0 items")
+    if tuple(sizes) != shape:
         raise DataError(f"{path} holds {num_items} items of shape {tuple(sizes)}; expected {shape}")
     return torch.frombuffer(content, dtype=torch.uint8, offset=header_size).reshape(num_items, *shape)

@@ -47,7 +47,7 @@ TYPED = {
     "--lr_scheduler=StepLRR": "lr_scheduler: there is no class 'StepLRR'; did you mean 'StepLR'?",
     "--lr_scheduler=StepLR": "lr_scheduler needs a value for step_size",
     "--ckpt_path=nope.ckpt": "--ckpt_path: there is no checkpoint nope.ckpt",
-    "--ckpt_path=last": "no run 'autograd_cubic' in lightning_logs; there are no runs yet",
+    "--ckpt_path=last": "--ckpt_path last: no run 'autograd_cubic' in lightning_logs; there are no runs yet",
     "--ckpt_path=http://127.0.0.1:1/x.ckpt": "--ckpt_path: there is no checkpoint http://127.0.0.1:1/x.ckpt",
 }
 
@@ -198,7 +198,7 @@ def test_damaged_image_file_is_named(complaint, fashion_root):
 def test_folder_that_cannot_be_written_is_named(complaint):
     Path("file").touch()
     status, message = complaint("fit", "-c", "autograd_cubic", "--trainer.default_root_dir", "file")
-    assert (status, message) == (1, "[Errno 20] Not a directory: 'file/lightning_logs/autograd_cubic/version_0'")
+    assert (status, message) == (1, "[Errno 20] Not a directory: 'file/lightning_logs/autograd_cubic'")
 
 
 def test_run_that_never_began_leaves_no_folder(complaint):

@@ -61,6 +61,8 @@ def test_data_that_cannot_read_files_says_so(did):
     trained = load()
     with pytest.raises(UsageError, match=r"^Sine does not say how to read points\.csv: it has no read_file$"):
         trained.predict("points.csv")
+    with pytest.raises(DataError, match=r": no file, as Sine has no file_suffixes, in the folders$"):
+        trained.predict(".")
     x = torch.linspace(-1, 1, 5)[:, None]
     assert torch.equal(trained.predict(x)["prediction"], trained.model(x))
     with pytest.raises(UsageError, match=r"but the run was trained with no data module$"):

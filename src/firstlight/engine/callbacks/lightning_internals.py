@@ -231,9 +231,8 @@ def validation_results(trainer: Trainer) -> "_ResultCollection":
 
 def how_logged(result: "_ResultMetric") -> dict[str, Any]:
     """Return with which arguments a score was logged, as the collection's ``log`` takes them; all are plain values."""
-    meta, names = result.meta, ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch")
-    how = {name: getattr(meta, name) for name in names}
-    return how | {"reduce_fx": meta.reduce_fx.__name__, "sync_dist": meta.sync.should}
+    how = {name: getattr(result.meta, name) for name in ("fx", "name", "prog_bar", "logger", "on_step", "on_epoch")}
+    return how | {"reduce_fx": result.meta.reduce_fx.__name__, "sync_dist": result.meta.sync.should}
 
 
 @contextmanager

@@ -19,8 +19,6 @@ from firstlight.engine.callbacks.step_boundaries import after_hook
 from firstlight.engine.sharding import gather_objects
 
 LOGS = ("log", "log_dict")
-NEUTRAL = {"max": -math.inf, "min": math.inf}
-"""Values that change no maximum and no minimum; zero changes no sum."""
 
 
 class SharedScores(Callback):
@@ -127,10 +125,9 @@ class TrainingScores(Callback):
         update = results.update_metrics
 
         def update_metrics(key: str, value: Any, batch_size: int) -> None:
-            if state := self._logged.pop(key, None):
-                begun = results[key].metric_state
-                for name, joined in _joined(results[key].meta.reduce_fx.__name__, begun, state).items():
-                    setattr(results[key], name, joined)
+            if key in self._logged:
+                begun, reduce = results[key].metric_state, results[key].meta.reduce_fx.__name__
+                vars(results[key]).update(_joined(reduce, begun, self._logged.pop(key)))
             update(key, value, batch_size)
 
         results.update_metrics = update_metrics
@@ -145,7 +142,8 @@ class TrainingScores(Callback):
         results = internals.training_results(trainer)
         for key, how in self._how.items():
             if key not in results:
-                nothing = torch.tensor(NEUTRAL.get(how["reduce_fx"], 0.0), device=pl_module.device)
+                neutral = {"max": -math.inf, "min": math.inf}.get(how["reduce_fx"], 0.0)
+                nothing = torch.tensor(neutral, device=pl_module.device)
                 results.log(**how, value=nothing, batch_size=0, sync_dist_fn=trainer.strategy.reduce)
         self._logged, self._how = {}, {}
 

@@ -102,7 +102,10 @@ class Request:
             run = _find_run(stage, own, root, name)
             source = run
             if stage == "fit" and not run and own.ckpt_path in ("best", "last"):  # a new run, from another's weights
-                source = folders.find_run(root, names[0] if names else None)
+                try:
+                    source = folders.find_run(root, names[0] if names else None)
+                except UsageError as error:
+                    raise UsageError(f"--ckpt_path {own.ckpt_path}: {error}") from None
             checkpoint = _find_checkpoint(stage, own.ckpt_path, source)
         configs = _choose_configs(stage, own, named, run, checkpoint)
         switches = [flag for flag in SWITCHES if getattr(own, flag) == "true"]

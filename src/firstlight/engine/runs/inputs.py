@@ -71,7 +71,8 @@ def read_inputs(data: object, paths: Iterable[Any], part: float = PART) -> Itera
             found.places.extend((str(path), row + 1) for row in range(len(x)))
             found.changes.update([change] * (change != ""))
     if is_first:
-        reason = found.skipped[0] if found.skipped else f"no {', '.join(data.file_suffixes)} in the folders"
+        kinds = ", ".join(data.file_suffixes) or f"file, as {type(data).__name__} has no file_suffixes,"
+        reason = found.skipped[0] if found.skipped else f"no {kinds} in the folders"
         raise DataError(f"there is nothing to predict for: {reason}")
 
 
