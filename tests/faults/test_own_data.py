@@ -61,7 +61,7 @@ def test_two_processes_are_killed_and_go_on_to_the_same_bits(unbroken, tmp_path)
 def test_two_processes_train_on_what_one_does(tmp_path):
     flags = [*FIT, "--data=Drawn", "--trainer.max_epochs=1", "--trainer.log_every_n_steps=1"]
     one = firstlight(tmp_path / "one", *flags, **OWN)
-    two = together(tmp_path / "two", *flags, "--trainer.devices=2", real=True, **OWN)
+    two = together(tmp_path / "two", *flags, "--trainer.devices=2", **OWN)
     line = next(line for line in one.text.splitlines() if line.startswith("epoch 1/1")).rpartition("  ")[0]
     assert line in two[0].text
 
@@ -71,5 +71,5 @@ def test_two_processes_score_what_one_does(tmp_path):
     assert firstlight(tmp_path, *FIT, "--data=Shaken", **OWN).status == 0
     for command in ("validate", "test"):
         one = firstlight(tmp_path, command, **OWN)
-        two = firstlight(tmp_path, command, "--trainer.devices=2", real=True, **OWN)
+        two, _ = together(tmp_path, command, **OWN)
         assert one.text.splitlines()[-1] == two.text.splitlines()[-1]
