@@ -15,6 +15,16 @@ pytestmark = pytest.mark.slow
 SWEEP = "search:\n  model.lr: {choices: [1.0e-6, 2.0e-6]}\n"
 
 
+@pytest.fixture(autouse=True)
+def keys():
+    """Let Ctrl-C and Ctrl-\\ end programs, also where a shell has started the tests in its background."""
+    numbers = signal.SIGINT, signal.SIGQUIT
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
+
+
 def typed(folder, *words, **environment):
     command = [sys.executable, "-m", "firstlight", *words]
     return subprocess.Popen(command, cwd=folder, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True)
