@@ -4,10 +4,11 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 import firstlight
-from firstlight.engine.callbacks import OverfitVerdict
+from firstlight import LinearRegression
+from firstlight.engine.callbacks import OverfitVerdict, ResumableLoaders
 
 CONFIGS = sorted(path.stem for path in (Path(__file__).parents[3] / "configs").glob("*.yaml"))
 MORE = {
@@ -59,6 +60,23 @@ def test_verdict_is_on_the_loss_where_forward_is_not_understood(halves, verdict,
     trainer = quick_trainer(max_epochs=9, overfit_batches=1, callbacks=[OverfitVerdict()], log_every_n_steps=1)
     trainer.fit(Pairs(halves), DataLoader([(torch.zeros(1), torch.zeros(1))] * 4))
     assert [line for line in capsys.readouterr().out.splitlines() if line.startswith(verdict)]
+
+
+class Line(IterableDataset):
+    """A stream of points of a line, whose length is not known."""
+
+    def __iter__(self):
+        return ((torch.tensor([x]), torch.tensor([2 * x])) for x in (-1.0, 0.0, 1.0, 2.0))
+
+
+def test_batches_of_a_stream_are_scored_too(quick_trainer, capsys):
+    callbacks = [ResumableLoaders(0), OverfitVerdict()]
+    trainer = quick_trainer(max_epochs=40, overfit_batches=1, callbacks=callbacks, log_every_n_steps=1)
+    model = LinearRegression(1, lr=0.1)
+    model.train_dataloader = lambda: DataLoader(Line(), 4)
+    model.val_dataloader = lambda: DataLoader([*Line()], 4)
+    trainer.fit(model)
+    assert "learned by heart: R2 " in capsys.readouterr().out
 
 
 def test_batches_of_sorted_examples_have_several_classes(did, tmp_path):

@@ -49,10 +49,10 @@ class OverfitVerdict(Callback):
 
 def _score(trainer: Trainer, model: LightningModule) -> tuple[str, float] | None:
     """Score the model on the training batches without dropout; None if it is unclear what its outputs are."""
-    pairs = []
+    pairs, loader = [], trainer.train_dataloader  # of a stream, which has no length, also no truth value
     try:
         with evaluating(trainer, model):
-            for fetched in islice(trainer.train_dataloader or (), int(trainer.num_training_batches)):
+            for fetched in islice(() if loader is None else loader, int(trainer.num_training_batches)):
                 batch = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(fetched))
                 pairs.append(output_and_target([model(batch[0])], batch))
     except Exception:  # forward of a model of the user's own may take anything
