@@ -219,7 +219,7 @@ def test_page_on_comparisons_runs_from_top_to_bottom(did, tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def own_files(tmp_path, monkeypatch):
+def own_files():
     """Write the files that the page on data of one's own speaks of."""
     random = torch.Generator().manual_seed(0)
     for name, level in {"images/cat": 0, "images/dog": 120, "more": 60}.items():
@@ -231,7 +231,6 @@ def own_files(tmp_path, monkeypatch):
     flowers = torch.randn(40, 2, generator=random).tolist()
     lines = [f"{length},{width},{'iris' if length > 0 else 'rose'}" for length, width in flowers]
     Path("flowers.csv").write_text("\n".join(["length,width,kind", *lines]))
-    monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.mark.slow
@@ -242,9 +241,14 @@ def test_page_on_data_of_ones_own_runs_from_top_to_bottom(own_files, did, monkey
         elif language == "python":
             exec(text, {})
         for line in [] if language else text.splitlines():
-            words = shlex.split(line)
-            while "=" in words[0]:
-                monkeypatch.setenv(*words.pop(0).split("="))
-            did(*words[1:])
+            program, *words = shlex.split(line)
+            if program == "firstlight":
+                did(*words)
+                continue
+            assert program == "export"
+            for name, value in (word.split("=") for word in words):
+                monkeypatch.setenv(name, value)
+                if name == "PYTHONPATH":  # what Python does as it starts
+                    monkeypatch.syspath_prepend(value)
     assert {path.name for path in Path("lightning_logs").iterdir()} >= {"image_folder", "table", "width", "waves"}
     assert len(Path("lightning_logs/image_folder/version_1/predictions.csv").read_text().splitlines()) == 1 + 21

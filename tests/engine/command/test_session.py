@@ -47,6 +47,7 @@ def test_package_that_its_owner_adds_is_imported(did, own_package, monkeypatch):
 def test_package_that_cannot_be_found_is_named(complaint, monkeypatch):
     monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "no_such_package")
     expected = "no_such_package cannot be imported: No module named 'no_such_package'"
+    expected += "\nset PYTHONPATH to the folder that it is in"
     assert complaint("fit", "-c", "autograd_cubic") == (2, expected)
 
 

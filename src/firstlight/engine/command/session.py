@@ -54,10 +54,13 @@ def import_packages() -> list[str]:
             try:
                 import_module(name)
             except Exception as error:  # a module of the user's own may raise anything
-                if isinstance(error, ModuleNotFoundError) and error.name == name != package:
+                is_missing = isinstance(error, ModuleNotFoundError) and error.name == name
+                if is_missing and name != package:
                     continue  # not every package has models and data
                 line = own_line(error)
                 hint = "\nFIRSTLIGHT_DEBUG=1 shows the traceback" if line else ""
+                if is_missing:
+                    hint = "\nset PYTHONPATH to the folder that it is in"
                 raise UsageError(f"{name} cannot be imported: {getattr(error, 'msg', error)}{line}{hint}") from error
     return added
 
