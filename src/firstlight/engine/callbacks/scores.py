@@ -1,10 +1,10 @@
 """Scores of all examples: those from before a resume and those of all processes are not left out."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
 from functools import partial, wraps
+from math import inf
 from typing import Any
 
 import torch
@@ -142,8 +142,7 @@ class TrainingScores(Callback):
         results = internals.training_results(trainer)
         for key, how in self._how.items():
             if key not in results:
-                neutral = {"max": -math.inf, "min": math.inf}.get(how["reduce_fx"], 0.0)
-                nothing = torch.tensor(neutral, device=pl_module.device)
+                nothing = torch.tensor({"max": -inf, "min": inf}.get(how["reduce_fx"], 0.0), device=pl_module.device)
                 results.log(**how, value=nothing, batch_size=0, sync_dist_fn=trainer.strategy.reduce)
         self._logged, self._how = {}, {}
 

@@ -53,9 +53,8 @@ def explain_failure(error: BaseException, checkpoint: Path | None) -> Firstlight
     if message.startswith("Error(s) in loading state_dict for"):
         return CheckpointError(f"checkpoint {checkpoint} does not fit the model: {in_short(error)} ...")
     if checkpoint and not isinstance(error, FirstlightError) and _is_raised_in_restoring(error):
-        reason = f"{type(error).__name__}: {printable(message)[:200]}"
-        where = f"checkpoint {relative_to_cwd(checkpoint)} cannot be restored"
-        return CheckpointError(f"{where}: {reason}{own_line(error)}")
+        reason = f"{type(error).__name__}: {printable(message)[:200]}{own_line(error)}"
+        return CheckpointError(f"checkpoint {relative_to_cwd(checkpoint)} cannot be restored: {reason}")
     for complaint, advice in MISMATCHES.items():
         if complaint in message and isinstance(error, IndexError | RuntimeError | UserWarning | ValueError):
             first = message.partition("\n")[0].partition(". ")[0]
@@ -100,9 +99,8 @@ def _refused_setting(message: str) -> UsageError | None:
 
 def _is_raised_in_restoring(error: BaseException) -> bool:
     """Return whether a checkpoint's content let Lightning fail, or a hook of the user's own that reads it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    is_content = isinstance(error, CONTENT_ERRORS)
-    return is_content and any("checkpoint_connector" in frame.filename for frame in frames)
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return isinstance(error, CONTENT_ERRORS) and any("checkpoint_connector" in file for file in files)
 
 
 def _is_raised_in_default_predict_step(error: BaseException) -> bool:
