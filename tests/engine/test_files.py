@@ -108,3 +108,15 @@ def test_part_that_a_kill_left_behind_does_not_hinder():
     write_atomically("file", b"new")
     assert Path("file").read_bytes() == b"new"
     assert not Path(".file.part").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_device_or_pipe_is_not_replaced_by_a_file(did, complaint):
+    os.mkfifo("pipe")
+    Path("link").symlink_to("pipe")
+    did("fit", "-c", "autograd_cubic", "-c", "presets/limit")
+    for name in ("pipe", "link"):
+        answer = complaint("predict", "--output", name)
+        assert answer == (1, f"[Errno 17] is a device or a pipe, and stays one: '{name}'")
+    assert Path("pipe").is_fifo()
+    assert Path("link").is_symlink()

@@ -1,6 +1,7 @@
 """Atomic writes: at every moment a file is the old one or the new one, whole, however many processes write it."""
 
 import contextlib
+import errno
 import glob
 import io
 import os
@@ -22,6 +23,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | memoryview) 
         OSError: If there is no room, no permission or no folder; the old file is then still there, and nothing else.
     """
     target = Path(path)
+    if target.exists() and not (target.is_file() or target.is_dir()):  # /dev/null would become a file
+        raise OSError(errno.EEXIST, "is a device or a pipe, and stays one", str(path))
     try:
         remove_leftovers(target.parent, glob.escape(target.name))
         part, file = _new_part(target)
