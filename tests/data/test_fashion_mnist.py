@@ -208,6 +208,8 @@ def test_root_is_looked_up_in_the_environment_when_data_is_made(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     monkeypatch.setenv("FIRSTLIGHT_DATA", "~/data")
     assert FashionMNIST().root == FashionMNIST("~/data").root == "/home/me/data"
+    monkeypatch.setenv("FIRSTLIGHT_DATA", "")
+    assert FashionMNIST().root == "data"
     monkeypatch.delenv("FIRSTLIGHT_DATA")
     assert FashionMNIST().root == dict(FashionMNIST().hparams)["root"] == "data"
 

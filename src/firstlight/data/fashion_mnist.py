@@ -59,7 +59,7 @@ class FashionMNIST(InMemory):
         device_resident: Literal["auto"] | bool = "auto",
     ) -> None:
         super().__init__(batch_size, repeats, seed, fold, num_folds)
-        root = os.path.expanduser(root or os.environ.get("FIRSTLIGHT_DATA", "data"))  # noqa: PTH111  # checkpoints hold text
+        root = os.path.expanduser(root or os.environ.get("FIRSTLIGHT_DATA") or "data")  # noqa: PTH111  # checkpoints hold text
         self.save_hyperparameters()
         self.root = root
         self.val_fraction = val_fraction
