@@ -19,12 +19,6 @@ def test_config_may_be_named_in_any_spelling(words, did):
     assert yaml.safe_load(did("fit", *words, "--print_config"))["data"]["class_path"].endswith("Houses")
 
 
-def test_resumed_run_keeps_its_name(did, complaint):
-    did("fit", *SMALL)
-    expected = "--name is for a new run; with --resume a run keeps its folder and its name"
-    assert complaint("fit", "--resume", "--name", "other") == (2, expected)
-
-
 def test_torch_is_imported_once_however_many_commands_a_process_runs(did, monkeypatch):
     frozen = []
     monkeypatch.setattr("gc.freeze", lambda: frozen.append(1))
@@ -38,13 +32,6 @@ def test_run_with_averaged_weights_runs_again_from_its_config(did):
     config = yaml.safe_load(Path("lightning_logs/autograd_cubic/version_0/config.yaml").read_text())
     assert config["trainer"]["callbacks"][0]["init_args"]["device"] == "cpu"
     did("fit", "-c", "lightning_logs/autograd_cubic/version_0/config.yaml", "--trainer.callbacks.swa_epoch_start=1")
-
-
-@pytest.mark.parametrize("words", [["fit", "--run", "x"], ["test", "--resume", "x"], ["predict", "--name", "x"]])
-def test_flag_of_another_command_is_refused(words, did, complaint):
-    did("fit", *SMALL)
-    command, *rest = words
-    assert complaint(command, *SMALL, *rest)[0] == 2
 
 
 @pytest.mark.parametrize("name", ["group/mine", "../mine"])
@@ -71,17 +58,6 @@ def test_config_of_a_run_keeps_the_flags_it_does_not_set(did):
     config = Path("lightning_logs/autograd_cubic/version_0/config.yaml")
     assert "ckpt_path: null" in config.read_text()
     did("fit", "--config", config, "--name", "again")
-
-
-@pytest.mark.parametrize("flag", ["--config", "--name", "--ckpt_path", "--resume"])
-def test_empty_flag_is_refused(flag, complaint):
-    assert complaint("fit", *SMALL, flag, "") == (2, f"{flag} is empty: name one, or leave it out")
-
-
-def test_run_called_latest_is_not_taken_for_the_latest(did):
-    did("fit", *SMALL, "--name", "latest")
-    did("fit", *SMALL)
-    assert "in lightning_logs/latest/version_0" in did("fit", "--resume", "latest", "--trainer.max_epochs=2")
 
 
 @pytest.mark.parametrize("which", ["best", "last"])

@@ -86,7 +86,7 @@ class TrainingScores(Callback):
     def __init__(self) -> None:
         self._shares: list[dict[str, Any]] = []  # of the processes that wrote the checkpoint
         self._logged: dict[str, dict[str, Tensor]] = {}  # until they are logged again
-        self._how: dict[str, dict[str, Any]] = {}  # they were logged
+        self._how: dict[str, dict[str, Any]] = {}  # with which arguments they were logged
         self._unused: dict[str, dict[str, Any]] = {}  # states of metrics that have added up nothing
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -21,9 +21,10 @@ from firstlight.engine.command.failures import explain_failure, first_failure
 from firstlight.engine.command.finders import keep_found
 from firstlight.engine.command.loggers import Place, keep_ids
 from firstlight.engine.command.optimizers import set_optimizer
+from firstlight.engine.command.own_flags import own_flags
 from firstlight.engine.command.parser import dump, instantiate, make_parser, parse
 from firstlight.engine.command.refusals import refuse_zeros, refused_by_library, refused_setting
-from firstlight.engine.command.request import Request, own_flags
+from firstlight.engine.command.request import Request
 from firstlight.engine.command.session import allow_imports
 from firstlight.engine.command.settings import Setting, as_list
 from firstlight.engine.files import write_atomically

@@ -11,7 +11,7 @@ from typing import Any, cast
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from firstlight.engine.command.configs import read_config
-from firstlight.engine.command.request import NO_SETTINGS
+from firstlight.engine.command.own_flags import NO_SETTINGS
 from firstlight.engine.command.settings import Setting, short_key
 from firstlight.errors import UsageError, suggestion
 
