@@ -287,6 +287,23 @@ def test_step_logs_and_logged_in_hook(curves, quick_trainer):
         trainer.lightning_module.log("mine", 3.0)
 
 
+@pytest.mark.parametrize("forgets", [True, False])
+def test_forget_positions(forgets, quick_trainer):
+    class Given(LightningDataModule):
+        def predict_dataloader(self):
+            loader = DataLoader(TensorDataset(torch.zeros(6, 1), torch.zeros(6, 1)), 4)
+            if forgets:
+                internals.forget_positions(loader)
+            return loader
+
+    trainer = quick_trainer()
+    if forgets:
+        assert [len(batch["y"]) for batch in trainer.predict(AutogradCubic(), Given())] == [4, 2]
+    else:
+        with pytest.raises(MisconfigurationException, match="batch_size"):  # what it is for
+            trainer.predict(AutogradCubic(), Given())
+
+
 def test_how_logged_says_it_as_log_takes_it(seen_at):
     class Other(AutogradCubic):
         def training_step(self, batch, batch_idx):

@@ -214,6 +214,11 @@ def log_epoch(trainer: Trainer) -> None:
     count_logged_steps(trainer, steps + 1)
 
 
+def forget_positions(loader: object) -> None:
+    """Have Lightning take a loader's arguments by name: it fails on a batch size that was given by position."""
+    vars(loader).pop("__pl_saved_args", None)
+
+
 def step_logs(trainer: Trainer) -> "_LoggerConnector":
     """Return the part of the Trainer that collects the scores of single steps and hands them to the loggers."""
     return trainer._logger_connector
@@ -238,8 +243,7 @@ def how_logged(result: "_ResultMetric") -> dict[str, Any]:
 @contextmanager
 def logged_in_hook(model: LightningModule, name: str = "training_step") -> Iterator[None]:
     """Let ``self.log`` work here as it does where the Trainer calls that hook."""
-    hook = model._current_fx_name
-    model._current_fx_name = name
+    hook, model._current_fx_name = model._current_fx_name, name
     try:
         yield
     finally:

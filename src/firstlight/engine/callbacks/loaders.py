@@ -144,9 +144,9 @@ class ResumableLoaders(Callback):
 
 
 def _named(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """Have Lightning take a loader's arguments by name: it fails on a batch size that was given by position."""
-    if type(loader).__init__ is DataLoader.__init__:  # all of them are attributes
-        vars(loader).pop("__pl_saved_args", None)
+    """Return a loader whose arguments Lightning takes by name, if all of them are attributes."""
+    if type(loader).__init__ is DataLoader.__init__:
+        internals.forget_positions(loader)
     return loader
 
 

@@ -101,7 +101,7 @@ class Predictions(Callback):
         writer.writerow(columns)
         writer.writerows([column[row] for column in columns.values()] for row in _row_order(parts))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path, text.getvalue().encode(errors="backslashreplace"))  # names of files may be no UTF-8
+        write_atomically(self.path, text.getvalue().encode(errors="backslashreplace"))  # file names may not be UTF-8
 
 
 def _row_order(parts: list[Table]) -> list[int]:

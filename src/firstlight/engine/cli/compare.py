@@ -45,6 +45,7 @@ def _contents(run: Run) -> dict[str, Any]:
     best = receipt.get("best", {})
     if "mode" not in best and isinstance(best.get("epoch"), int):  # an old receipt, which counts from 0
         best = {**best, "epoch": best["epoch"] + 1}
+    # the epoch that was tested is an integer, and no score
     tested = {name: score for name, score in run.read_scores("test").items() if isinstance(score, float)}
     results = {"scores": {**receipt.get("scores", {}), **tested}, "best": best, "steps": receipt.get("step")}
     return run.read_config() | results

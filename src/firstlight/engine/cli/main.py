@@ -62,7 +62,7 @@ def main(package: str | None = None) -> None:
         if isinstance(error, OSError) and error.errno:
             name_file(error)
             _end(error, 1, answer)
-        if isinstance(error, UnicodeEncodeError):  # only names of files can be no text
+        if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:  # they stand for bytes in file names
             error = UsageError(f"{error.object!r} holds a name that is not in {error.encoding}: choose another")
             _end(error, 2, answer)
         traceback.print_exc()
