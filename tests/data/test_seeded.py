@@ -1,10 +1,12 @@
 import random
+from functools import cache
 
 import numpy as np
+import pytest
 import torch
 from torch.utils.data import Dataset, default_collate
 
-from firstlight.data.seeded import Rows, Seeded
+from firstlight.data.seeded import Rows, Seeded, StateCheck
 from firstlight.errors import DataError
 
 
@@ -91,3 +93,32 @@ def test_error_in_the_data_is_handed_on():
     error = batch(fail, [7])
     assert isinstance(error, DataError)
     assert str(error) == "row 7 is bad"
+
+
+def own_generator(index):
+    return torch.rand((), generator=torch.Generator().manual_seed(index))
+
+
+def seeded_by_itself(index):
+    torch.manual_seed(index)
+    return torch.rand(())
+
+
+def kept_state(make):
+    examples = Example(make)
+    return StateCheck(Seeded(examples, default_collate, 0))[list(range(8))], examples.count
+
+
+@pytest.mark.parametrize("name", ["torch", "numpy", "python"])
+def test_examples_kept_as_they_were_changed_at_random_are_noticed(name):
+    said, _ = kept_state(cache(DRAWING[name]))
+    assert said.startswith("keeps examples as they were changed at random")
+
+
+def test_nothing_is_said_of_other_data_sets_and_few_examples_are_fetched():
+    prepared = cache(lambda: torch.rand(8))  # drawn once, for all examples
+    makes = [*DRAWING.values(), float, own_generator, seeded_by_itself, lambda index: prepared()[index]]
+    for make in [*makes, *(cache(make) for make in makes[3:]), lambda index: cache(float)(index) + torch.rand(())]:
+        said, count = kept_state(make)
+        assert said == ""
+        assert count <= 5

@@ -2,6 +2,7 @@
 
 from abc import ABC
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any, Literal
 
 import torch
@@ -14,14 +15,13 @@ from firstlight.data.data_module import DataModule
 from firstlight.data.fingerprints import fingerprint
 from firstlight.data.order import Order, ResumableLoader
 from firstlight.data.samplers import SampledOrder
-from firstlight.data.seeded import Rows, Seeded
+from firstlight.data.seeded import Rows, Seeded, StateCheck
 from firstlight.data.splits import fold_rows, split_name
 from firstlight.errors import DataError, FirstlightError
 
 __all__ = ["Loaded", "Loader"]
 
-NUM_SAMPLED = 64
-"""Examples that the fingerprint of a split is made from."""
+NUM_SAMPLED = 64  # examples that the fingerprint of a split is made from
 
 
 class Loaded(DataModule, ABC):
@@ -162,9 +162,9 @@ class _Augmented(Dataset[Any]):
 class Loader(ResumableLoader):
     """The batches of a ``DataLoader``, in an order of ours.
 
-    The data set, its workers and all else are those of the ``DataLoader``; its sampler, batch size and ``drop_last``
-    are not used. What an example draws from the global random numbers of PyTorch, NumPy and Python is a function of
-    ``(seed, epoch, index)``, whatever the number of workers; these generators are not changed elsewhere.
+    Of the ``DataLoader``, the sampler, batch size and ``drop_last`` are not used. What an example draws from the global
+    random numbers of PyTorch, NumPy and Python is a function of ``(seed, epoch, index)``, whatever the number of
+    workers; these generators are not changed elsewhere.
 
     Args:
         loader: A ``DataLoader`` for a map-style data set.
@@ -205,17 +205,17 @@ class Loader(ResumableLoader):
     def _iterator(self, iterator: Any) -> None:
         self.loader._iterator = iterator  # noqa: SLF001  # as Lightning does with a DataLoader
 
-    def is_repeatable(self) -> bool:
-        """Return whether an example is the same for the same random numbers; it is fetched twice."""
-        (index, *_), *_ = self.order.draw(0) if isinstance(self.order, SampledOrder) else [[0]]
-        both = DataLoader(
-            self.loader.dataset,
-            batch_sampler=[Rows(0, [index])] * 2,  # type: ignore[list-item]  # it says the epoch too
-            collate_fn=fingerprint,
+    def kept_state(self) -> str:
+        """Return what the data set keeps that its examples depend on, in words."""
+        drawn = chain(*self.order.draw(0)) if isinstance(self.order, SampledOrder) else range(self.order.num_examples)
+        check: DataLoader[str] = DataLoader(
+            StateCheck(self.loader.dataset),
+            batch_size=None,
+            sampler=[[*islice(drawn, 1000)]],
             num_workers=min(self.loader.num_workers, 1),  # files that it opens must not be open when workers start
             generator=torch.Generator(),
         )
-        return len({*both}) == 1
+        return "".join(check)
 
     def batches(self, start: int) -> Iterator[Any]:
         """Yield the batches of :attr:`epoch`, from number ``start`` on.

@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
+from itertools import cycle, islice
 from operator import getitem
 from typing import Any, NamedTuple
 
@@ -10,10 +12,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from firstlight.data.fingerprints import fingerprint
 from firstlight.data.seeds import key_seed, nth_seed, own_random_numbers
 from firstlight.errors import FirstlightError
 
-__all__ = ["Rows", "Seeded"]
+__all__ = ["Rows", "Seeded", "StateCheck"]
 
 
 class Rows(NamedTuple):
@@ -69,6 +72,41 @@ class Seeded(Dataset[Any]):
         for seed in seeds:
             seed(nth_seed(epoch_seed, ~_number(rows.indices[0])))  # a batch's own, for what collate draws
         return self.collate(examples)
+
+    def numbers_after(self, index: Any) -> list[float]:
+        """Return the next number of each generator after a batch of one example, all seeded alike before it."""
+        with own_random_numbers():
+            for generator in GENERATORS:
+                generator.seed(0)
+            with suppress(FirstlightError):  # the first batch raises it too
+                self._batch(Rows(0, [index]))
+            return [generator.draw() for generator in GENERATORS]
+
+
+class StateCheck(Dataset[str]):
+    """What a data set keeps that its examples depend on, in words; a data set itself, so that a worker can look.
+
+    It notices an example that draws other random numbers when it is fetched again, if another example draws at first as
+    that one did: one that seeds generators by itself does not, nor does any where the first one fetched prepared
+    something for all.
+
+    Args:
+        seeded: A ``Seeded`` of which no batch was fetched.
+    """
+
+    def __init__(self, seeded: Any) -> None:
+        self.seeded = seeded
+
+    def __getitem__(self, indices: list[Any]) -> str:
+        """Return it, by two of some examples; an empty text if the data set keeps nothing."""
+        different = {repr(index): index for index in indices}.values()
+        first, second = islice(cycle(different), 1, 3)  # the first of all was fetched before, for a fingerprint
+        drawn = self.seeded.numbers_after(first)
+        if drawn != self.seeded.numbers_after(first) and drawn == self.seeded.numbers_after(second):
+            return "keeps examples as they were changed at random; cache them before they are changed"
+        if len({fingerprint(self.seeded.__getitems__(Rows(0, [first]))) for _ in range(2)}) > 1:
+            return "has random numbers of its own, or another state that examples depend on"
+        return ""
 
 
 class Generator(NamedTuple):

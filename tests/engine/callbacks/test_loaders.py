@@ -12,6 +12,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 from firstlight import MLP
 from firstlight.data.loaders import Loader
 from firstlight.engine.callbacks import ResumableLoaders
+from firstlight.errors import DataError
 
 
 class Restless(RandomSampler):
@@ -50,6 +51,19 @@ class OwnRandom(own_data.Rows):
         return self.x[index] + torch.rand(4, generator=self.random), self.y[index]
 
 
+class Kept(own_data.Rows):
+    """Examples that are changed at random and kept as they are then."""
+
+    def __init__(self):
+        super().__init__(50, 0)
+        self.kept = {}
+
+    def __getitem__(self, index):
+        if index not in self.kept:
+            self.kept[index] = self.x[index] + torch.rand(4), self.y[index]
+        return self.kept[index]
+
+
 class Better(DataLoader):
     """Somebody else's loader."""
 
@@ -77,6 +91,8 @@ REASONS = {
     ),
     "Rows has a sampler without a length, so it is read again": lambda: DataLoader(ROWS, batch_sampler=Endless()),
     "OwnRandom has random numbers of its own, or another state": lambda: DataLoader(OwnRandom(), 8),
+    "Kept keeps examples as they were changed at random; cache them before": lambda: DataLoader(Kept(), 8),
+    "Kept keeps examples": lambda: DataLoader(Kept(), 8, shuffle=True, num_workers=1),
     "the loader of Rows makes no batches": lambda: DataLoader(ROWS, batch_size=None),
     "Better is not a plain DataLoader, and has no state_dict": lambda: Better(ROWS, 8),
     "list_iterator is not a plain DataLoader": lambda: iter([]),
@@ -119,6 +135,11 @@ def test_nothing_is_said_of_loaders_that_resume_to_the_same_bits(data, quick_tra
     source.setup("fit")
     callback, _ = made(source.train_dataloader, quick_trainer())
     assert callback.reasons == []
+
+
+def test_training_loader_without_a_batch_is_refused(quick_trainer):
+    with pytest.raises(DataError, match="the training loader of Rows has no batch"):
+        made(lambda: DataLoader(ROWS, 64, drop_last=True), quick_trainer())
 
 
 def test_sampler_without_an_end_gives_what_is_asked_for(quick_trainer):

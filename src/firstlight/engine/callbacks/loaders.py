@@ -20,6 +20,7 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.folders import Run
 from firstlight.engine.sharding import gather_objects
+from firstlight.errors import DataError
 
 
 class ResumableLoaders(Callback):
@@ -96,6 +97,8 @@ class ResumableLoaders(Callback):
             self._note_foreign(loader)
             return loader
         name = type(loader.dataset).__name__
+        if sized_len(loader) == 0:
+            raise DataError(f"the training loader of {name} has no batch: no examples, or drop_last and too few")
         is_stream = isinstance(loader.dataset, IterableDataset)
         if is_stream or sized_len(loader) is None:
             stream = StreamLoader(loader, self.seed, lambda: internals.batch_counter(trainer).current.ready)
@@ -133,9 +136,8 @@ class ResumableLoaders(Callback):
         return Loader(loader, order, self.seed, is_fixed=True)
 
     def _checked(self, loader: Loader) -> Loader:
-        if not self._is_said and not loader.is_repeatable():  # loaders may be made anew in each epoch
-            name = type(loader.dataset).__name__
-            self.reasons.append(f"{name} has random numbers of its own, or another state that examples depend on")
+        if not self._is_said and (state := loader.kept_state()):  # loaders may be made anew in each epoch
+            self.reasons.append(f"{type(loader.dataset).__name__} {state}")
         return loader
 
     def _note_foreign(self, loaders: object) -> None:
