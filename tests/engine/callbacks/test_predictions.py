@@ -1,4 +1,5 @@
 import csv
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,19 +99,44 @@ def test_what_is_no_column_is_left_out_and_named(predict, capsys):
         "loss": lambda x: x.mean(),
         "size": len,
         "thing": lambda _: object(),
-        "boxes": lambda x: [[1.0] * number for number in range(len(x))],
         "short": lambda x: x[:2],
         "sometimes": lambda x: x if len(x) == 12 else None,
-        "changing": lambda x: x.expand(-1, len(x)),
     }
     data = Sine(num_points=30, batch_size=3)  # batches of 12, 12 and 5
     rows = predict(returns(lambda x: {name: of(x) for name, of in odd.items()} | {"y": x}), data)
     assert list(rows[0]) == ["index", "y"]
     assert len(rows) == 29
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: table.csv is without loss (Tensor), size (int), thing (object), boxes (list), ")
+    assert line.startswith("warning: table.csv is without loss (Tensor), size (int), thing (object), ")
     assert "short (2 entries in a batch of " in line
-    assert "sometimes (of another shape in another batch), changing (of another shape" in line
+    assert "sometimes (not in all batches)" in line
+
+
+VARYING = {
+    "lists": lambda x: [[number] * number for number in range(len(x))],
+    "texts": lambda x: [["é", "b"][: number % 3] for number in range(len(x))],
+    "tensors": lambda x: [torch.arange(number % 4) for number in range(len(x))],
+    "boxes": lambda x: [{"box": torch.zeros(number, 2), "of": "x"} for number in range(len(x))],
+    "padded": lambda x: x.expand(-1, len(x)),
+    "nothing": lambda x: [[] for _ in x],
+}
+
+
+@pytest.mark.parametrize("kind", VARYING)
+def test_entries_of_several_lengths_are_written_as_json(kind, predict, capsys):
+    rows = predict(returns(VARYING[kind]), Sine(num_points=30, batch_size=3))  # batches of 12, 12 and 5
+    assert list(rows[0]) == ["index", "prediction"]
+    x = torch.zeros(12, 1)
+    expected = [part.tolist() if isinstance(part, torch.Tensor) else part for part in VARYING[kind](x)]
+    found = [json.loads(row["prediction"]) for row in rows]
+    assert len(found) == 29
+    if kind == "boxes":
+        assert found[3] == {"box": [[0, 0]] * 3, "of": "x"}
+    elif kind == "padded":
+        assert [len(each) for each in found] == [12] * 24 + [5] * 5
+    else:
+        assert found == [*expected, *expected, *expected[:5]]
+    assert capsys.readouterr().err == ""
 
 
 def test_predictions_without_a_column_are_refused(predict):

@@ -17,11 +17,21 @@ def test_what_has_an_entry_for_each_example_is_a_column():
     assert left_out == {"empty": "Tensor", "short": "2 entries in a batch of 3", "one": "int"}
 
 
-def test_columns_that_not_all_parts_have_alike_are_left_out():
+def test_columns_of_parts_are_joined_and_those_that_not_all_have_left_out():
     left_out = {}
     parts = [{"a": ONES, "b": ONES, "c": ONES}, {"a": ONES, "b": ONES[:, None]}]
-    assert list(join_columns(parts, left_out)) == ["a"]
-    assert list(left_out) == ["b", "c"]
+    joined = join_columns(parts, left_out)
+    assert joined["a"].tolist() == [1] * 6
+    assert joined["b"] == [1, 1, 1, [1], [1], [1]]
+    assert left_out == {"c": "not in all batches"}
+
+
+def test_list_of_tensors_is_one_column_if_it_has_one_for_each_example():
+    rows = {"index": torch.arange(3)}
+    assert list(add_columns(rows, [ONES, ONES], {})) == ["index", "prediction.1", "prediction.2"]
+    assert list(add_columns({}, [ONES, ONES], {}, {"x": ONES})) == ["prediction.1", "prediction.2"]
+    assert add_columns({}, [ONES] * 4, {}, [torch.ones(4, 2)])["prediction"].shape == (4, 3)
+    assert add_columns({}, [ONES, ONES[:1]], {})["prediction"] == [[1, 1, 1], [1]]
 
 
 class Returns(AutogradCubic):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +28,10 @@ class Predictions(Callback):
     """Write what ``predict_step`` returns to a CSV file, one row an example.
 
     A tensor, an array or a list with an entry for each example is a column, and one of shape ``(batch, n)`` becomes
-    ``n`` columns. Returned alone it is called ``prediction``; tuples and mappings of columns may be nested. What is no
-    column is left out, and a warning names it. A column of class numbers called ``class`` is followed by the names of
-    the classes, where the data has names.
+    ``n`` columns. Entries that are lists or mappings, or of several shapes, are written as JSON. Returned alone it is
+    called ``prediction``; tuples and mappings of columns may be nested. What is no column is left out, and a warning
+    names it. A column of class numbers called ``class`` is followed by the names of the classes, where the data has
+    names.
 
     Args:
         path: The file to write; None in a process that does not write, and in a trial run that keeps nothing.
@@ -61,7 +63,7 @@ class Predictions(Callback):
         loaders = trainer.predict_dataloaders
         order = getattr(loaders, "order", None)
         columns: Table = {"index": order.indices(batch_idx) + self.num_rows} if isinstance(order, Order) else {}
-        columns = add_columns(columns, outputs, self.left_out)
+        columns = add_columns(columns, outputs, self.left_out, batch)
         if isinstance(loaders, dict | list | tuple) and len(loaders) > 1 and columns:
             columns = {"dataloader": torch.full((num_rows(columns),), dataloader_idx), **columns}
         self.batches.append(columns)
@@ -120,7 +122,7 @@ def _row_order(parts: list[Table]) -> list[int]:
 def _printed(table: Table, classes: tuple[str, ...]) -> Iterator[tuple[str, list[object]]]:
     for name, values in table.items():
         if isinstance(values, list):
-            yield name, values
+            yield name, [json.dumps(x, ensure_ascii=False) if isinstance(x, list | dict) else x for x in values]
             continue
         flat = values.reshape(len(values), -1)
         for number, column in enumerate(flat.unbind(1), start=1):
@@ -129,5 +131,5 @@ def _printed(table: Table, classes: tuple[str, ...]) -> Iterator[tuple[str, list
                 yield title, column.tolist()
             else:  # nine digits identify a float32
                 yield title, [f"{value:.9g}" for value in column.tolist()]
-        if name == "class" and classes:
+        if name == "class" and classes and values.ndim == 1:
             yield "name", [classes[number] for number in values.tolist()]

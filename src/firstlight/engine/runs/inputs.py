@@ -98,12 +98,15 @@ def predict_inputs(model: LightningModule, data: object, x: Tensor) -> dict[str,
         batches = [(x, torch.zeros(len(x), dtype=torch.long))]
     left_out: dict[str, str] = {}
     with torch.inference_mode():
-        tables = [add_columns({}, model.predict_step(batch, number), left_out) for number, batch in enumerate(batches)]
+        tables = [
+            add_columns({}, model.predict_step(batch, number), left_out, batch) for number, batch in enumerate(batches)
+        ]
     columns = predicted_columns(join_columns(tables, left_out))
     if left_out:
         warnings.warn(f"what has no entry for each example is left out: {', '.join(left_out)}", stacklevel=3)
-    if "class" in columns and isinstance(data, DataModule) and data.classes:
-        columns["name"] = [data.classes[number] for number in columns["class"].tolist()]
+    numbers = columns.get("class")
+    if isinstance(numbers, Tensor) and numbers.ndim == 1 and isinstance(data, DataModule) and data.classes:
+        columns["name"] = [data.classes[number] for number in numbers.tolist()]
     return columns
 
 
