@@ -55,7 +55,7 @@ def load_yaml(text: str, path: Path, error: type[FirstlightError] = UsageError) 
         raise error(f"{path} is not valid YAML: {printable(str(broken).partition(chr(10))[0])}") from broken
     if content is None:
         raise error(f"{path} is empty")
-    return _checked(content, path, error)
+    return {str(key): value for key, value in _checked(content, path, error).items()}
 
 
 def read_json(path: Path, error: type[FirstlightError] = FirstlightError) -> dict[str, Any]:
@@ -81,12 +81,15 @@ def read_text(path: Path, error: type[FirstlightError] = UsageError) -> str:
     """
     try:
         # O_NONBLOCK: to open a FIFO for reading would wait for a writer
-        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
                 raise error(f"{path} is not a regular file")
             content = b""
-            while len(content) <= MAX_BYTES and (piece := file.read(PIECE)):
+            while len(content) <= MAX_BYTES and (piece := os.read(file, PIECE)):
                 content += piece
+        finally:
+            os.close(file)
     except OSError as refused:
         raise error(f"{path} cannot be read: {refused.strerror}") from refused
     if len(content) > MAX_BYTES:
@@ -97,8 +100,8 @@ def read_text(path: Path, error: type[FirstlightError] = UsageError) -> str:
         raise error(f"{path} is not text in UTF-8 (byte {broken.start})") from broken
 
 
-def _checked(content: Any, path: Path, error: type[FirstlightError]) -> dict[str, Any]:
-    """Return a mapping whose keys are text.
+def _checked(content: Any, path: Path, error: type[FirstlightError]) -> dict[Any, Any]:
+    """Return a mapping.
 
     Raises:
         FirstlightError: If it is something else.
@@ -106,7 +109,7 @@ def _checked(content: Any, path: Path, error: type[FirstlightError]) -> dict[str
     if not isinstance(content, dict):
         got = printable(str(content)[:40])
         raise error(f"{path} holds no settings: expected lines like 'trainer:', got {got!r}")
-    return {str(key): value for key, value in content.items()}
+    return content
 
 
 def _in_plain_words(text: str, error: yaml.MarkedYAMLError) -> yaml.MarkedYAMLError:

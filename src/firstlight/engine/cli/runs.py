@@ -52,8 +52,8 @@ def runs(words: list[str]) -> dict[str, Any]:
         return print_difference(*(find_run(options.root, name) for name in names))
     if action:
         return remove_runs(action, [find_run(options.root, name) for name in names], is_confirmed=options.yes)
-    chosen = read_runs(options.root, *names)
-    found = [(run, _row(run, receipt)) for run, receipt in reversed(chosen or read_runs(options.root))]
+    chosen = read_runs(options.root, names[0] if names else None, _row)
+    found = [*reversed(chosen or read_runs(options.root, None, _row))]
     if names and not chosen:
         text = names[0].casefold()
         found = [(run, row) for run, row in found if text in f"{run.name} {row['note'] or ''}".casefold()]

@@ -11,15 +11,19 @@ import shlex
 import shutil
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from firstlight.engine.documents import read_json, read_yaml
 from firstlight.engine.files import make_folder
 from firstlight.engine.program import program
 from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError, FirstlightError, UsageError, suggestion
+
+Taken = TypeVar("Taken")
 
 LOGS = "lightning_logs"
 ARCHIVE = "lightning_archive"
@@ -96,7 +100,10 @@ class Run:
     def read_receipt(self) -> dict[str, Any]:
         """Read ``run.json``, without the fields that are not what a receipt has; none if it is missing or damaged."""
         content = self.read_scores("run")
-        return {key: value for key, value in content.items() if isinstance(value, RECEIPT.get(key, object))}
+        for key, kind in RECEIPT.items():
+            if key in content and not isinstance(content[key], kind):
+                del content[key]
+        return content
 
     def read_scores(self, stage: str) -> dict[str, Any]:
         """Read ``validate.json`` or ``test.json``; nothing if it is missing or damaged."""
@@ -155,13 +162,20 @@ def list_runs(root: Path, name: str | None = None) -> list[Run]:
 
     The times of files do not count: a copy has others.
     """
-    return [run for run, _ in read_runs(root, name)]
+    return [run for run, _ in read_runs(root, name, lambda _run, _receipt: None)]
 
 
-def read_runs(root: Path, name: str | None = None) -> list[tuple[Run, dict[str, Any]]]:
-    """Return the runs that :func:`list_runs` does, each with its receipt."""
-    found = [(run, run.read_receipt()) for run in _folders(root, name)]
-    return sorted(found, key=lambda each: (each[1].get("start", ""), each[0].version))
+def read_runs(root: Path, name: str | None, take: Callable[[Run, dict[str, Any]], Taken]) -> list[tuple[Run, Taken]]:
+    """Return the runs that :func:`list_runs` does, each with what is taken from its receipt.
+
+    To keep thousands of receipts would double the time, as Python looks through them for garbage.
+    """
+    found = [
+        (receipt.get("start", ""), run.version, run, take(run, receipt))
+        for run in _folders(root, name)
+        for receipt in [run.read_receipt()]
+    ]
+    return [(run, taken) for _, _, run, taken in sorted(found, key=itemgetter(0, 1))]
 
 
 def _folders(root: Path, name: str | None, logs: str = LOGS) -> list[Run]:

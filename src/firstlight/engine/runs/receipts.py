@@ -25,8 +25,8 @@ def find_run_of_job(root: Path, name: str, job: str | None) -> Run | None:
     """Return the latest run with a name that a SLURM job started, if it has a checkpoint to resume from."""
     if job is None:
         return None
-    runs = reversed(read_runs(root, name))
-    return next((run for run, receipt in runs if receipt.get("job") == job and run.last.is_file()), None)
+    runs = reversed(read_runs(root, name, lambda _run, receipt: receipt.get("job")))
+    return next((run for run, started_by in runs if started_by == job and run.last.is_file()), None)
 
 
 def start(run: Run, command: list[str], seed: int, note: str | None = None, **conditions: Any) -> None:
