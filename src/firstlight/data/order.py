@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -71,28 +71,35 @@ class Order:
         for number in range(start, len(self)):
             repeat, batch = divmod(number, self.batches_per_pass)
             if batch == 0 or number == start:
-                shares = self.shares(epoch * self.repeats + repeat)
-            yield shares[batch]
-
-    def shares(self, pass_number: int) -> Sequence[Tensor | None]:
-        """Return the examples of this process's share of each batch of a pass; None stands for all examples."""
-        if self.batches_per_pass == 1 and self.world_size == 1 and self.num_used == self.num_examples:
-            return [None]  # a sum over all examples has no order
-        if self.shuffle:
-            order = torch.randperm(
-                self.num_examples, generator=generator(self.seed, 0 if self.is_fixed else pass_number)
-            )
-        else:
-            order = torch.arange(self.num_examples)
-        starts = torch.arange(1, self.batches_per_pass) * self.batch_size
-        on_gpu = self.device is not None and self.device.type == "cuda"
-        order = order[: self.num_used].to(self.device, non_blocking=on_gpu)
-        return [batch[self.rank :: self.world_size] for batch in order.tensor_split(starts)]
+                order = self._order(epoch * self.repeats + repeat)
+            yield self._share(order, batch)
 
     def indices(self, number: int) -> Tensor:
         """Return which examples are in this process's share of batch ``number``, of the first pass."""
-        rows = self.shares(0)[number]
+        rows = self._share(self._order(0), number)
         return torch.arange(self.num_examples) if rows is None else rows.cpu()
+
+    def _order(self, pass_number: int) -> Tensor | None:
+        """Return the order of the examples in a pass; None if it is that of their numbers, or makes no difference."""
+        if not self.shuffle or self._is_whole:
+            return None
+        order = torch.randperm(self.num_examples, generator=generator(self.seed, 0 if self.is_fixed else pass_number))
+        on_gpu = self.device is not None and self.device.type == "cuda"
+        return order.to(self.device, non_blocking=on_gpu)
+
+    def _share(self, order: Tensor | None, batch: int) -> Tensor | None:
+        """Return the examples of this process's share of a batch; None stands for all examples."""
+        if self._is_whole:
+            return None  # a sum over all examples has no order
+        begin, is_last = batch * self.batch_size, batch == self.batches_per_pass - 1
+        end = self.num_used if is_last else begin + self.batch_size
+        if order is None:
+            return torch.arange(begin + self.rank, end, self.world_size, device=self.device)
+        return order[begin + self.rank : end : self.world_size]
+
+    @property
+    def _is_whole(self) -> bool:
+        return self.batches_per_pass == 1 and self.world_size == 1 and self.num_used == self.num_examples
 
 
 class ResumableLoader(ABC):

@@ -67,7 +67,8 @@ class Sine(InMemory):
 
     def _curve(self, x: Tensor) -> Split:
         y = x.sin()[:, None]
-        powers = x[:, None] ** torch.arange(1, self.num_powers + 1)
+        x = x[:, None]
+        powers = x if self.num_powers == 1 else x ** torch.arange(1, self.num_powers + 1)  # the first is no copy
         return powers, (y + 1) / 2 if self.scale_target else y
 
 
