@@ -67,6 +67,8 @@ def silence_lightning() -> None:
         r"\.fit\(ckpt_path=\"last\"\) is set, but there is no last",
         # the name of a class in a script that the font of pictures lacks
         r"Glyph \d+ .* missing from",
+        # said of trainer.barebones, which asks for it
+        r"You are trying to `self.log\(\)` but `Trainer\(barebones=True\)` is configured",
         # Lightning 2.6's own use of torch
         r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     ):

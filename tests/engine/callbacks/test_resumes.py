@@ -311,3 +311,35 @@ def test_longer_run_goes_on_from_the_weights_that_were_not_averaged(name, did):
     did("fit", "--resume=longer", "--trainer.max_epochs=4")
     did(*flags, "--name=whole", "--trainer.max_epochs=4")
     assert list(differences(last("whole")["current_model_state"], last("longer")["current_model_state"])) == []
+
+
+EMPTY = """
+from torch.utils.data import DataLoader, IterableDataset
+from firstlight import Houses
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+class EmptyStream(Houses):
+    def train_dataloader(self):
+        return DataLoader(Stream())
+"""
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--data=EmptyStream"], "the training data have no batches"),
+        (["--trainer.callbacks=Timer", "--trainer.callbacks.duration=00:00:00:00"], "Timer: no time left"),
+    ],
+)
+def test_run_without_a_step_is_never_called_finished(words, why, complaint, firstlight, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "empty_data")
+    Path("empty_data.py").write_text(EMPTY)
+    reason = f"the run ended before its first step: {why}"
+    assert complaint("fit", "--config=linear_regression", "--trainer.max_epochs=1", *words) == (1, reason)
+    assert "finished" not in firstlight("runs").out
+    assert firstlight("check", "linear_regression", *words).out == f"error:   linear_regression: {reason}\n"

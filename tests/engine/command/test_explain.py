@@ -94,6 +94,8 @@ def test_mistake_in_a_config_is_answered_with_its_file_and_line(text, complaint)
 
 
 def test_value_of_few_choices_is_answered_with_them(complaint):
+    message = "trainer.deterministic is 'maybe': expected true or false or one of warn"
+    assert complaint("fit", "-c", "autograd_cubic", "--trainer.deterministic=maybe") == (2, message)
     limited = "trainer.precision is 'half': expected one of"
     status, message = complaint("fit", "-c", "autograd_cubic", "--trainer.precision", "half")
     assert (status, message[: len(limited)]) == (2, limited)

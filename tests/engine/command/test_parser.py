@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 import yaml
 
 from firstlight.engine.command.parser import instantiate, make_parser, parse
@@ -60,9 +59,9 @@ def test_callback_that_refuses_its_arguments_is_named_with_the_reason(complaint)
     assert message.startswith("StochasticWeightAveraging: The `swa_lrs` should a positive float")
 
 
-@pytest.mark.filterwarnings("ignore:You are trying to `self.log")
 def test_barebones_turns_off_what_the_trainer_then_refuses(did, complaint):
     did("fit", *SMALL, "--trainer.barebones=true")  # the config sets log_every_n_steps
+    assert "ok " in did("check", "autograd_cubic", "--trainer.barebones=true")
     status, message = complaint("fit", *SMALL, "--trainer.barebones=true", "--trainer.log_every_n_steps=5")
     assert (status, "log_every_n_steps=5" in message) == (2, True)
 

@@ -21,8 +21,22 @@ LATE = {
     "trainer:\n  accumulate_grad_batches: -1": "trainer.accumulate_grad_batches is -1 (late.yaml, line 2): ",
     "trainer:\n  max_steps: 0": "trainer.max_steps is 0 (late.yaml, line 2): there is nothing to train on",
     "trainer:\n  max_time: soon": "trainer.max_time is soon (late.yaml, line 2): ",
+    "trainer:\n  max_time: 00:00:00:00": "trainer.max_time is 00:00:00:00 (late.yaml, line 2): ",
+    "trainer:\n  max_time: {hours: 0}": "trainer.max_time is {'hours': 0} (late.yaml, line 2): ",
+    "trainer:\n  max_time: {years: 1}": "trainer.max_time is {'years': 1} (late.yaml, line 2): ",
+    "trainer:\n  max_time: {days: 9999999999}": "trainer.max_time is {'days': 9999999999} (late.yaml, line 2): ",
+    "trainer:\n  val_check_interval: {seconds: -1}": "trainer.val_check_interval is {'seconds': -1} (late.yaml",
+    "trainer:\n  val_check_interval: -1": "trainer.val_check_interval is -1 (late.yaml, line 2): ",
+    "trainer:\n  num_sanity_val_steps: -5": "trainer.num_sanity_val_steps is -5 (late.yaml, line 2): ",
+    "trainer:\n  min_epochs: -1": "trainer.min_epochs is -1 (late.yaml, line 2): expected 0 or more",
+    "trainer:\n  min_steps: -1": "trainer.min_steps is -1 (late.yaml, line 2): expected 0 or more",
+    "trainer:\n  gradient_clip_val: .nan": "trainer.gradient_clip_val is .nan (late.yaml, line 2): expected 0 or more",
+    "trainer:\n  fast_dev_run: -1": "trainer.fast_dev_run is -1 (late.yaml, line 2): ",
+    "trainer:\n  strategy: deepspeed": "trainer.strategy is deepspeed (late.yaml, line 2): ",
+    "trainer:\n  profiler: xla": "trainer.profiler is xla (late.yaml, line 2): it needs the package torch_xla",
+    "trainer:\n  profiler: XLAProfiler": "trainer.profiler is XLAProfiler (late.yaml, line 2): ",
     "trainer:\n  strategy: nosuch": "trainer.strategy is nosuch (late.yaml, line 2): ",
-    "trainer:\n  precision: transformer-engine": "trainer: Requirement 'transformer_engine",
+    "trainer:\n  precision: transformer-engine": "trainer.precision is transformer-engine (late.yaml, line 2): ",
     "optimizer:\n  class_path: Adam\n  init_args:\n    lr: -1": "optimizer.lr is -1 (late.yaml, line 4): ",
     "optimizer:\n  class_path: SGD\n  init_args:\n    nesterov: true": "optimizer.nesterov is true (late.yaml, line 4)",
     OPTIMIZER.format("Muon"): "optimizer Muon (late.yaml, line 2): Muon only supports 2D parameters",
@@ -33,7 +47,10 @@ LATE = {
 }
 
 
-REPEATED = ("limit_", "log_every", "accumulate_", "transformer-engine", "nesterov", "SparseAdam")
+REPEATED = (
+    *("limit_", "log_every", "accumulate_", "transformer-engine", "nesterov", "SparseAdam"),
+    *("min_", "years", "days", "seconds", "XLAProfiler"),
+)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.checkpoints import TRAINED_WEIGHTS
 from firstlight.engine.callbacks.step_boundaries import after_hook
-from firstlight.errors import CheckpointError, UsageError
+from firstlight.errors import CheckpointError, FirstlightError, UsageError
 
 KEY, GRADIENTS = "callback_effects", "gradients"
 NOT_RESUMABLE: dict[type[Callback], str] = {
@@ -123,6 +123,17 @@ def not_resumable(trainer: Trainer) -> str | None:
     """Return why a run cannot be resumed, if it has a callback with which none can."""
     kinds = (kind for kind in NOT_RESUMABLE if internals.callbacks_of(trainer, kind))
     return next((f"a run with {kind.__name__} cannot be resumed: it {NOT_RESUMABLE[kind]}" for kind in kinds), None)
+
+
+def refuse_no_step(trainer: Trainer) -> None:
+    """Refuse to call a run finished that never took a batch.
+
+    Raises:
+        FirstlightError: If it is such a run.
+    """
+    if trainer.global_step == 0 and trainer.fit_loop.total_batch_idx < 0:
+        why = _stopped_by(trainer) or "the training data have no batches"
+        raise FirstlightError(f"the run ended before its first step: {why}")
 
 
 def _end_if_done(trainer: Trainer) -> None:

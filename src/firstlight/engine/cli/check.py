@@ -12,7 +12,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import lightning_internals as internals
-from firstlight.engine.callbacks import refuse_unlogged
+from firstlight.engine.callbacks import refuse_no_step, refuse_unlogged
 from firstlight.engine.callbacks.optimizer import refuse_short_schedules
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.schema import print_schema
@@ -66,7 +66,7 @@ def check(words: list[str]) -> dict[str, Any] | None:
 def _try(name: str, settings: list[str]) -> tuple[str, str]:
     """Return ``ok``, ``skipped`` or ``error:``, and why; settings that were typed go on top of the config."""
     configs = [BASE, name] if Path(name).parent.name == "presets" else [name]
-    flags = [*(f"--config={config}" for config in configs), *settings, "--trainer.fast_dev_run=true"]
+    flags = [*(f"--config={config}" for config in configs), *settings]
     with silenced():
         try:
             with prepared("fit", flags) as command:
@@ -93,20 +93,22 @@ def _run_stages(command: Command) -> str:
     trainer = command.config.trainer
     if trainer.max_epochs is None and trainer.max_steps == -1 and trainer.max_time is None:
         raise UsageError("trainer.max_epochs is not set, nor max_steps or max_time: Lightning trains 1000 epochs")
-    command.build(**HERE)
+    command.run = None  # nothing is written
+    command.build(**HERE, fast_dev_run=True, barebones=False)
     remark = ""
     try:
-        planned = command.make_trainer(fast_dev_run=False)
+        planned = command.make_trainer()
     except UsageError as error:
         if not re.search(r"No supported gpu backend found|can not run on your system", str(error)):
             raise
         remark = f"on the CPU ({error})"
-        planned = command.make_trainer(fast_dev_run=False, **HERE)
+        planned = command.make_trainer(**HERE)
     model, data = command.model, command.data
     for part in (model, data):
         if part:  # it may download, and remove what is looked at when it has been trained on
             vars(part).update(prepare_data=lambda: None, teardown=lambda *_, **__: None)
     command.trainer.fit(model, datamodule=data)
+    refuse_no_step(command.trainer)
     refuse_unlogged(command.trainer, command.trainer.callback_metrics)  # with fast_dev_run, callbacks do not look
     _check_sizes(command, planned)
     for loader, step, stage in STAGES:

@@ -23,7 +23,7 @@ from firstlight.engine.command.loggers import Place, keep_ids
 from firstlight.engine.command.optimizers import set_optimizer
 from firstlight.engine.command.own_flags import own_flags
 from firstlight.engine.command.parser import dump, instantiate, make_parser, parse
-from firstlight.engine.command.refusals import refuse_zeros, refused_by_library, refused_setting
+from firstlight.engine.command.refusals import refuse_nonsense, refused_by_library, refused_by_trainer
 from firstlight.engine.command.request import Request
 from firstlight.engine.command.session import allow_imports
 from firstlight.engine.command.settings import Setting, as_list
@@ -160,17 +160,17 @@ class Command:
             raise UsageError(f"trainer.plugins: {others[0]} cannot write a run's checkpoints: they are always atomic")
         settings["plugins"] = [*plugins, AtomicCheckpointIO(self._unread, self._plain)]
         settings["logger"] = self._place.choose(settings["logger"], self.config.logger)
+        refuse_nonsense(settings, self.request.stage, self.settings)
         try:
             trainer = Trainer(**settings)
         except Exception as error:  # the Trainer's constructor does nothing but check what was asked for
-            raise refused_setting(error, "trainer", self.settings) from error
+            raise refused_by_trainer(error, settings, self.settings) from error
         if internals.starts_forks(trainer):
             raise UsageError("trainer.strategy starts the processes of a run as copies of this one: use ddp")
         processes.check_processes(trainer.world_size, trainer.global_rank)
         cores = max(os.cpu_count() or 1, 2)
         if trainer.num_devices > cores and isinstance(trainer.accelerator, CPUAccelerator):
             raise UsageError(f"trainer.devices is {trainer.num_devices}: this machine has {cores} processor cores")
-        refuse_zeros(settings, self.request.stage, self.settings)
         processes.announce_meeting(trainer)
         return trainer
 

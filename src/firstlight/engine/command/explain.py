@@ -129,7 +129,9 @@ class Mistake:
         types = re.findall(r"Not of type (\w+)|Expected a <class '(?:[\w.]+\.)?(\w+)'>", self.message)
         expected = [KINDS[name] for pair in types for name in pair if name in KINDS]
         if literals:
-            expected = ["one of " + ", ".join(dict.fromkeys(literals))]
+            expected = [kind for kind in expected if kind == KINDS["bool"]] + [
+                "one of " + ", ".join(dict.fromkeys(literals))
+            ]
         if self.key in BASES and setting and setting.value == "":
             expected = ["a class, or null for none"]
         if not (self.key and expected):

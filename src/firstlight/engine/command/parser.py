@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from jsonargparse import ArgumentError, Namespace
@@ -21,6 +22,7 @@ from firstlight.engine.command.explain import Mistake
 from firstlight.engine.command.failures import own_line
 from firstlight.engine.command.optimizers import lengths
 from firstlight.engine.command.own_flags import OWN_FLAGS
+from firstlight.engine.command.refusals import refused_value
 from firstlight.engine.command.request import Request
 from firstlight.engine.command.session import UNSERIALIZED
 from firstlight.engine.command.settings import Setting
@@ -49,6 +51,7 @@ class _Parser(LightningArgumentParser):
 
 BAREBONES = {"enable_checkpointing": False, "enable_progress_bar": False, "log_every_n_steps": 0, "logger": False}
 """What ``trainer.barebones`` turns off, unless it is typed too, which the Trainer refuses."""
+XLA_PROFILERS = ("xla", "lightning.pytorch.profilers.XLAProfiler")
 CHOICES: dict[str, Any] = {
     "logger": Literal["tensorboard", "csv", "wandb", "mlflow", "none"],
     "pictures": Literal["none", "few", "all"],
@@ -130,6 +133,9 @@ def parse(
         config[key] = expand_home(value)
     for flag in OWN_FLAGS:
         config[flag] = None  # they concern this command, not the run
+    profiler = config.trainer.profiler  # Lightning's, once it is half built, ends with a traceback
+    if getattr(profiler, "class_path", profiler) in XLA_PROFILERS and find_spec("torch_xla") is None:
+        raise refused_value("profiler", profiler, "it needs the package torch_xla", request.settings)
     if config.trainer.barebones:
         for name in [name for name in BAREBONES if f"trainer.{name}" not in request.typed]:
             config.trainer[name] = BAREBONES[name]

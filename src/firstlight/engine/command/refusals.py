@@ -1,5 +1,7 @@
 """What Lightning and torch refuse when a run begins or goes on, though it was only configured: which setting it is."""
 
+import contextlib
+import math
 import re
 import traceback
 from collections.abc import Mapping, Sequence
@@ -9,6 +11,8 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
 
 from firstlight.engine.command.failures import own_line
 from firstlight.engine.command.settings import Setting
@@ -36,6 +40,17 @@ LIMITS = {
     "predict": ("limit_predict_batches", "predict"),
 }
 """The setting that leaves a stage nothing to do if it is zero."""
+LOWEST = {
+    "accumulate_grad_batches": (1, "1 or more"),
+    "check_val_every_n_epoch": (1, "1 or more, or null"),
+    "gradient_clip_val": (0, "0 or more"),
+    "log_every_n_steps": (0, "0 or more"),
+    "min_epochs": (0, "0 or more"),
+    "min_steps": (0, "0 or more"),
+    "num_sanity_val_steps": (-1, "0 or more, or -1 for all"),
+}
+"""Lowest values of settings of the Trainer, and what to say of them."""
+TIME = "a time above 0: DD:HH:MM:SS, or a mapping such as {hours: 2}"
 
 
 def refused_by_library(error: BaseException, settings: Sequence[Setting]) -> UsageError | None:
@@ -61,19 +76,22 @@ def refused_by_library(error: BaseException, settings: Sequence[Setting]) -> Usa
 
 def refused_setting(error: BaseException, part: str, settings: Sequence[Setting]) -> UsageError:
     """Return an error that names the setting which a message is about, its place, and what the message says."""
-    lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
-    reason = str(error).strip().partition("\n")[0] or f"{type(error).__name__}: {''.join(lines[-1:])}"
-    reason = re.split(r"(?<=[\w)\]!])[.] (?=[A-Z])", reason)[0][:LONGEST]
+    reason = _reason(error)
     single = [setting for setting in settings if not isinstance(setting.value, dict)]
     below = [setting for setting in single if f"{setting.key}.".startswith(f"{part}.")]
     model = [setting for setting in single if setting.key.startswith("model.")] if part == "optimizer" else []
     for candidates in (below, model):
         if setting := _meant(candidates, error):
-            value = "null" if setting.value is None else "''" if setting.value == "" else setting.value
-            return UsageError(f"{setting.key} is {value}{_of(setting)}: {reason}")
+            return UsageError(f"{_shown(setting)}: {reason}")
     classes = {setting.value: setting for setting in settings if setting.key == part and isinstance(setting.value, str)}
     named = " ".join([part, *(f"{name}{_of(setting)}" for name, setting in classes.items() if len(classes) == 1)])
     return UsageError(f"{named}: {reason}{own_line(error)}")
+
+
+def _reason(error: BaseException) -> str:
+    lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
+    reason = str(error).strip().partition("\n")[0] or f"{type(error).__name__}: {''.join(lines[-1:])}"
+    return re.split(r"(?<=[\w)\]!])[.] (?=[A-Z])", reason)[0][:LONGEST]
 
 
 def _out_of_memory(error: BaseException, settings: Sequence[Setting]) -> UsageError | None:
@@ -90,23 +108,51 @@ def _out_of_memory(error: BaseException, settings: Sequence[Setting]) -> UsageEr
     return UsageError(f"{first}\nset smaller sizes in --data or --model{which}")
 
 
-def refuse_zeros(arguments: Mapping[str, Any], stage: str, settings: Sequence[Setting]) -> None:
-    """Refuse zeros and negative numbers that the Trainer takes, though it divides by them later or does nothing.
+def refuse_nonsense(arguments: Mapping[str, Any], stage: str, settings: Sequence[Setting]) -> None:
+    """Refuse numbers and times that the Trainer takes, though it divides by them later or does nothing.
 
     Raises:
         UsageError: If there is one.
     """
-    for name in ("check_val_every_n_epoch", "accumulate_grad_batches", "val_check_interval"):
-        if isinstance(arguments[name], int | float) and arguments[name] <= 0:
-            raise refused_setting(ValueError(f"{name} has to be above 0"), "trainer", settings)
-    for name in ("gradient_clip_val", "log_every_n_steps"):
-        if (arguments[name] or 0) < 0:
-            raise refused_setting(ValueError(f"{name} must not be negative"), "trainer", settings)
+    for name, (lowest, expected) in LOWEST.items():
+        if arguments[name] is not None and not arguments[name] >= lowest:  # NaN is not
+            raise refused_value(name, arguments[name], f"expected {expected}", settings)
+    for name in ("max_time", "val_check_interval"):
+        if arguments[name] is not None and not _as_number(arguments[name]) > 0:
+            number = "" if name == "max_time" else " a number above 0, or"
+            raise refused_value(name, arguments[name], f"expected{number} {TIME}", settings)
     limit, purpose = LIMITS[stage]
-    places = {setting.key: _of(setting) for setting in settings}
     for name in (limit, "max_epochs", "max_steps") if stage == "fit" else (limit,):
         if arguments[name] == 0:
-            raise UsageError(f"trainer.{name} is 0{places.get(f'trainer.{name}', '')}: there is nothing to {purpose}")
+            raise refused_value(name, 0, f"there is nothing to {purpose}", settings)
+
+
+def refused_by_trainer(error: Exception, arguments: Mapping[str, Any], settings: Sequence[Setting]) -> UsageError:
+    """Return the error about the setting without which a Trainer can be built; the strongest of them."""
+    for setting in reversed(settings):
+        name = setting.key.removeprefix("trainer.")
+        if name != setting.key and name in arguments:
+            with contextlib.suppress(Exception):
+                Trainer(**{key: value for key, value in arguments.items() if key != name})
+                return UsageError(f"{_shown(setting)}: {_reason(error)}")
+    return refused_setting(error, "trainer", settings)
+
+
+def refused_value(name: str, value: Any, rule: str, settings: Sequence[Setting]) -> UsageError:
+    """Return the error that a setting of the Trainer has a value against a rule."""
+    key = f"trainer.{name}"
+    given = next((setting for setting in reversed(settings) if setting.key == key), Setting(key, value))
+    return UsageError(f"{_shown(given)}: {rule}")
+
+
+def _as_number(time: Any) -> float:
+    """Return a number as it is, and a time as its seconds; NaN if it is none."""
+    if isinstance(time, int | float):
+        return time
+    try:
+        return Timer(time).time_remaining() or 0.0
+    except (MisconfigurationException, OverflowError, TypeError):
+        return math.nan
 
 
 def _meant(settings: Sequence[Setting], error: BaseException) -> Setting | None:
@@ -133,6 +179,11 @@ def _number(value: object) -> float | str | None:
         return float(str(value))
     except ValueError:
         return None
+
+
+def _shown(setting: Setting) -> str:
+    value = "null" if setting.value is None else "''" if setting.value == "" else setting.value
+    return f"{setting.key} is {value}{_of(setting)}"
 
 
 def _of(setting: Setting) -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from firstlight.engine import processes
-from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped, not_resumable
+from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped, not_resumable, refuse_no_step
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.evaluation import evaluate, inputs_of, predict_with
@@ -117,6 +117,7 @@ def _train(command: Command, folder: Run | None, conditions: dict[str, Any]) -> 
         receipts.start(folder, command.argv, command.config.seed_everything, command.request.note, **conditions)
     try:
         trainer.fit(**inputs_of(command))
+        refuse_no_step(trainer)
         status = "finished"
     except Ended as ended:
         status = ended.status
