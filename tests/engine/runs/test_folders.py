@@ -47,6 +47,16 @@ def test_runs_are_listed_by_start():
     assert [run.name for run in list_runs(Path())] == ["neuron/version_0", "mlp/version_1", "mlp/version_0"]
 
 
+@pytest.mark.parametrize("start", ["2999-01-01T00:00:00.000+00:00", "tomorrow"])
+def test_run_of_a_clock_that_was_wrong_is_not_the_latest_for_ever(start, firstlight):
+    for seconds, name in enumerate(("neuron", "mlp", "mlp")):
+        make(name, seconds=seconds)
+    Path("lightning_logs/mlp/version_0/run.json").write_text(json.dumps({"start": start}))
+    assert [run.name for run in list_runs(Path())] == ["mlp/version_0", "neuron/version_0", "mlp/version_1"]
+    assert "mlp/version_1" in firstlight("test").err  # whose checkpoint is empty
+    assert "mlp/version_1" in firstlight("fit", "--resume").err
+
+
 def test_runs_without_a_start_are_in_the_order_of_their_versions():
     for version in (0, 10, 9):
         Path(f"lightning_logs/mlp/version_{version}").mkdir(parents=True)

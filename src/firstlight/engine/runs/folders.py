@@ -1,7 +1,4 @@
-"""A run is one folder, ``lightning_logs/<name>/version_N``: make it, find it, read its config.
-
-Nothing here needs torch.
-"""
+"""A run is one folder, ``lightning_logs/<name>/version_N``: make it, find it, read its config. Needs no torch."""
 
 import contextlib
 import functools
@@ -13,7 +10,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import itemgetter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -160,7 +157,7 @@ def discard_unused_folder(run: Run) -> None:
 def list_runs(root: Path, name: str | None = None) -> list[Run]:
     """Return the runs with a name, or all runs, the latest last: by the start in ``run.json``, then by version.
 
-    The times of files do not count: a copy has others.
+    The times of files do not count, as a copy has others, nor does a start in the future, from a clock that was wrong.
     """
     return [run for run, _ in read_runs(root, name, lambda _run, _receipt: None)]
 
@@ -175,7 +172,9 @@ def read_runs(root: Path, name: str | None, take: Callable[[Run, dict[str, Any]]
         for run in _folders(root, name)
         for receipt in [run.read_receipt()]
     ]
-    return [(run, taken) for _, _, run, taken in sorted(found, key=itemgetter(0, 1))]
+    now = datetime.now(UTC).isoformat()
+    found.sort(key=lambda each: (each[0] if each[0] <= now else "", each[1]))
+    return [(run, taken) for _, _, run, taken in found]
 
 
 def _folders(root: Path, name: str | None, logs: str = LOGS) -> list[Run]:
