@@ -2,7 +2,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassAccuracy
 
-from firstlight.tasks import Accuracy
+from firstlight.metrics import Accuracy
 
 
 @pytest.mark.parametrize("shape", [(), (4, 3)])
