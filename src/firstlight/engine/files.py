@@ -52,7 +52,12 @@ def make_folder(folder: Path, *, exist_ok: bool = True) -> None:
         OSError: If there is no room or no permission, or it is there already and must not be.
     """
     new = [each for each in (folder, *folder.parents) if not each.exists()]
-    folder.mkdir(parents=True, exist_ok=exist_ok)
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError as error:
+        if folder.is_file():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
+        raise
     for each in new:
         _flush_folder(each.parent)
 

@@ -228,3 +228,21 @@ def test_run_whose_data_are_not_known_is_not_exported_unchecked(complaint, quick
         f"{path} does not name its data, which the exported file is checked with\n"
         "set self.example_input_array in the model's __init__ to inputs that it takes",
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
+@pytest.mark.parametrize("form", ["torch_export", "safetensors"])
+def test_failed_export_names_the_file_that_was_asked_for(form, did, complaint, needs):
+    import resource
+
+    needs(form)
+    did("fit", *CUBIC)
+    Path("file").touch()
+    assert complaint("export", "--format", form, "--output=file/m") == (1, "[Errno 20] Not a directory: 'file'")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))  # of bytes in a file; Python ignores the signal
+    try:
+        assert complaint("export", "--format", form, "--output=here/m") == (1, "[Errno 27] File too large: 'here/m'")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(Path("here").iterdir())

@@ -119,6 +119,15 @@ def test_nothing_is_left_of_a_project_that_could_not_be_written(complaint, monke
     assert not list(Path().iterdir())
 
 
+def test_project_is_written_through_no_link_and_an_error_names_it_by_its_own_name(complaint, tmp_path):
+    Path("elsewhere").mkdir()
+    Path(".attic.part").symlink_to("elsewhere")
+    assert complaint("new", "attic") == (1, f"[Errno 17] File exists: '{tmp_path}/attic'")
+    assert not list(Path("elsewhere").iterdir())
+    Path("file").touch()
+    assert complaint("new", "file/attic") == (1, f"[Errno 20] Not a directory: '{tmp_path}/file/attic'")
+
+
 def dependencies(folder):
     return tomllib.loads(Path(folder, "pyproject.toml").read_text())["project"]["dependencies"]
 

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from firstlight.data.data_module import DataModule
 from firstlight.data.order import Order
 from firstlight.engine.callbacks import lightning_internals as internals
-from firstlight.engine.files import write_atomically
+from firstlight.engine.files import make_folder, write_atomically
 from firstlight.engine.runs.columns import Table, add_columns, join_columns, num_rows
 from firstlight.engine.runs.inputs import predicted_columns
 from firstlight.engine.sharding import gather_objects
@@ -102,7 +102,7 @@ class Predictions(Callback):
         writer = csv.writer(text)
         writer.writerow(columns)
         writer.writerows([column[row] for column in columns.values()] for row in _row_order(parts))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         write_atomically(self.path, text.getvalue().encode(errors="backslashreplace"))  # file names may not be UTF-8
 
 

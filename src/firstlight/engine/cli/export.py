@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.engine.cli.help import command_parser
-from firstlight.engine.files import write_atomically
+from firstlight.engine.files import make_folder, write_atomically
 from firstlight.engine.packages import require
 from firstlight.engine.runs.folders import add_root_flag, add_run_argument, relative_to_cwd
 from firstlight.errors import UsageError
@@ -47,7 +47,7 @@ def export(words: list[str]) -> dict[str, Any]:
     exported = exporting.export_model(trained, options.format, x)
     difference = exporting.largest_difference(trained, exported, x)
     output = options.output or trained.checkpoint.with_suffix(suffix)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     write_atomically(output, exported.content)
     print(f"weights: {relative_to_cwd(trained.checkpoint)}")
     print(

@@ -14,6 +14,7 @@ from shutil import which
 from typing import Any
 
 from firstlight.engine.cli.help import command_parser
+from firstlight.engine.files import name_file
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError
 
@@ -143,6 +144,7 @@ def _write(folder: Path, files: dict[str, str], replacements: dict[str, str]) ->
     part = top.with_name(f".{top.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # what a kill left behind
     try:
+        part.mkdir()  # by itself: it must be no link that somebody put there
         for name, source in files.items():
             path, text = name, (TEMPLATE / source).read_text(encoding="utf-8")
             for old, new in replacements.items():
@@ -153,5 +155,9 @@ def _write(folder: Path, files: dict[str, str], replacements: dict[str, str]) ->
         for script in part.rglob("examples.py"):
             runpy.run_path(str(script))["write"](part / folder.relative_to(top) / "data")
         part.replace(top)
+    except OSError as error:
+        name_file(error)
+        error.filename = str(error.filename or top).replace(str(part), str(top))
+        raise
     finally:
         shutil.rmtree(part, ignore_errors=True)

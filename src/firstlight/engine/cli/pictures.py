@@ -25,14 +25,14 @@ def pictures(words: list[str]) -> dict[str, Any]:
         raise UsageError(f"--output {options.output}: this is a file, not a folder")
 
     from firstlight.engine.callbacks.tensorboard.pictures import run_pictures  # noqa: PLC0415  # it needs torch
-    from firstlight.engine.files import write_atomically  # noqa: PLC0415
+    from firstlight.engine.files import make_folder, write_atomically  # noqa: PLC0415
     from firstlight.engine.runs.loading import load  # noqa: PLC0415
     from firstlight.plots.style import to_bytes  # noqa: PLC0415
 
     trained = load(options.run, last=True, root=options.root)
     home = trained.checkpoint.absolute().parent
     folder = options.output or (home.parent if home.name == "checkpoints" else home) / "pictures"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     print(f"weights: {relative_to_cwd(trained.checkpoint)}")
     figures = dict(run_pictures(trained))
     paths = {tag: folder / f"{tag.replace(' ', '_')}.{options.format}" for tag in figures}

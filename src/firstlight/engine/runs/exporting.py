@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import torch
@@ -16,8 +15,9 @@ from torch import Tensor
 
 from firstlight.data.data_module import DataModule
 from firstlight.engine.quiet import silenced
-from firstlight.engine.runs.loading import Trained, load
-from firstlight.engine.runs.safetensors_files import to_safetensors
+from firstlight.engine.runs.checkpoint_files import CheckpointFile
+from firstlight.engine.runs.loading import Trained, load_from
+from firstlight.engine.runs.safetensors_files import read_safetensors, to_safetensors
 from firstlight.engine.texts import in_short
 from firstlight.errors import FirstlightError
 from firstlight.tasks import Classification, Regression
@@ -149,11 +149,8 @@ def _torch_export(trained: Trained, x: Tensor) -> Exported:
 
 def _safetensors(trained: Trained, _: Tensor) -> Exported:
     state = trained.data.state_dict() if isinstance(trained.data, DataModule) else None
-    content = to_safetensors(trained.model.state_dict(), trained.config, state)
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "model.safetensors")
-        path.write_bytes(content)
-        return Exported(content, load(path).model)
+    content, path = to_safetensors(trained.model.state_dict(), trained.config, state), Path("model.safetensors")
+    return Exported(content, load_from(None, CheckpointFile(path, read_safetensors(path, content))).model)
 
 
 def _output_name(trained: Trained) -> str:

@@ -83,7 +83,15 @@ def load(
         UsageError: If there is no such run.
         CheckpointError: If it has no checkpoint, or the checkpoint is damaged, or its classes cannot be imported.
     """
-    origin, checkpoint = _resolve(run, Path(root), last=last)
+    return load_from(*_resolve(run, Path(root), last=last))
+
+
+def load_from(origin: Run | None, checkpoint: CheckpointFile) -> Trained:
+    """Return what :func:`load` does, from a checkpoint that was read, of a run or of none.
+
+    Raises:
+        CheckpointError: If its weights were never trained, or its classes cannot be imported.
+    """
     refuse_untrained(checkpoint)
     written = origin.read_config() if origin and origin.config.is_file() else {}
     config = written | {part: _class_and_arguments(part, checkpoint.content, written) for part in CHECKPOINT_KEYS}

@@ -31,22 +31,27 @@ def to_safetensors(
     return save(tensors, {**header, "checksum": _checksum(tensors, header)})
 
 
-def read_safetensors(path: Path) -> dict[str, Any]:
-    """Read a file from :func:`to_safetensors`, with the keys of a checkpoint.
+def read_safetensors(path: Path, content: bytes | None = None) -> dict[str, Any]:
+    """Read a file from :func:`to_safetensors`, or its content before it is written, with the keys of a checkpoint.
 
     Raises:
         CheckpointError: If the file is missing or damaged, or another program wrote it.
         FirstlightError: If the package safetensors is not installed.
     """
-    if not path.is_file():
+    if content is None and not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     require(str(path), "safetensors")
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415  # an extra
+    from safetensors.torch import load  # noqa: PLC0415  # an extra
 
     try:
-        with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+        if content is not None:
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+            tensors = load(content)
+        else:
+            with safe_open(path, "pt") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
     checksum = header.pop("checksum", None)
