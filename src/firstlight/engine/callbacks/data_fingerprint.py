@@ -32,11 +32,7 @@ class DataFingerprint(Callback):
         self.strict = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the fingerprint: the data module has its splits by now.
-
-        Raises:
-            UsageError: If a run is run again on other data, and that is an error.
-        """
+        """Take the fingerprint, now that the data module has its splits; compare it with that of a run to reproduce."""
         make = getattr(internals.typed(trainer).datamodule, "fingerprint", None)
         found = make() if callable(make) else None
         if isinstance(found, Mapping):  # examples for testing change no training
@@ -54,11 +50,7 @@ class DataFingerprint(Callback):
         checkpoint[KEY] = self.found
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Compare it.
-
-        Raises:
-            UsageError: If the data is other data than that of the run.
-        """
+        """Refuse to resume on other data than the run's, unless that is allowed."""
         if not self.is_resume or not (names := self._changed(checkpoint.get(KEY))):
             return
         text = f"resumed on other data than the run's: {names} changed"

@@ -10,11 +10,7 @@ from firstlight.errors import UsageError
 
 
 def refuse_unlogged(trainer: Trainer, logged: Iterable[str]) -> None:
-    """Refuse scores that are watched and not logged.
-
-    Raises:
-        UsageError: If there is one.
-    """
+    """Raise a :class:`UsageError` for a score that is watched and not logged."""
     for setting, score in _watched(trainer):
         if score not in logged:
             raise not_logged(setting, score, logged)

@@ -58,12 +58,7 @@ NAME = r"[a-z][a-z0-9]*([-_][a-z0-9]+)*"
 
 
 def new(words: list[str]) -> dict[str, Any]:
-    """Write a project into a new folder, completely or not at all.
-
-    Raises:
-        UsageError: If the name is not valid for a package, or the folder is not empty.
-        OSError: If there is no room, or no permission.
-    """
+    """Write a project into a new folder, completely or not at all."""
     parser = command_parser("new")
     parser.add_argument("folder", type=Path, help="my-research, or a path: work/my-research")
     kinds = "tensors in memory, examples by a DataLoader, a folder of images, a CSV table"
@@ -89,11 +84,7 @@ def new(words: list[str]) -> dict[str, Any]:
 
 
 def _checked(name: str) -> str:
-    """Return a project's name if it is valid.
-
-    Raises:
-        UsageError: If it is not.
-    """
+    """Return a project's name, if it is valid."""
     package = name.replace("-", "_")
     if not re.fullmatch(NAME, name):
         proper = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -42,11 +42,7 @@ class Config:
 
 
 def read_config(path: Path) -> Config:
-    """Read a config.
-
-    Raises:
-        UsageError: If it cannot be read, or is not valid YAML, or holds no settings.
-    """
+    """Read a config."""
     text = read_text(path)
     return Config(path, text, load_yaml(text, path))
 
@@ -110,11 +106,7 @@ def config_names(*, own: bool = False) -> list[str]:
 
 
 def find_config(name: str) -> Path:
-    """Return the file that ``--config name`` means: a path, or a name in ``configs`` here or in the package.
-
-    Raises:
-        UsageError: If there is none, or it is a folder.
-    """
+    """Return the file that ``--config name`` means: a path, or a name in ``configs`` here or in the package."""
     if found := _first_file(name, ""):
         return found
     if Path(name).is_dir():
@@ -124,11 +116,7 @@ def find_config(name: str) -> Path:
 
 
 def find_sweep(name: str) -> Path:
-    """Return the file that ``--sweep name`` means: a path, or the name of a file in ``configs/sweeps``.
-
-    Raises:
-        UsageError: If there is none.
-    """
+    """Return the file that ``--sweep name`` means: a path, or the name of a file in ``configs/sweeps``."""
     if found := _first_file(name, SWEEPS):
         return found
     names = sorted({path.stem for folder in config_folders() for path in (folder / SWEEPS).glob("*.yaml")})

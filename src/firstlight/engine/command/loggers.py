@@ -62,9 +62,6 @@ class Place:
         Args:
             given: What ``trainer.logger`` was built to.
             name: What ``logger`` says.
-
-        Raises:
-            UsageError: If both are given, or a package is not installed.
         """
         is_fit = self.request.stage == "fit"
         if not is_fit and "trainer.logger" not in self.request.typed:
