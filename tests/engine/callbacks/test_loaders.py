@@ -11,6 +11,7 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler
 
 from firstlight import MLP
 from firstlight.data.loaders import Loader
+from firstlight.data.streams import StreamLoader
 from firstlight.engine.callbacks import ResumableLoaders
 from firstlight.errors import DataError
 
@@ -68,6 +69,27 @@ class Better(DataLoader):
     """Somebody else's loader."""
 
 
+class WithState(Better):
+    """One with a state."""
+
+    def state_dict(self):
+        return {}
+
+
+class Stateful(WithState):
+    """Named as the loader of torchdata."""
+
+    __module__ = "torchdata.stateful_dataloader.stateful_dataloader"
+
+    def __init__(self, dataset, batch_size=1, **arguments):
+        super().__init__(dataset, batch_size, **arguments)
+
+
+class RowsWithState(own_data.Rows):
+    def state_dict(self):
+        return {}
+
+
 class Other(own_data.Plain):
     def __init__(self, make):
         super().__init__()
@@ -95,6 +117,8 @@ REASONS = {
     "Kept keeps examples": lambda: DataLoader(Kept(), 8, shuffle=True, num_workers=1),
     "the loader of Rows makes no batches": lambda: DataLoader(ROWS, batch_size=None),
     "Better is not a plain DataLoader, and has no state_dict": lambda: Better(ROWS, 8),
+    "WithState is not a plain DataLoader, and goes on from its own state alone": lambda: WithState(ROWS, 8),
+    "Stateful is not a plain DataLoader, and goes on from": lambda: Stateful(RowsWithState(50, 0), 8),
     "list_iterator is not a plain DataLoader": lambda: iter([]),
 }
 
@@ -135,6 +159,26 @@ def test_nothing_is_said_of_loaders_that_resume_to_the_same_bits(data, quick_tra
     source.setup("fit")
     callback, _ = made(source.train_dataloader, quick_trainer())
     assert callback.reasons == []
+
+
+def test_loader_of_torchdata_is_taken_as_that_of_torch(quick_trainer):
+    callback, loader = made(lambda: Stateful(own_data.Noisy(50, 0), 8, shuffle=True), quick_trainer())
+    _, plain = made(lambda: DataLoader(own_data.Noisy(50, 0), 8, shuffle=True), quick_trainer())
+    assert callback.reasons == []
+    assert all(torch.equal(batch[0], other[0]) for batch, other in zip(loader, plain, strict=True))
+    _, stream = made(lambda: Stateful(own_data.StreamWithState(), 8), quick_trainer())
+    assert isinstance(stream, StreamLoader)
+
+    class Foreign(own_data.Plain):
+        def predict_dataloader(self):
+            return Stateful(own_data.Rows(20, 1), 8)
+
+        val_dataloader = predict_dataloader
+
+    model = MLP(num_features=4, hidden_dims=[4], num_classes=2)
+    trainer = quick_trainer(callbacks=[ResumableLoaders(0)])
+    trainer.validate(model, Foreign())
+    assert len(trainer.predict(model, Foreign())) == 3
 
 
 def test_training_loader_without_a_batch_is_refused(quick_trainer):

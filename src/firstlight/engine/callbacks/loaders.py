@@ -93,7 +93,7 @@ class ResumableLoaders(Callback):
     def _resumable(self, trainer: Trainer, loader: DataLoader[Any] | Loader) -> object:
         if isinstance(loader, Loader):
             return self._checked(loader)
-        if type(loader) is not DataLoader:
+        if not _is_plain(loader):
             self._note_foreign(loader)
             return loader
         name = type(loader.dataset).__name__
@@ -130,7 +130,7 @@ class ResumableLoaders(Callback):
 
     def _repeatable(self, loader: DataLoader[Any]) -> object:
         is_stream = isinstance(loader.dataset, IterableDataset) or sized_len(loader) is None
-        if type(loader) is not DataLoader or loader.batch_sampler is None or is_stream:
+        if not _is_plain(loader) or loader.batch_sampler is None or is_stream:
             return loader
         order = SharedOrder(loader.batch_sampler, self.seed, *self._share)
         return Loader(loader, order, self.seed, is_fixed=True)
@@ -141,13 +141,21 @@ class ResumableLoaders(Callback):
         return loader
 
     def _note_foreign(self, loaders: object) -> None:
-        if not isinstance(loaders, ResumableLoader) and not hasattr(loaders, "state_dict"):
-            self.reasons.append(f"{type(loaders).__name__} is not a plain DataLoader, and has no state_dict")
+        if not isinstance(loaders, ResumableLoader):
+            how = "goes on from its own state alone" if hasattr(loaders, "state_dict") else "has no state_dict"
+            self.reasons.append(f"{type(loaders).__name__} is not a plain DataLoader, and {how}")
+
+
+def _is_plain(loader: DataLoader[Any]) -> bool:
+    """Return whether a loader is torch's, or that of torchdata, without a state that it alone can restore."""
+    if type(loader).__module__.startswith("torchdata."):
+        return isinstance(loader.dataset, IterableDataset) or not hasattr(loader.dataset, "state_dict")
+    return type(loader) is DataLoader
 
 
 def _named(loader: DataLoader[Any]) -> DataLoader[Any]:
     """Return a loader whose arguments Lightning takes by name, if all of them are attributes."""
-    if type(loader).__init__ is DataLoader.__init__:
+    if type(loader).__init__ is DataLoader.__init__ or _is_plain(loader):
         internals.forget_positions(loader)
     return loader
 
