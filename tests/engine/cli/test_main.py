@@ -76,6 +76,23 @@ def test_variable_that_only_lightning_reads_is_told(firstlight, monkeypatch):
     assert firstlight("runs").err == ""
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["check", "linear_regression"], pytest.param(["export", "--format=onnx"], marks=pytest.mark.slow)],
+)
+def test_nothing_is_said_of_caches_where_the_home_folder_cannot_be_written(words, did):
+    if "export" in words:
+        pytest.importorskip("onnxruntime", reason="it is an extra")
+        did("fit", "--config=linear_regression", "--trainer.max_epochs=1")
+    Path("home").touch()
+    environment = {key: value for key, value in os.environ.items() if not re.match("MPL|XDG_|ORT_", key)}
+    command = [sys.executable, "-m", "firstlight", *words]
+    done = subprocess.run(
+        command, env={**environment, "HOME": str(Path("home").absolute())}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_letters_that_an_output_cannot_hold_are_escaped(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "été.yaml").write_text("# ça\n", encoding="utf-8")

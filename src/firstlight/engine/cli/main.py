@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import gc
+import logging
 import os
 import re
 import sys
@@ -37,6 +38,7 @@ def main(package: str | None = None) -> None:
     if package:
         os.environ[PACKAGES] = ",".join(filter(None, [package, os.environ.get(PACKAGES)]))
     keep_streams()
+    logging.getLogger("matplotlib").addFilter(_is_news)
     command, *words = _command_first(sys.argv[1:]) or ["--help"]
     answer = Answer(command, words)
     try:
@@ -69,6 +71,11 @@ def main(package: str | None = None) -> None:
         print(BUG, file=sys.stderr)
         answer.give(1, {"error": f"{BUG.removeprefix('error: ')}: {error!r}"})
         _exit(1)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether matplotlib says more than that its cache is in a temporary folder, as it cannot write home."""
+    return not re.match("mkdir -p failed|Matplotlib created a temporary cache", record.getMessage())
 
 
 def _raise_unnoticed() -> None:

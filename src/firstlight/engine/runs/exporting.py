@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -122,6 +123,7 @@ def largest_difference(trained: Trained, exported: Exported, x: Tensor) -> float
 
 
 def _onnx(trained: Trained, x: Tensor) -> Exported:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it writes an id into the home folder, and reports
     import onnxruntime  # noqa: PLC0415  # an extra
 
     (name, *_), output = inspect.signature(trained.model.forward).parameters, _output_name(trained)
