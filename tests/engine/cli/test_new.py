@@ -76,15 +76,16 @@ def test_project_is_a_repository_unless_it_is_in_one(did, monkeypatch):
 
 
 RULE = "is not a valid project name: expected lower-case letters, digits and single hyphens, the first a letter"
+TAKEN = "is a name of Python's or of an installed package: choose another name"
 REFUSED = {
     "my research": f"'my research' {RULE}; did you mean 'my-research'?",
     "My--Research": f"'My--Research' {RULE}; did you mean 'my-research'?",
     "1st": f"'1st' {RULE}",
-    "class": "'class' is a Python keyword, so it cannot be the name of a package",
-    "json": "'json' is a module of the standard library, which the project would hide",
-    "torch": "'torch' is an installed package: uninstall it, or choose another name",
-    "pytest-xdist": "'pytest-xdist' is an installed package: uninstall it, or choose another name",
-    "work/firstlight": "'firstlight' is an installed package: uninstall it, or choose another name",
+    "class": f"'class' {TAKEN}",
+    "json": f"'json' {TAKEN}",
+    "torch": f"'torch' {TAKEN}",
+    "pytest-xdist": f"'pytest-xdist' {TAKEN}",
+    "work/firstlight": f"'firstlight' {TAKEN}",
 }
 
 

@@ -97,9 +97,9 @@ def test_config_may_be_typed_and_be_below_the_command_as_lightning_writes_it(bel
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("test: {trainer: {}}", "mine.yaml sets test, but nothing for fit"),
-        ("fit: {}\ntrainer: {}", "mine.yaml: trainer stands beside fit: put it below"),
-        ("fit:", "mine.yaml sets nothing below fit"),
+        ("test: {trainer: {}}", "mine.yaml sets test: expected all settings of fit below the key fit"),
+        ("fit: {}\ntrainer: {}", "mine.yaml sets fit, trainer: expected all settings of fit below the key fit"),
+        ("fit:", "mine.yaml sets fit: expected all settings of fit below the key fit"),
         ("fit:\n  trainer:\n    max_epoch: 1", "trainer.max_epoch (mine.yaml, line 3): trainer has no setting"),
     ],
 )

@@ -81,7 +81,7 @@ WRONG = {
     "search:\n  model.lr: {low: 0.1, high: x}\n": "model.lr (mine.yaml, line 2): "
     f"got {{'low': 0.1, 'high': 'x'}}\n{SYNTAX}",
     "search:\n  model.lr: {lo: 0.1, high: 1}\n": "model.lr (mine.yaml, line 2): "
-    f"no such key 'lo'; did you mean 'low'?\n{SYNTAX}",
+    f"got {{'lo': 0.1, 'high': 1}}\n{SYNTAX}",
     "search:\n  model.lr: {low: 1, high: 0.1}\n": "model.lr (mine.yaml, line 2): "
     "low is 1, which is not below high, 0.1",
     "search:\n  model.lr: {low: 0, high: 1, log: true}\n": "model.lr (mine.yaml, line 2): "
@@ -90,7 +90,7 @@ WRONG = {
     "expected a list of values, like [0, 1, 2], got 0.1",
     "search:\n  model.lr: {choices: [0.1, 0.1]}\n": "model.lr (mine.yaml, line 2): 0.1 is there more than once",
     "search:\n  model.lr: {choices: [0.1], low: 0.1}\n": "model.lr (mine.yaml, line 2): "
-    "it has choices and a range: leave one of them out",
+    f"got {{'choices': [0.1], 'low': 0.1}}\n{SYNTAX}",
     "search:\n  seed_everything: {low: 1, high: 3}\nrepeats:\n  seed_everything: [1]": "seed_everything "
     "(mine.yaml, line 4): it is searched too, but repeats are runs of the same configuration",
     "search:\n  trainer.max_epochs: {low: 1, high: 3}\n": "trainer.max_epochs (mine.yaml, line 2): "

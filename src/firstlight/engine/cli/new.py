@@ -67,7 +67,7 @@ def new(words: list[str]) -> dict[str, Any]:
     folder = options.folder
     if ".." in folder.parts:
         raise UsageError(f"new {folder}: the path must not contain ..; type an absolute path, or change folder first")
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"new {folder}: this exists already and is not an empty folder; nothing was changed")
     name = _checked(folder.name)
     files = {file: file for file in FILES} | DATA[options.data]
@@ -91,12 +91,12 @@ def _checked(name: str) -> str:
         hint = f"; did you mean {proper!r}?" if re.fullmatch(NAME, proper) else ""
         rule = "lower-case letters, digits and single hyphens, the first a letter"
         raise UsageError(f"new: {name!r} is not a valid project name: expected {rule}{hint}")
-    if keyword.iskeyword(package):
-        raise UsageError(f"new: {name!r} is a Python keyword, so it cannot be the name of a package")
-    if package in sys.stdlib_module_names:
-        raise UsageError(f"new: {name!r} is a module of the standard library, which the project would hide")
-    if package == "firstlight" or _is_installed(name, package):
-        raise UsageError(f"new: {name!r} is an installed package: uninstall it, or choose another name")
+    if (
+        keyword.iskeyword(package)
+        or package in {*sys.stdlib_module_names, "firstlight"}
+        or _is_installed(name, package)
+    ):
+        raise UsageError(f"new: {name!r} is a name of Python's or of an installed package: choose another name")
     return name
 
 

@@ -57,14 +57,11 @@ def read_settings(name: str, stage: str, flags: Collection[str]) -> Config:
     """
     is_text = name.lstrip().startswith("{") or "\n" in name
     config = Config(TYPED, name, load_yaml(name, TYPED)) if is_text else read_config(find_config(name))
-    if sections := [key for key in config.content if key in STAGES]:
-        if stage not in sections:
-            raise UsageError(f"{config.path} sets {', '.join(sections)}, but nothing for {stage}")
-        if others := [key for key in config.content if key not in STAGES]:
-            raise UsageError(f"{config.path}: {others[0]} stands beside {stage}: put it below")
-        content = config.content[stage]
-        if not isinstance(content, dict):
-            raise UsageError(f"{config.path} sets nothing below {stage}")
+    if not config.content.keys().isdisjoint(STAGES):
+        content = config.content.get(stage)
+        if not isinstance(content, dict) or not config.content.keys() <= {*STAGES}:
+            found = ", ".join(config.content)
+            raise UsageError(f"{config.path} sets {found}: expected all settings of {stage} below the key {stage}")
         config = replace(config, content=content, section=stage)
     config = replace(config, content=_without_empty_sections(config.content))
     for flag in flags:

@@ -119,11 +119,7 @@ class Child:
 
 
 def call(task: str, *arguments: Any, log: Path = Path(os.devnull)) -> Any:
-    """Run a task in another process, and return what it returns.
-
-    Raises:
-        FirstlightError: If the task raised any exception, or the process was killed.
-    """
+    """Run a task in another process, and return what it returns, or raise what :meth:`Child.wait` does."""
     return Child(task, *arguments, log=log).wait(lambda _: None, lambda: None)
 
 

@@ -1,5 +1,6 @@
 """The sweep file: what is searched, and how often each configuration is run. Nothing here needs torch."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -17,7 +18,6 @@ from firstlight.errors import UsageError, suggestion
 
 DEFAULTS = {"trials": None, "search": None, "repeats": None, "pruner": "median", "seed": None}
 PRUNERS = ("median", "none")
-SEARCH_KEYS = ("low", "high", "log", "choices")
 SEARCH_SYNTAX = "expected {low: 0.01, high: 1.0}, with log: true if wanted, or {choices: [A, B]}"
 
 
@@ -52,11 +52,8 @@ class Plan:
     @property
     def ends(self) -> list[list[Setting]]:
         """The first values of all keys, and the last of those that are searched."""
-        last = [
-            replace(each, value=_ends(self.search[each.key])[1]) if each.key in self.search else each
-            for each in self.settings
-        ]
-        return [self.settings, last]
+        last = {key: _ends(distribution)[1] for key, distribution in self.search.items()}
+        return [self.settings, [replace(each, value=last.get(each.key, each.value)) for each in self.settings]]
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -131,9 +128,8 @@ class _Entry:
         if not isinstance(self.value, list) or not self.value:
             raise self.error(f"expected a list of values, like [0, 1, 2], got {self.value!r}")
         values = [_flag_value(value) for value in self.value]
-        for value in values:
-            if values.count(value) > 1:
-                raise self.error(f"{value} is there more than once")
+        if repeated := [value for value in values if values.count(value) > 1]:
+            raise self.error(f"{repeated[0]} is there more than once")
         return values
 
 
@@ -164,20 +160,12 @@ class _SweepFile:
 
 
 def _distribution(entry: _Entry) -> BaseDistribution:
-    space = entry.value
-    if not isinstance(space, dict) or not space:
-        raise entry.error(f"got {space!r}\n{SEARCH_SYNTAX}")
-    for name in space:
-        if name not in SEARCH_KEYS:
-            hint = suggestion(str(name), SEARCH_KEYS, "keys")
-            raise entry.error(f"no such key {name!r}{hint}\n{SEARCH_SYNTAX}")
-    if "choices" in space:
-        if len(space) > 1:
-            raise entry.error("it has choices and a range: leave one of them out")
+    space = entry.value if isinstance(entry.value, dict) else {}
+    if [*space] == ["choices"]:
         return CategoricalDistribution(replace(entry, value=space["choices"]).flag_values())
     low, high, log = _number(space.get("low")), _number(space.get("high")), space.get("log", False)
-    if low is None or high is None or not isinstance(log, bool):
-        raise entry.error(f"got {space}\n{SEARCH_SYNTAX}")
+    if low is None or high is None or not isinstance(log, bool) or not space.keys() <= {"low", "high", "log"}:
+        raise entry.error(f"got {entry.value!r}\n{SEARCH_SYNTAX}")
     if not low < high:
         raise entry.error(f"low is {low}, which is not below high, {high}")
     try:
@@ -189,11 +177,9 @@ def _distribution(entry: _Entry) -> BaseDistribution:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, str):  # to YAML, 1e-3 is text and 1.0e-3 a number
-        try:
-            return float(value)
-        except ValueError:
-            return None
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            return float(value)  # to YAML, 1e-3 is text and 1.0e-3 a number
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 

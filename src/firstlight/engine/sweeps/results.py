@@ -24,37 +24,29 @@ STATES: dict[TrialState, Ending] = {
 
 def rows(study: Study) -> list[dict[str, Any]]:
     """Return a row for each trial that has ended, the best first."""
-    return [_row(study, trial) for trial in study.ranked()]
-
-
-def _row(study: Study, trial: FrozenTrial) -> dict[str, Any]:
-    return {
-        "trial": trial.number,
-        "status": STATES[trial.state],
-        study.monitor: trial.value if trial.state == TrialState.COMPLETE else None,
-        "std": standard_deviation(trial.user_attrs.get("scores", [])),
-        **{key: trial.params.get(key) for key in study.plan.search},
-        "runs": " ".join(trial.user_attrs.get("runs", {}).values()),
-        "error": trial.user_attrs.get("error"),
-    }
+    return [
+        {
+            "trial": trial.number,
+            "status": STATES[trial.state],
+            study.monitor: trial.value if trial.state == TrialState.COMPLETE else None,
+            "std": standard_deviation(trial.user_attrs.get("scores", [])),
+            **{key: trial.params.get(key) for key in study.plan.search},
+            "runs": " ".join(trial.user_attrs.get("runs", {}).values()),
+            "error": trial.user_attrs.get("error"),
+        }
+        for trial in study.ranked()
+    ]
 
 
 def write(study: Study, name: str, root: Path) -> dict[str, Path]:
-    """Write the results of a sweep with at least one trial that has ended; return the files by name.
-
-    Raises:
-        OSError: If a file cannot be written.
-        FirstlightError: If the charts cannot be drawn.
-    """
-    folder = root / LOGS / name
-    table = rows(study)
+    """Write the results of a sweep with at least one trial that has ended; return the files by name."""
+    folder, table, best = root / LOGS / name, rows(study), study.ranked()[0]
+    files = {"table": folder / "sweep.csv"}
     text = io.StringIO()
     writer = csv.DictWriter(text, [*table[0]], lineterminator="\n")
     writer.writeheader()
     writer.writerows(table)
-    files = {"table": folder / "sweep.csv"}
     write_atomically(files["table"], text.getvalue().encode())
-    best = study.ranked()[0]
     if best.state == TrialState.COMPLETE and {"config", "runs", "scores"} <= best.user_attrs.keys():  # none damaged
         files["best"] = folder / "best.yaml"
         write_atomically(files["best"], _best_config(study, best, name, files["best"]).encode())
@@ -77,11 +69,10 @@ def _draw(study: Study, name: str, table: list[dict[str, Any]], folder: Path) ->
     finished = [row for row in table if row["status"] == "finished"]
     if not study.plan.search or len({row[study.monitor] for row in finished}) < 2:
         return {}
-    importances = study.importances()
-    files = {"trials": folder / "parallel_coordinates.png"}
-    if importances:
-        files["importances"] = folder / "importances.png"
     axes = {key: axis_of(distribution) for key, distribution in study.plan.search.items()}
-    about = {"name": name, "score": study.monitor, "axes": axes, "importances": importances}
+    about = {"name": name, "score": study.monitor, "axes": axes, "importances": study.importances()}
+    files = {"trials": folder / "parallel_coordinates.png"}
+    if about["importances"]:
+        files["importances"] = folder / "importances.png"
     children.call("draw", files, finished, about)
     return files
