@@ -215,6 +215,8 @@ def test_wandb_itself_keeps_its_run_offline(did, monkeypatch):
     assert all(name in curves(out)[0] for name in names)
 
 
+@pytest.mark.pictures
+@pytest.mark.filterwarnings("ignore:.*noload:DeprecationWarning")  # MLflow's own use of SQLAlchemy 2.1
 def test_mlflow_itself_keeps_its_run(did, monkeypatch):
     mlflow = pytest.importorskip("mlflow", reason="mlflow is a large package, and firstlight does not need it")
     did(*SHORT, "--logger=mlflow")
