@@ -5,17 +5,26 @@ import pytest
 CONFIG = "model: LinearRegression\ndata: {class_path: Houses, init_args: {num_examples: 80}}\n"
 PLATEAU = "lr_scheduler: {class_path: ReduceLROnPlateau, init_args: {monitor: acc}}\ntrainer: {max_epochs: 2}"
 STOPS = "trainer: {max_epochs: 2, callbacks: [{class_path: EarlyStopping, init_args: {monitor: acc, strict: STRICT}}]}"
-LOGGED = "is 'acc', but the model logs loss/val, loss/train"
+KEEPS = "trainer: {max_epochs: 2, callbacks: [{class_path: ModelCheckpoint, init_args: {monitor: acc}}]}"
+LOGGED = "but the model logs loss/val, loss/train"
 
 
 @pytest.mark.parametrize(
     ("text", "setting"),
-    [(PLATEAU, "lr_scheduler.monitor"), (STOPS.replace("STRICT", "true"), "trainer.callbacks: EarlyStopping.monitor")],
+    [
+        (PLATEAU, "lr_scheduler.monitor is 'acc'"),
+        (STOPS.replace("STRICT", "true"), "trainer.callbacks: EarlyStopping.monitor is 'acc'"),
+        (STOPS.replace("STRICT", "true").replace("acc", "''"), "trainer.callbacks: EarlyStopping.monitor is ''"),
+        (KEEPS, "trainer.callbacks: ModelCheckpoint.monitor is 'acc'"),
+    ],
 )
-def test_score_that_is_watched_and_not_logged_is_found_by_check(text, setting, firstlight):
+def test_score_that_is_watched_and_not_logged_is_found_by_check_and_by_fit_in_the_same_words(
+    text, setting, firstlight, complaint
+):
     Path("my.yaml").write_text(CONFIG + text)
     answer = firstlight("check", "my.yaml")
-    assert (answer.status, answer.out) == (2, f"error:   my.yaml: {setting} {LOGGED}\n")
+    assert (answer.status, answer.out) == (2, f"error:   my.yaml: {setting}, {LOGGED}\n")
+    assert complaint("fit", "--config", "my.yaml") == (2, f"{setting}, {LOGGED}")
 
 
 def test_callback_may_wait_for_a_score_that_is_logged_later(did):

@@ -38,6 +38,8 @@ LATE = {
     "trainer:\n  strategy: nosuch": "trainer.strategy is nosuch (late.yaml, line 2): ",
     "trainer:\n  precision: transformer-engine": "trainer.precision is transformer-engine (late.yaml, line 2): ",
     "optimizer:\n  class_path: Adam\n  init_args:\n    lr: -1": "optimizer.lr is -1 (late.yaml, line 4): ",
+    "optimizer:\n  class_path: SGD\n  init_args:\n    lr: .nan": "optimizer.lr is .nan (late.yaml, line 4): ",
+    "lr_scheduler:\n  class_path: ExponentialLR\n  init_args: {gamma: .inf}": "lr_scheduler.gamma is .inf (late.yaml, ",
     "optimizer:\n  class_path: SGD\n  init_args:\n    nesterov: true": "optimizer.nesterov is true (late.yaml, line 4)",
     OPTIMIZER.format("Muon"): "optimizer Muon (late.yaml, line 2): Muon only supports 2D parameters",
     OPTIMIZER.format("SparseAdam"): "optimizer SparseAdam (late.yaml, line 2): SparseAdam does not support dense",

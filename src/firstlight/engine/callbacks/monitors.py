@@ -20,7 +20,7 @@ def _watched(trainer: Trainer) -> Iterator[tuple[str, str]]:
     """Yield each setting that names a score, and the score."""
     for callback in internals.callbacks_of(trainer, Callback):
         is_strict = getattr(callback, "strict", True)  # an EarlyStopping may wait for a score
-        if isinstance(callback, EarlyStopping | ModelCheckpoint) and callback.monitor and is_strict:
+        if isinstance(callback, EarlyStopping | ModelCheckpoint) and callback.monitor is not None and is_strict:
             yield f"trainer.callbacks: {type(callback).__name__}.monitor", callback.monitor
     for config in trainer.lr_scheduler_configs:
         if config.reduce_on_plateau and config.monitor and config.strict:

@@ -85,9 +85,12 @@ def _missing_part(error: BaseException, message: str) -> FirstlightError | None:
 
 def _refused_setting(message: str) -> UsageError | None:
     """Return the error about a setting that only a callback or a schedule can judge."""
-    if found := re.search(r"conditioned on metric `?(.+?)`? which is not available.*?: ([^]\n]*)", message):
+    if found := re.search(r"conditioned on metric `?([^`]*?)`? which is not available.*?: ([^]\n]*)", message):
         owner = "trainer.callbacks: EarlyStopping" if message.startswith("Early") else "lr_scheduler"
         return not_logged(f"{owner}.monitor", found[1], re.findall(r"[`'](.+?)[`']", found[2]))
+    if found := re.match(r"`ModelCheckpoint\(monitor='(.*)'\)` could not find .* metrics: \[(.*)\]", message):
+        logged = [name for name in re.findall(r"'(.+?)'", found[2]) if name not in ("epoch", "step")]
+        return not_logged("trainer.callbacks: ModelCheckpoint.monitor", found[1], logged)
     if "parameters that were not used in producing the loss" in message:
         strategy = "ddp_find_unused_parameters_true"
         return UsageError(f"trainer.strategy: a step leaves out some parameters, so it has to be {strategy}")

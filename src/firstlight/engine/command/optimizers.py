@@ -75,6 +75,9 @@ def set_optimizer(
 
     def make(part: str, first: Any, class_path: str, init_args: Any = None) -> Any:
         try:
+            for name, value in (init_args or {}).items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ValueError(f"{name} has to be finite")
             return instantiate_class(first, {"class_path": class_path, "init_args": init_args or {}})
         except Exception as error:  # whatever a constructor refuses, it was configured so
             raise refused_setting(error, part, settings) from error
