@@ -36,11 +36,7 @@ def read_yaml(path: Path, error: type[FirstlightError] = UsageError) -> dict[str
 
 
 def load_yaml(text: str, path: Path, error: type[FirstlightError] = UsageError) -> dict[str, Any]:
-    """Return the mapping that the text of a YAML file holds; see :func:`read_yaml`.
-
-    Raises:
-        FirstlightError: If it is not valid, must not be trusted, or does not hold a mapping.
-    """
+    """Return the mapping that the text of a YAML file holds; raise as :func:`read_yaml` does."""
     try:
         if fault := next(_faults(text), None):
             line, reason = fault
@@ -59,12 +55,7 @@ def load_yaml(text: str, path: Path, error: type[FirstlightError] = UsageError) 
 
 
 def read_json(path: Path, error: type[FirstlightError] = FirstlightError) -> dict[str, Any]:
-    """Return the mapping that a JSON file holds.
-
-    Raises:
-        FirstlightError: If it cannot be read, is not a regular file of UTF-8 text, is too large or nested too deeply,
-            or does not hold a mapping.
-    """
+    """Return the mapping that a JSON file holds; raise as :func:`read_yaml` does."""
     text = read_text(path, error)
     try:
         content = json.loads(text)
@@ -74,11 +65,7 @@ def read_json(path: Path, error: type[FirstlightError] = FirstlightError) -> dic
 
 
 def read_text(path: Path, error: type[FirstlightError] = UsageError) -> str:
-    """Return the text of a file.
-
-    Raises:
-        FirstlightError: If it cannot be read, is not a regular file of UTF-8 text, or is too large.
-    """
+    """Return the text of a regular file; raise if it cannot be read, is too large or is not UTF-8."""
     try:
         # O_NONBLOCK: to open a FIFO for reading would wait for a writer
         file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

@@ -25,11 +25,7 @@ def added_packages() -> set[str]:
 
 
 def import_class(name: str, base: type[Kind], file: str) -> type[Kind]:
-    """Return the class that a file names: of firstlight, of an added package, or of a module already imported.
-
-    Raises:
-        CheckpointError: If its module must not be imported, or there is no such class.
-    """
+    """Return the class that a file names: of firstlight, of an added package, or of a module already imported."""
     module_name, _, class_name = name.rpartition(".")
     package = module_name.partition(".")[0]
     module = sys.modules.get(module_name)
@@ -52,11 +48,7 @@ def import_class(name: str, base: type[Kind], file: str) -> type[Kind]:
 
 
 def require(purpose: str, *names: str, extra: str = "export") -> None:
-    """Check that packages are installed which an extra of firstlight installs.
-
-    Raises:
-        FirstlightError: If one of them is missing.
-    """
+    """Raise if a package is not installed that an extra of firstlight installs."""
     missing = [name for name in names if find_spec(name) is None]
     if missing:
         raise FirstlightError(f'{purpose} needs {", ".join(missing)}: pip install "firstlight[{extra}]"')

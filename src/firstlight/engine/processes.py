@@ -68,10 +68,9 @@ def check_environment() -> None:
 
 
 def check_processes(world_size: int, rank: int) -> None:
-    """Check that the variables about processes say the same as the Trainer: one may be left over from another program.
+    """Raise if the variables about processes do not fit the Trainer's: one may be left over from another program.
 
-    Raises:
-        UsageError: If the run would write beside its folder, or wait for processes that nobody started.
+    The run would write beside its folder, or wait for processes that nobody started.
     """
     env, in_slurm, in_torchrun = os.environ, _in_slurm(), "TORCHELASTIC_RUN_ID" in os.environ
     expected = {"RANK": rank, "WORLD_SIZE": world_size}

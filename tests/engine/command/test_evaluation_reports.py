@@ -35,7 +35,7 @@ def test_fit_and_test_leave_what_they_leave_one_after_the_other(did, fashion_roo
 def test_flags_of_other_commands_are_refused(complaint, stage, flag):
     status, message = complaint(stage, "--config=autograd_cubic", flag)
     assert status == 2
-    assert message == f"{flag} belongs to {'fit' if flag == '--test' else 'validate and test'}"
+    assert message == f"{flag} belongs to {'fit' if flag == '--test' else 'validate, test'}"
 
 
 def test_report_of_numbers_is_a_table():

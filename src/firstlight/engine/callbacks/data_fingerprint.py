@@ -39,11 +39,7 @@ class DataFingerprint(Callback):
             self.found = {str(name): str(text) for name, text in found.items() if stage != "fit" or name != "test"}
         if self.run:
             receipts.add_data(self.run, self.found)
-        if names := self._changed(self.reproduced):
-            text = f"run again on other data: {names} changed"
-            if self.strict:
-                raise UsageError(f"{text} (--strict)")
-            self._warn(trainer, text)
+        self._compare(trainer, self.reproduced, "run again on other data", " (--strict)" if self.strict else None)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Save it."""
@@ -51,18 +47,16 @@ class DataFingerprint(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume on other data than the run's, unless that is allowed."""
-        if not self.is_resume or not (names := self._changed(checkpoint.get(KEY))):
-            return
-        text = f"resumed on other data than the run's: {names} changed"
-        if not self.allow_changed:
-            raise UsageError(f"{text}; to go on with it: --allow_changed_data")
-        self._warn(trainer, text)
+        if self.is_resume:
+            refusal = None if self.allow_changed else "; to go on with it: --allow_changed_data"
+            self._compare(trainer, checkpoint.get(KEY), "resumed on other data than the run's", refusal)
 
-    def _changed(self, before: Any) -> str:
-        """Return the names of the splits that differ, of those whose fingerprints are known."""
+    def _compare(self, trainer: Trainer, before: Any, how: str, refusal: str | None) -> None:
+        """Warn of splits that differ, of those whose fingerprints are known; raise if there is a ``refusal``."""
         known = before if isinstance(before, dict) else {}
-        return " and ".join(name for name, text in (self.found or {}).items() if known.get(name, text) != text)
-
-    def _warn(self, trainer: Trainer, text: str) -> None:
-        if trainer.is_global_zero:
+        changed = [name for name, text in (self.found or {}).items() if known.get(name, text) != text]
+        text = f"{how}: {' and '.join(changed)} changed"
+        if changed and refusal is not None:
+            raise UsageError(text + refusal)
+        if changed and trainer.is_global_zero:
             print(f"warning: {text}", file=sys.stderr)

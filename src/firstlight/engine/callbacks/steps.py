@@ -99,9 +99,7 @@ class StepLoss(Callback):
         """Start at the step that the run starts or resumes at."""
         self._previous_step = self._finite_at = trainer.global_step
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *_: Any) -> None:
         """Log and check the loss, but not of each step: reading it waits for the device."""
         step, every = trainer.global_step, internals.typed(trainer).log_every_n_steps
         is_logged = every > 0 and step // every > self._previous_step // every

@@ -32,16 +32,13 @@ UPDATE_HOOKS = ("optimizer_step", "optimizer_zero_grad", "configure_gradient_cli
 
 
 class SeveralUpdates(Callback):
-    """Take several updates in each step of the Trainer.
+    """Take several updates in each step of the Trainer, as many as ``updates`` at most.
 
     A step of the Trainer costs half a millisecond however small the model is. This callback wraps the training loader:
     where the Trainer asks for a batch, it takes the updates for a few batches in a plain loop, and hands over the batch
     after them. Weights, scores, curves, counters and checkpoints come out the same to the bit; only a progress bar
     moves in larger steps. Where a setting of the Trainer, a schedule, a callback or the model depends on single batches
     or updates, the callback is turned off.
-
-    Args:
-        updates: Updates in a step of the Trainer, at most.
     """
 
     def __init__(self, updates: int) -> None:
@@ -85,12 +82,7 @@ def _has_own(hook: str, callback: Callback) -> bool:
 
 
 class UpdatingLoader:
-    """The training loader; between the batches that it hands over it takes the updates for others.
-
-    Args:
-        trainer: The Trainer, whose training loader is set up.
-        updates: One batch is handed over for this many, at most.
-    """
+    """The training loader of a Trainer; between the batches that it hands over it takes the updates for others."""
 
     def __init__(self, trainer: Trainer, updates: int) -> None:
         self.trainer, self.updates = trainer, updates

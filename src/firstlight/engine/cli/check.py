@@ -7,7 +7,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from firstlight.data.data_module import DataModule
@@ -106,18 +105,12 @@ def _run_stages(command: Command) -> str:
     command.trainer.fit(model, datamodule=data)
     refuse_no_step(command.trainer)
     refuse_unlogged(command.trainer, command.trainer.callback_metrics)  # with fast_dev_run, callbacks do not look
-    _check_sizes(command, planned)
+    if isinstance(data, DataModule) and (data.batch_size or 0) > (count := data.split_size(data.train)):
+        raise UsageError(f"data.batch_size is {data.batch_size}, more than the {count} to train on")
+    internals.plan(planned, model, data)
+    internals.load_data(planned)  # as a whole run would: it compares limits with sizes
+    refuse_short_schedules(planned)
     for loader, step, stage in STAGES:
         if is_overridden(loader, data or model) and is_overridden(step, model):
             getattr(command.trainer, stage)(model, datamodule=data)
     return remark
-
-
-def _check_sizes(command: Command, planned: Trainer) -> None:
-    """Compare batches with the data, and schedules with the whole run."""
-    data, model = command.data, command.model
-    if isinstance(data, DataModule) and (data.batch_size or 0) > (count := data.split_size(data.train)):
-        raise UsageError(f"data.batch_size is {data.batch_size}, more than the {count} to train on")
-    internals.plan(planned, model, data)
-    internals.load_data(planned)
-    refuse_short_schedules(planned)

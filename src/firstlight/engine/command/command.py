@@ -144,7 +144,7 @@ class Command:
             self.trainer.precision_plugin.convert_module(self.model)
 
     def make_trainer(self, **changes: Any) -> Trainer:
-        """Return a Trainer with the run's logger and callbacks; changes are arguments, over those of the config."""
+        """Return a Trainer with the run's logger and callbacks; raise a ``UsageError`` if it refuses its arguments."""
         settings = {**self.built.trainer, **processes.devices_and_nodes(), **changes}
         settings["strategy"] = _as_commands(settings["strategy"])
         settings["callbacks"] = self._callbacks(as_list(settings["callbacks"]))

@@ -51,9 +51,6 @@ def read_settings(name: str, stage: str, flags: Collection[str]) -> Config:
     """Read what ``--config name`` gives a stage: all of a config, or its section for the stage, as Lightning writes it.
 
     The name is a path, the name of a config, or its text. A config must not set any of the flags.
-
-    Raises:
-        UsageError: If there is no such config, it cannot be read, or it sets what is a flag.
     """
     is_text = name.lstrip().startswith("{") or "\n" in name
     config = Config(TYPED, name, load_yaml(name, TYPED)) if is_text else read_config(find_config(name))

@@ -44,24 +44,18 @@ IDS = "loggers.json"
 
 @dataclass(frozen=True)
 class Place:
-    """Where the loggers of a command write.
-
-    Args:
-        request: What was typed.
-        run: The run; None in all processes but the first, which log nothing.
-        start_step: The step that the run goes on from, if it does.
-    """
+    """Where the loggers of a command write."""
 
     request: Request
     run: Run | None
+    """None in all processes but the first, which log nothing."""
     start_step: int | None
+    """The step that the run goes on from, if it does."""
 
     def choose(self, given: list[Logger] | Logger | bool | None, name: str) -> list[Logger] | Logger | bool:
-        """Return the loggers of a command; evaluation has none but those that are typed: its scores are files.
+        """Return the loggers of a command, from what ``trainer.logger`` was built to and what ``logger`` says.
 
-        Args:
-            given: What ``trainer.logger`` was built to.
-            name: What ``logger`` says.
+        Evaluation has none but those that are typed: its scores are files.
         """
         is_fit = self.request.stage == "fit"
         if not is_fit and "trainer.logger" not in self.request.typed:
@@ -116,11 +110,10 @@ class Place:
                 arguments["tracking_uri"] = server
             elif given.get("save_dir") in (None, "./mlruns"):
                 # one store for all runs, to compare them; recent releases of MLflow refuse a folder
-                arguments |= {
-                    "tracking_uri": f"sqlite:///{runs / 'mlflow.db'}",
-                    "artifact_location": runs / "mlartifacts",
-                }
-        arguments |= dict.fromkeys(("id", "run_id", "experiment_key"), _ids(folder).get(kind.__name__))
+                arguments["tracking_uri"] = f"sqlite:///{runs / 'mlflow.db'}"
+                arguments["artifact_location"] = runs / "mlartifacts"
+        ids = read_json(folder / IDS) if (folder / IDS).is_file() else {}
+        arguments |= dict.fromkeys(("id", "run_id", "experiment_key"), ids.get(kind.__name__))
         taken = inspect.signature(kind).parameters
         return {
             name: str(value) if isinstance(value, Path) else value
@@ -128,11 +121,6 @@ class Place:
             if (name in taken or (name == "purge_step" and issubclass(kind, TensorBoardLogger)))
             and given.get(name) in (None, taken[name].default if name in taken else None)
         }
-
-
-def _ids(folder: Path) -> dict[str, Any]:
-    path = folder / IDS
-    return read_json(path) if path.is_file() else {}
 
 
 def keep_ids(run: Run, loggers: Iterable[Logger]) -> None:

@@ -20,7 +20,9 @@ OWN_FLAGS = {
     "strict": "fit --resume: refuse to resume under other conditions (threads, versions, device, code).",
 }
 """Flags that concern one command and are no settings of a run."""
-SWITCHES = {flag: OWN_FLAGS[flag] for flag in ("allow_changed_data", "strict", "report")} | {"test": "fit"}
+SWITCHES = {flag: OWN_FLAGS[flag] for flag in ("allow_changed_data", "strict", "report")} | {
+    "test": "fit: then test it."
+}
 """Those that stand alone, and ``--test``, which is a section in configs."""
 NO_SETTINGS = (*OWN_FLAGS, "config")
 LATEST = "\0latest"
@@ -42,16 +44,13 @@ def own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, lis
             raise UsageError(f"--{flag} is empty: name one, or leave it out")
     if own.resume and own.resume.startswith("-"):  # to argparse, a flag with a space in its value is no flag
         own.resume, flags = LATEST, [own.resume, *flags]
-    if stage == "fit" and own.run:
-        raise UsageError("--run belongs to validate, test and predict; to resume a run: fit --resume RUN")
-    if stage != "fit" and own.resume:
-        raise UsageError(f"--resume belongs to fit; to choose a run: {stage} --run RUN")
-    for flag, about in {**SWITCHES, "note": "fit"}.items():
-        owners = about.partition(":")[0]
-        if getattr(own, flag) and stage not in re.split(r", | ", owners):
-            raise UsageError(f"--{flag} belongs to {owners.replace(', ', ' and ')}")
-    if own.output and (stage != "predict" or Path(expand_home(own.output)).is_dir()):
-        raise UsageError(f"--output {own.output}: it belongs to predict, and names a file, not a folder")
+    hints = {"run": "; to resume a run: fit --resume RUN", "resume": f"; to choose a run: {stage} --run RUN"}
+    for flag, about in {**OWN_FLAGS, **SWITCHES}.items():
+        owners = re.match(r"(?:(?:fit|validate|test|predict)(?:, | --resume)?)+(?=: )", about)
+        if getattr(own, flag) and owners and stage not in re.split(r", | ", owners[0]):
+            raise UsageError(f"--{flag} belongs to {owners[0]}{hints.get(flag, '')}")
+    if own.output and Path(expand_home(own.output)).is_dir():
+        raise UsageError(f"--output {own.output}: this is a folder, not a file")
     if own.resume and own.name:
         raise UsageError("--name is for a new run; with --resume a run keeps its folder and its name")
     return own, flags

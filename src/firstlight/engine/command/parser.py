@@ -118,12 +118,7 @@ def _add_run_arguments(parser: LightningArgumentParser) -> None:
 def parse(
     parser: LightningArgumentParser, request: Request, saved: Mapping[str, Any] | None, more: Sequence[Setting] = ()
 ) -> Namespace:
-    """Return the configuration that a request asks for, with what was saved in its checkpoint below it.
-
-    Raises:
-        UsageError: If a setting is unknown, missing or wrong.
-        CheckpointError: If the checkpoint is another model's.
-    """
+    """Return the configuration that a request asks for, with what was saved in its checkpoint below it."""
     try:
         config = parser.parse_args(request.arguments(saved))
         parser.validate(config, skip_unset=False)  # parse_args does not look at what a file says is null
@@ -160,11 +155,7 @@ def dump(parser: LightningArgumentParser, config: Namespace) -> str:
 
 
 def instantiate(parser: LightningArgumentParser, config: Namespace, settings: Sequence[Setting]) -> Namespace:
-    """Return a configuration with an object in the place of each class: model, data, callbacks.
-
-    Raises:
-        UsageError: If a class refuses its arguments.
-    """
+    """Return a configuration with an object in the place of each class: model, data, callbacks."""
     refused: list[FirstlightError] = []
 
     def construct(kind: type, /, *args: Any, **kwargs: Any) -> Any:

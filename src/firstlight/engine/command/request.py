@@ -34,8 +34,7 @@ class Request:
     """A command line of ``fit``, ``validate``, ``test`` or ``predict``, with its names resolved.
 
     Args:
-        stage: ``fit``, ``validate``, ``test`` or ``predict``.
-        words: What was typed after it.
+        words: What was typed after the stage.
         name: Name for a new run.
         root: Folder that holds, or will hold, ``lightning_logs``.
         run: The run to resume or to evaluate.
@@ -45,7 +44,6 @@ class Request:
         switches: Which of ``SWITCHES`` are on.
         files: Files and folders to predict for, instead of the test split.
         output: File to write the predictions to.
-        note: What to say of the run.
     """
 
     stage: str
@@ -63,11 +61,7 @@ class Request:
 
     @classmethod
     def read(cls, stage: str, words: Sequence[str]) -> "Request":
-        """Resolve the names in a command line.
-
-        Raises:
-            UsageError: If a config, run or checkpoint does not exist, or flags contradict each other.
-        """
+        """Resolve the names in a command line."""
         own, flags = own_flags(stage, words)
         flags, files = split_files(flags) if stage == "predict" else (flags, [])
         if missing := [file for file in files if not Path(file).exists()]:

@@ -33,8 +33,7 @@ def refuse_weights_alone(checkpoint: CheckpointFile) -> None:
 def accepted_arguments(part_class: type, arguments: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return the hyperparameters that a class takes; those that it passes to a base class itself are left out.
 
-    Raises:
-        CheckpointError: If there are others: without them it may compute another function.
+    Others are refused: without them it may compute another function.
     """
     parameters = inspect.signature(part_class).parameters
     if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
@@ -35,11 +34,7 @@ class Exported(NamedTuple):
 
 
 def example_inputs(trained: Trained) -> Tensor:
-    """Return the inputs of the first batch of the run's prediction data; else the model's ``example_input_array``.
-
-    Raises:
-        FirstlightError: If there are none, or the model's ``forward`` does not take them, or returns no tensor.
-    """
+    """Return the inputs of the first batch of the run's prediction data; else the model's ``example_input_array``."""
     model, example = trained.model, trained.model.example_input_array
     x = None if isinstance(example, Tensor) and trained.data is None else _first_inputs(trained)
     if isinstance(example, Tensor) and (x is None or x.shape[1:] != example.shape[1:]):
@@ -59,20 +54,17 @@ def example_inputs(trained: Trained) -> Tensor:
 
 def _first_inputs(trained: Trained) -> Tensor:
     source = trained.data or trained.model
-    if trained.data is None and not is_overridden("predict_dataloader", trained.model):
-        what = f"{trained.checkpoint} does not name its data, which the exported file is checked with"
-        raise FirstlightError(f"{what}\n{HINT}")
+    if not is_overridden("predict_dataloader", source):
+        what, hint = f"{type(source).__name__} has no predict_dataloader", ""
+        if trained.data is None:
+            what, hint = f"{trained.checkpoint} does not name its data", f"\n{HINT}"
+        raise FirstlightError(f"{what}, which the exported file is checked with{hint}")
     if trained.data:
         trained.data.prepare_data()
         trained.data.setup("predict")
-    try:
-        loaders = source.predict_dataloader()
-        loaders = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
-        batch = next(iter(loaders.flattened[0]))
-    except MisconfigurationException as error:
-        raise FirstlightError(
-            f"{type(source).__name__} needs a predict_dataloader, which the exported file is checked with"
-        ) from error
+    loaders = source.predict_dataloader()
+    loaders = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
+    batch = next(iter(loaders.flattened[0]))
     name = next(iter(inspect.signature(trained.model.forward).parameters), "")
     x, where = batch, "as its first entry"
     if isinstance(batch, list | tuple):
@@ -86,15 +78,9 @@ def _first_inputs(trained: Trained) -> Tensor:
 
 
 def export_model(trained: Trained, file_format: str, x: Tensor) -> Exported:
-    """Export a model for batches of any size.
+    """Export a model for batches of any size, as ``onnx``, ``torch_export`` or ``safetensors``.
 
-    Args:
-        trained: The model.
-        file_format: ``onnx``, ``torch_export`` or ``safetensors``.
-        x: Inputs of shape ``(batch, ...)``; only their shape and type matter.
-
-    Raises:
-        FirstlightError: If the model cannot be expressed in that format.
+    Of the inputs, of shape ``(batch, ...)``, only shape and type matter.
     """
     write = {"onnx": _onnx, "torch_export": _torch_export, "safetensors": _safetensors}[file_format]
     try:
@@ -106,11 +92,7 @@ def export_model(trained: Trained, file_format: str, x: Tensor) -> Exported:
 
 
 def largest_difference(trained: Trained, exported: Exported, x: Tensor) -> float:
-    """Return the largest difference between the outputs of the exported file and the model, in a batch and alone.
-
-    Raises:
-        FirstlightError: If it is larger than rounding explains.
-    """
+    """Return by how much the outputs of file and model differ, in a batch and alone; refuse more than rounding."""
     with torch.no_grad():
         outputs = [(trained.model(batch), exported.run(batch)) for batch in (x, x[:1])]
     if any(expected.shape != actual.shape for expected, actual in outputs):

@@ -35,9 +35,6 @@ def plain_hyperparameters(
     An enum becomes its name, a path becomes text, a dataclass or a named tuple becomes a mapping; any other object,
     such as a layer or an optimizer's class, becomes what the config says in its place. Lightning's own keys are added
     where its ``load_from_checkpoint`` has to turn them back too, as in the checkpoints of its command line.
-
-    Raises:
-        UsageError: If one is an object that the config does not describe.
     """
     plain: dict[str, Any] = {}
     for name, value in hparams.items():
@@ -88,11 +85,7 @@ AS_PLAIN: dict[type | tuple[type, ...], Callable[[Any], Any]] = {
 
 
 def from_plain(part_class: type, arguments: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return arguments of a class as its annotations say: the opposite of :func:`plain_hyperparameters`.
-
-    Raises:
-        CheckpointError: If one names a class that must not be imported, or that there is not.
-    """
+    """Return arguments of a class as its annotations say: the opposite of :func:`plain_hyperparameters`."""
     hints = _hints(part_class)
     return {name: _convert(value, hints.get(name, Any), file) for name, value in arguments.items()}
 

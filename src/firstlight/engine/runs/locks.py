@@ -47,17 +47,14 @@ def _try_lock(run: Run, seconds: float) -> Iterator[bool | None]:
     folder = os.open(run.folder, os.O_RDONLY)
     _locks.add(folder)
     try:
-        yield _lock(folder, time.monotonic() + seconds)
+        deadline = time.monotonic() + seconds
+        while (is_locked := try_lock(folder)) is False and time.monotonic() <= deadline:
+            time.sleep(0.01)
+        yield is_locked
     finally:
         if folder in _locks:
             _locks.remove(folder)
             os.close(folder)
-
-
-def _lock(folder: int, deadline: float) -> bool | None:
-    while (is_locked := try_lock(folder)) is False and time.monotonic() <= deadline:
-        time.sleep(0.01)
-    return is_locked
 
 
 _locks: set[int] = set()

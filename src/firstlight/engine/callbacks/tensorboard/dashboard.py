@@ -174,9 +174,7 @@ class Details(Callback):
                 except Exception as error:  # not every model can be traced
                     warnings.warn(f"the model's graph is left out: {type(error).__name__}: {error}", stacklevel=1)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Log the last step of an epoch, before the validation drops its gradients."""
         if not trainer.is_last_batch:
             return
