@@ -92,7 +92,13 @@ class Report(Callback):
         vars(pl_module).pop("forward", None)
 
     def on_test_batch_end(
-        self, trainer: Trainer, _: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Add a batch."""
         pair, self._outputs = output_and_target(self._outputs, batch), []
