@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from firstlight.engine.documents import MAX_BYTES, MAX_DEPTH, MAX_NODES, read_json, read_yaml
+from firstlight.engine.documents import MAX_BYTES, MAX_DEPTH, MAX_ITEMS, MAX_NODES, read_json, read_yaml
 from firstlight.errors import FirstlightError, UsageError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -35,7 +35,8 @@ def test_mapping_is_read():
         ("a: 1\n? [b]\n: 2\na: 3\n", "file, line 4: 'a' is set twice, first in line 1"),
         ("a: &a {b: *a}\n", "file, line 1: *a refers to what it is a part of"),
         ("a: " + "[" * 10_000 + "]" * 10_000, f"file, line 1: nested more than {MAX_DEPTH} levels deep"),
-        ("a: [" + "1, " * MAX_NODES + "1]", f"file, line 1: more than {MAX_NODES:,} values"),
+        ("a: [" + f"[{'1, ' * 999}1], " * 101 + "]", f"file, line 1: more than {MAX_NODES:,} values"),
+        ("a:\n- 1\n- [" + "1, " * MAX_ITEMS + "1]", f"file, line 3: more than {MAX_ITEMS:,} values in a list"),
         (BOMB, f"file, line 5: more than {MAX_NODES:,} values"),
         (b" " * MAX_BYTES + b"a: 1", f"file is larger than {MAX_BYTES:,} bytes"),
         (b"a: \xff", "file is not text in UTF-8 (byte 3)"),

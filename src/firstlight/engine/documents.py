@@ -21,6 +21,8 @@ MAX_BYTES = 1_000_000
 MAX_DEPTH = 50
 MAX_NODES = 100_000
 """Values in a file, each counted as often as aliases repeat it."""
+MAX_ITEMS = 1_000
+"""Values in a list: jsonargparse copies a list for each value in it, so 10,000 of them would take minutes."""
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -135,17 +137,20 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
         open_nodes[-1].add(node)
         if open_nodes[-1].size > MAX_NODES:
             yield line, f"more than {MAX_NODES:,} values"
+        if not open_nodes[-1].is_mapping and open_nodes[-1].count > MAX_ITEMS:
+            yield line, f"more than {MAX_ITEMS:,} values in a list"
 
 
 class _Node:
     """A mapping or a list whose end has not come yet."""
 
     def __init__(self, anchor: str | None = None, *, is_mapping: bool = False) -> None:
-        self.anchor, self.size = anchor, 1
+        self.anchor, self.size, self.count = anchor, 1, 0
         self.is_mapping = self.expects_key = is_mapping
         self.keys: dict[str, int] = {}
 
     def add(self, node: "_Node") -> None:
         """Count a key or a value that has ended: in a mapping they take turns."""
         self.size += node.size
+        self.count += 1
         self.expects_key = self.is_mapping and not self.expects_key
