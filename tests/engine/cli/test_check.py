@@ -52,11 +52,15 @@ def test_settings_after_a_config_go_on_top_of_it(firstlight, complaint):
     status, out, _ = firstlight("check", "linear_regression", "--model.num_features", "3")
     assert status == 2
     assert out.startswith("error:   linear_regression: model and data do not fit each other: ")
-    assert complaint("check", "--config", "linear_regression") == (
+    assert complaint("check", "--model.lr", "3") == (
         2,
-        "firstlight check: a config comes first, as in: firstlight check mlp --model.lr 0.2 "
-        "(got --config linear_regression)",
+        "firstlight check: a config comes first, as in: firstlight check mlp --model.lr 0.2 (got --model.lr 3)",
     )
+
+
+@pytest.mark.parametrize("words", [("--config", "linear_regression"), ("--config=linear_regression",)])
+def test_config_may_be_named_as_for_fit(words, firstlight):
+    assert firstlight("check", *words)[:2] == (0, "ok       linear_regression\n")
 
 
 def one_cycle(total, trainer):

@@ -43,6 +43,8 @@ def check(words: list[str]) -> dict[str, Any] | None:
     parser.add_argument("configs", nargs="*", metavar="CONFIG", help="default: all in configs/; settings come after")
     parser.add_argument("--all", action="store_true", help="also the configs and presets of firstlight")
     parser.add_argument("--schema", action="store_true", help=SCHEMA)
+    if words and re.match(r"(-c|--config)(=|$)", words[0]):  # as fit takes it
+        words = [*words[0].split("=", 1)[1:], *words[1:]]
     _, others = parser.parse_known_args(words)
     start = words.index(others[0]) if others else len(words)
     options, flags = parser.parse_args(words[:start]), words[start:]
