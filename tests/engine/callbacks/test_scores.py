@@ -8,7 +8,7 @@ from tests.faults.harness import differences
 from torchmetrics import MaxMetric, MeanMetric, MetricCollection, MinMetric
 
 from firstlight import InMemory, LinearRegression, SoftmaxRegression
-from firstlight.engine.callbacks import RunScores, SharedScores, TrainingScores
+from firstlight.engine.callbacks import ResumedScores, SharedScores
 
 
 class Given(InMemory):
@@ -46,7 +46,7 @@ def fit(request, quick_trainer):
 
     def run(*callbacks, **arguments):
         trainer = quick_trainer(
-            max_epochs=2, enable_checkpointing=bool(callbacks), callbacks=[*callbacks, TrainingScores()]
+            max_epochs=2, enable_checkpointing=bool(callbacks), callbacks=[*callbacks, ResumedScores()]
         )
         torch.manual_seed(0)
         trainer.fit(model(), data, **arguments)
@@ -118,7 +118,7 @@ def trained(quick_trainer, *callbacks, **arguments):
         max_epochs=2,
         log_every_n_steps=1,
         enable_checkpointing=bool(callbacks),
-        callbacks=[*callbacks, TrainingScores()],
+        callbacks=[*callbacks, ResumedScores()],
     )
     torch.manual_seed(0)
     trainer.fit(Plain(), Given(torch.arange(10.0)[:, None]), **arguments)
@@ -198,7 +198,10 @@ def test_resumed_run_knows_the_scores_from_before_its_checkpoint(quick_trainer):
     whole, resumed = Ends(), Ends()
     for ends, path in ((whole, None), (resumed, "epoch 1")):
         trainer = quick_trainer(
-            max_epochs=3, enable_checkpointing=True, check_val_every_n_epoch=2, callbacks=[RunScores(), ends, Save()]
+            max_epochs=3,
+            enable_checkpointing=True,
+            check_val_every_n_epoch=2,
+            callbacks=[ResumedScores(), ends, Save()],
         )
         torch.manual_seed(0)
         trainer.fit(LinearRegression(lr=0.05), Given(torch.arange(10.0)[:, None]), ckpt_path=path, weights_only=True)

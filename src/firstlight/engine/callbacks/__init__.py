@@ -12,7 +12,7 @@ from firstlight.engine.callbacks.progress import EpochLines, progress_bar
 from firstlight.engine.callbacks.pruning import Pruned, Pruning
 from firstlight.engine.callbacks.reports import Report
 from firstlight.engine.callbacks.resumes import ResumedCallbacks, not_resumable, refuse_no_step
-from firstlight.engine.callbacks.scores import RunScores, SharedScores, TrainingScores
+from firstlight.engine.callbacks.scores import ResumedScores, SharedScores
 from firstlight.engine.callbacks.steps import StepLoss, StepSeeds
 from firstlight.engine.callbacks.stopping import Ended, Stopped, StopSignals
 from firstlight.engine.callbacks.tensorboard.dashboard import (

@@ -52,38 +52,19 @@ def _shared(log: Callable[..., None], trainer: Trainer) -> Callable[..., None]:
     return shared_log
 
 
-class RunScores(Callback):
-    """Save the last score of each name, and restore them.
+class ResumedScores(Callback):
+    """Save the last score of each name and what scores have added up, and restore both.
 
     Callbacks and schedules that watch a score, the receipt and the progress then see the last validation's, even if it
     came before the checkpoint and the resumed run ends without another one.
+
+    Metrics of torchmetrics add up, and ``self.log`` in training. Metrics that Lightning resets before they are used
+    again, as they were logged themselves, are left out. Each process goes on with its own sums. If their number is
+    another one now, the sums are shared out among them.
     """
 
     def __init__(self) -> None:
-        self.restored: dict[str, Any] = {}
-        """The scores of the checkpoint that the run is resumed from."""
-
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the scores."""
-        checkpoint["scores"] = move_data_to_device(dict(trainer.callback_metrics), "cpu")
-
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Read the scores."""
-        self.restored = checkpoint.get("scores", {})
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the scores, now that Lightning has reset its own."""
-        trainer.callback_metrics.update(move_data_to_device(self.restored, pl_module.device))
-
-
-class TrainingScores(Callback):
-    """Save what scores have added up, and restore it: metrics of torchmetrics, and ``self.log`` in training.
-
-    Metrics that Lightning resets before they are used again, as they were logged themselves, are left out.
-    Each process goes on with its own sums. If their number is another one now, the sums are shared out among them.
-    """
-
-    def __init__(self) -> None:
+        self._scores: dict[str, Any] = {}  # in the checkpoint
         self._shares: list[dict[str, Any]] = []  # of the processes that wrote the checkpoint
         self._logged: dict[str, dict[str, Tensor]] = {}  # until they are logged again
         self._how: dict[str, dict[str, Any]] = {}  # with which arguments they were logged
@@ -95,7 +76,8 @@ class TrainingScores(Callback):
         self._unused = deepcopy(move_data_to_device(states, "cpu"))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add the sums of each process; of those after an epoch's last batch, what its end has left."""
+        """Add the scores, and the sums of each process; of those after an epoch's last batch, what its end has left."""
+        checkpoint["scores"] = move_data_to_device(dict(trainer.callback_metrics), "cpu")
         results, reset = internals.training_results(trainer), [*internals.validation_results(trainer).values()]
         own: dict[str, Any] = {}
         if trainer.is_last_batch:
@@ -115,7 +97,7 @@ class TrainingScores(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Keep the sums of what was logged until the model logs it, or the epoch ends."""
-        shares = checkpoint.get("train_scores", [])
+        self._scores, shares = checkpoint.get("scores", {}), checkpoint.get("train_scores", [])
         self._shares = shares[trainer.global_rank :: trainer.world_size]
         self._how = {key: how for share in shares for key, how in share.get("how", {}).items()}
         for share in self._shares:
@@ -133,7 +115,8 @@ class TrainingScores(Callback):
         results.update_metrics = update_metrics
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the states of metrics, once hooks of the model have reset them."""
+        """Restore the scores, as Lightning has reset its own, and, once hooks of the model have reset them, metrics."""
+        trainer.callback_metrics.update(move_data_to_device(self._scores, pl_module.device))
         if self._shares:
             after_hook(pl_module, "on_train_start", partial(_restore, pl_module, self._shares))
 

@@ -53,13 +53,12 @@ class StopSignals(Callback):
 
     While a model trains, a signal is only noted: ``Checkpoints`` stops the run at the next step boundary. At any
     other time it ends the program. A second signal ends the program immediately, whatever it is doing.
-
-    Args:
-        defer: Note signals while a model trains; without it, for a run that keeps no checkpoints, they end the program.
     """
 
-    def __init__(self, defer: bool = True) -> None:
-        self.defer = defer
+    defer = True
+    """Whether signals are noted while a model trains; not in a run that keeps no checkpoints."""
+
+    def __init__(self) -> None:
         self.received = 0
         """Number of the signal that arrived, 0 if none did."""
         self._is_training = False

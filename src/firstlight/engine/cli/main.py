@@ -59,7 +59,7 @@ def main(package: str | None = None) -> None:
             print(message, file=sys.stderr)  # a signal stopped the run: how to resume it
         status = error.code if isinstance(error.code, int) else int(bool(message))
         answer.give(status, {"error": message} if message else None)
-        _exit(error.code)
+        _exit(status)
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             name_file(error)
@@ -138,7 +138,7 @@ def _end(error: Exception, status: int, answer: Answer) -> NoReturn:
     _exit(status)
 
 
-def _exit(status: str | int | None) -> NoReturn:
+def _exit(status: int) -> NoReturn:
     """End; a process that another one started waits for that one to end first.
 
     Where several processes stop together, the first would be killed by its own watch over the others
@@ -150,5 +150,5 @@ def _exit(status: str | int | None) -> NoReturn:
             time.sleep(0.02)
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status if isinstance(status, int) else 1)  # at once: taking torch apart takes a second
+        os._exit(status)  # at once: taking torch apart takes a second
     sys.exit(status)

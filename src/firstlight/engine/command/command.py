@@ -181,8 +181,8 @@ class Command:
             before += [callbacks.StepSeeds(seed)]
             before += [_Own(on_fit_start=lambda trainer, _: keep_found(trainer, self.config, settings))]
             before += [callbacks.BegunAverages(), callbacks.TypedOptimizer()]  # others replace what these need to see
-            mine += [callbacks.StepLoss(self.checkpoints), callbacks.RunScores(), callbacks.PlateauSchedules()]
-            mine += [self.resumed, callbacks.TrainingScores()]  # the latter restores what the former begins anew
+            mine += [callbacks.StepLoss(self.checkpoints), callbacks.PlateauSchedules()]
+            mine += [self.resumed, callbacks.ResumedScores()]  # the latter restores what the former begins anew
             mine += callbacks.tensorboard_callbacks(seed, settings.pictures, self._words_of_fit())
             if self.run:
                 mine.append(_Own(on_train_start=self._save_config))

@@ -61,10 +61,7 @@ def lengths(schedule: type) -> dict[str, dict[str, Any]]:
 
 
 def set_optimizer(
-    model: LightningModule,
-    optimizer: Namespace | None,
-    schedule: Namespace | None,
-    settings: Sequence[Setting] = (),
+    model: LightningModule, optimizer: Namespace | None, schedule: Namespace | None, settings: Sequence[Setting] = ()
 ) -> None:
     """Have a model train with an optimizer, a schedule, or both, that a config names; None keeps the model's own.
 

@@ -41,12 +41,10 @@ def plain_hyperparameters(
         try:
             plain[name] = _to_plain(value)
         except TypeError:
-            arguments = written()
-            if name not in arguments:
-                kind = f"of the class {type(value).__name__}, which no checkpoint can hold"
+            if name not in (arguments := written()):
                 raise UsageError(
-                    f"{part_class.__name__}: the hyperparameter {name!r} is {kind}\n"
-                    f"leave it out: self.save_hyperparameters(ignore=[{name!r}])"
+                    f"{part_class.__name__}: the hyperparameter {name!r} is of the class {type(value).__name__}, "
+                    f"which no checkpoint can hold\nleave it out: self.save_hyperparameters(ignore=[{name!r}])"
                 ) from None
             plain[name] = arguments[name]
     if repr(plain) == repr(dict(hparams)) and issubclass(part_class, Task | LightningDataModule):

@@ -133,11 +133,8 @@ class Worker:
         return False
 
     def _print_outcome(self, trial: Trial, outcome: str) -> None:
-        values = "  ".join(f"{key}={_format(value)}" for key, value in trial.params.items())
+        shown = {key: f"{value:.5g}" if isinstance(value, float) else value for key, value in trial.params.items()}
+        values = "  ".join(f"{key}={value}" for key, value in shown.items())
         best = self.study.ranked()[:1]
         so_far = f"  best: {best[0].value:.5g} (trial {best[0].number})" if best and best[0].value is not None else ""
         print(f"trial {trial.number}: {outcome}  {values}{so_far}".replace("\n", " "), flush=True)
-
-
-def _format(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
