@@ -10,6 +10,7 @@ from firstlight import Houses, LinearRegression, quiet_trainer
 
 PROGRAM = """
 from firstlight import Houses, LinearRegression, quiet_trainer
+import pytorch_lightning  # a package may import it
 quiet_trainer(max_epochs=1, log_every_n_steps=1000).fit(LinearRegression(), Houses())
 """
 

@@ -48,7 +48,8 @@ def silence_lightning() -> None:
 
     One warning becomes an error: targets that do not have the shape of the outputs.
     """
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    # with pytorch_lightning imported too, by whatever package, what lightning logs goes through that
+    for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("lightning.pytorch.callbacks.model_summary").setLevel(logging.INFO)  # off unless asked for
     for message in (

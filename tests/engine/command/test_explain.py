@@ -145,6 +145,27 @@ def test_command_without_a_model_is_told_how_to_name_one(words, complaint):
     assert complaint(*words) == (2, expected)
 
 
+FOREIGN = """
+from torch.nn import Linear as Net
+
+class Old(Net):
+    __module__ = "pytorch_lightning.core.module"
+"""
+
+
+def test_class_of_another_kind_is_answered_with_the_kind_expected(complaint, monkeypatch):
+    Path("foreign.py").write_text(FOREIGN)
+    monkeypatch.syspath_prepend(Path.cwd())
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "foreign")
+    Path("own.yaml").write_text("model:\n  class_path: foreign.Net\n  init_args:\n    lr: 1\n")
+    no_module = "'foreign.Net' is no LightningModule"
+    assert complaint("fit", "--model=foreign.Net") == (2, f"model: {no_module}")
+    assert complaint("fit", "--config=own.yaml") == (2, f"model (own.yaml, line 2): {no_module}")
+    assert complaint("fit", "--model=MLP", "--data=foreign.Net") == (2, "data: 'foreign.Net' is no LightningDataModule")
+    old = "'foreign.Old' is no LightningModule of lightning, but of pytorch_lightning"
+    assert complaint("fit", "--model=foreign.Old") == (2, f"model: {old}\nimport lightning.pytorch as pl, in its file")
+
+
 def test_unknown_names_are_answered_with_the_nearest_or_all(complaint):
     assert complaint("fitt") == (2, "no command 'fitt'; did you mean 'fit'?")
     assert complaint("fit", "-c", "autograd_cubik") == (

@@ -55,6 +55,11 @@ def test_parameters_that_a_step_leaves_out_are_a_matter_of_the_strategy():
     assert str(explain_failure(RuntimeError(text), None)).endswith("has to be ddp_find_unused_parameters_true")
 
 
+def test_lazy_layers_are_not_for_several_processes():
+    text = "Modules with uninitialized parameters can't be used with `DistributedDataParallel`. Run a ..."
+    assert str(explain_failure(RuntimeError(text), None)).startswith("trainer.devices: several processes cannot train")
+
+
 def test_weights_of_another_shape_are_a_matter_of_the_checkpoint():
     error = torch_says(lambda: torch.nn.Linear(1, 2).load_state_dict(torch.nn.Linear(1, 3).state_dict()))
     explained = explain_failure(error, Path("my.ckpt"))

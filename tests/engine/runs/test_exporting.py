@@ -65,6 +65,8 @@ def test_batch_without_inputs_is_refused(batch, where, trained, monkeypatch):
     monkeypatch.setattr(trained.data, "predict_dataloader", lambda: [iter([batch])])
     with pytest.raises(FirstlightError, match=f"a batch of predict_dataloader needs a tensor {where}"):
         example_inputs(trained)
+    example = torch.rand(2, 3)
+    assert example_inputs(trained._replace(model=Decoder(example))) is example
 
 
 def test_data_that_are_not_known_are_named_as_the_reason(trained):
@@ -95,6 +97,20 @@ def test_loaders_of_the_model_itself_are_taken_where_there_is_no_data_module(tra
     assert example_inputs(trained._replace(model=model, data=None)).shape == (4, 3)
     model.predict_dataloader = lambda: {"first": torch.ones(1, 5, 3), "second": torch.ones(1, 4, 3)}
     assert example_inputs(trained._replace(model=model, data=None)).shape == (5, 3)
+
+
+def test_loaders_of_the_model_itself_are_made_after_its_setup_without_a_change_to_the_model(trained):
+    class Prepared(Decoder):
+        def setup(self, stage):
+            self.rows = torch.ones(1, 4, 3)
+            self.layer.weight.data.zero_()
+
+        def predict_dataloader(self):
+            return self.rows
+
+    model = Prepared()
+    assert example_inputs(trained._replace(model=model, data=None)).shape == (4, 3)
+    assert model.layer.weight.any()
 
 
 def test_forward_that_returns_no_tensor_is_refused(trained):

@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import re
+import sys
 from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser
@@ -10,6 +11,7 @@ from jsonargparse import ArgumentParser
 from firstlight.engine.command.classes import BASES, choices, find_class
 from firstlight.engine.command.configs import config_names
 from firstlight.engine.command.settings import Setting, short_key
+from firstlight.engine.packages import added_packages
 from firstlight.errors import suggestion
 
 KINDS = {
@@ -40,7 +42,7 @@ class Mistake:
 
     def explain(self) -> str:
         """Return what is wrong, in at most three lines."""
-        wrong = self._wrong_key() or self._wrong_class() or self._wrong_value()
+        wrong = self._wrong_key() or self._other_class() or self._wrong_class() or self._wrong_value()
         if wrong:
             return wrong
         reasons = re.findall(r"^\s*- (.+[^:])$", self.message, re.MULTILINE)
@@ -61,6 +63,17 @@ class Mistake:
                 return f"{self._placed(self.key)} needs a value for {found[1]}"
             return f"no {found[1]} is named: choose a config with --config NAME, or name it with --{found[1]}"
         return None
+
+    def _other_class(self) -> str | None:
+        """Say that a class of an added package is not of the kind that its key takes."""
+        found = self._find(r"(?:Expected a path but |Import path |Importing '|class_path ')([\w.]+)")
+        module, _, name = found[1].rpartition(".") if found else ("", "", "")
+        kind, base = getattr(sys.modules.get(module), name, None), BASES.get(self.key)
+        if not (found and base and isinstance(kind, type)) or module.partition(".")[0] not in added_packages():
+            return None
+        old = any(each.__module__.startswith("pytorch_lightning.") for each in kind.__mro__)
+        what = " of lightning, but of pytorch_lightning\nimport lightning.pytorch as pl, in its file" if old else ""
+        return None if issubclass(kind, base) else f"{self._placed(self.key)}: {found[1]!r} is no {base.__name__}{what}"
 
     def _wrong_class(self) -> str | None:
         if found := self._find(r"instantiatable class, but (\w+) is abstract"):

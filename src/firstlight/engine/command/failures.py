@@ -94,6 +94,9 @@ def _refused_setting(message: str) -> UsageError | None:
     if "parameters that were not used in producing the loss" in message:
         strategy = "ddp_find_unused_parameters_true"
         return UsageError(f"trainer.strategy: a step leaves out some parameters, so it has to be {strategy}")
+    if "uninitialized parameters can't be used with `DistributedDataParallel`" in message:
+        way = "give them their sizes, or let them see an example in __init__"
+        return UsageError(f"trainer.devices: several processes cannot train lazy layers: {way}")
     if found := re.match(r"Tried to step \d+ times. The specified number of total steps is (\d+)", message):
         total = f"lr_scheduler.total_steps is {found[1]}"
         return UsageError(f"{total}, but the run goes on: raise it, or end the run earlier")

@@ -1,5 +1,6 @@
 """Export a trained model as a file (ONNX, torch.export or safetensors), and compare its outputs with the model's."""
 
+import copy
 import inspect
 import io
 import json
@@ -36,7 +37,12 @@ class Exported(NamedTuple):
 def example_inputs(trained: Trained) -> Tensor:
     """Return the inputs of the first batch of the run's prediction data; else the model's ``example_input_array``."""
     model, example = trained.model, trained.model.example_input_array
-    x = None if isinstance(example, Tensor) and trained.data is None else _first_inputs(trained)
+    x = None
+    try:
+        x = None if isinstance(example, Tensor) and trained.data is None else _first_inputs(trained)
+    except FirstlightError:
+        if not isinstance(example, Tensor):
+            raise
     if isinstance(example, Tensor) and (x is None or x.shape[1:] != example.shape[1:]):
         x = example
     name = type(model).__name__
@@ -53,15 +59,14 @@ def example_inputs(trained: Trained) -> Tensor:
 
 
 def _first_inputs(trained: Trained) -> Tensor:
-    source = trained.data or trained.model
+    source = trained.data or copy.deepcopy(trained.model)  # its setup may change buffers
     if not is_overridden("predict_dataloader", source):
         what, hint = f"{type(source).__name__} has no predict_dataloader", ""
         if trained.data is None:
             what, hint = f"{trained.checkpoint} does not name its data", f"\n{HINT}"
         raise FirstlightError(f"{what}, which the exported file is checked with{hint}")
-    if trained.data:
-        trained.data.prepare_data()
-        trained.data.setup("predict")
+    source.prepare_data()
+    source.setup("predict")
     loaders = source.predict_dataloader()
     loaders = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders)
     batch = next(iter(loaders.flattened[0]))
@@ -73,7 +78,8 @@ def _first_inputs(trained: Trained) -> Tensor:
         x, where = batch.get(name), f"called {name!r}, as forward takes it"
     if not isinstance(x, Tensor):
         kind = type(source).__name__
-        raise FirstlightError(f"{kind}: a batch of predict_dataloader needs a tensor {where}, to export the model")
+        message = f"{kind}: a batch of predict_dataloader needs a tensor {where}, to export the model"
+        raise FirstlightError(f"{message}\n{HINT}")
     return x
 
 
