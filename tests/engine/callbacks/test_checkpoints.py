@@ -104,6 +104,7 @@ class Plain(LightningModule):
     """A model of plain Lightning, which logs its validation scores under names of its own."""
 
     names = ("val_loss", "val_acc")
+    trained_name = "train_loss"
 
     def __init__(self):
         super().__init__()
@@ -111,7 +112,7 @@ class Plain(LightningModule):
 
     def training_step(self, batch, batch_idx):
         loss = self.cubic.loss(self.cubic(batch[0]), batch[1])
-        self.log("train_loss", loss)
+        self.log(self.trained_name, loss)
         return loss
 
     def validation_step(self, batch, batch_idx):
@@ -126,9 +127,9 @@ class Plain(LightningModule):
 def plain(quick_trainer):
     """Return a function that trains a plain model."""
 
-    def run(checkpoints, names, **arguments):
+    def run(checkpoints, names, trained_name="train_loss", **arguments):
         model = Plain()
-        model.names = names
+        model.names, model.trained_name = names, trained_name
         trainer = quick_trainer(max_epochs=2, enable_checkpointing=True, callbacks=[checkpoints], **arguments)
         trainer.fit(model, Sine(num_points=30, repeats=4))
 
@@ -142,9 +143,17 @@ def test_only_validation_loss_of_a_plain_model_chooses_the_best(sanity, plain):
     assert (checkpoints.monitor, checkpoints.best_score, checkpoints.best_epoch) == ("val_loss", 0.0, 0)
 
 
-@pytest.mark.parametrize("names", [(), ("val_acc", "val_f1")])
-def test_model_without_a_score_that_could_be_meant_keeps_no_best(names, plain, capsys):
-    plain(Checkpoints(folder="here"), names)
+def test_loss_of_validation_may_have_the_name_of_that_of_training(plain):
+    checkpoints = Checkpoints(folder="here")
+    plain(checkpoints, ("loss",), "loss")
+    assert (checkpoints.monitor, checkpoints.best_score) == ("loss", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("names", "trained_name"), [((), "train_loss"), (("val_acc", "val_f1"), "train_loss"), (("val_mae",), "loss")]
+)
+def test_model_without_a_score_that_could_be_meant_keeps_no_best(names, trained_name, plain, capsys):
+    plain(Checkpoints(folder="here"), names, trained_name)
     (said,) = capsys.readouterr().out.splitlines()
     assert said.startswith("no best.ckpt is kept, as the model logs ")
     assert [path.name for path in Path("here").iterdir()] == ["last.ckpt"]

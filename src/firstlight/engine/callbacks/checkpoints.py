@@ -179,7 +179,7 @@ class Checkpoints(Checkpoint):
         """
         logged = trainer.callback_metrics
         if self.monitor is None:
-            self.monitor = only_validation_loss(logged)
+            self.monitor = only_validation_loss(logged.keys() - _names_of_training(trainer))
             self._is_chosen = self.monitor is not None
         if self.monitor in logged:
             return float(logged[self.monitor])
@@ -225,6 +225,13 @@ class Checkpoints(Checkpoint):
 
 def _is_saved(trainer: Trainer) -> bool:
     return trainer.state.fn == "fit" and not internals.typed(trainer).fast_dev_run
+
+
+def _names_of_training(trainer: Trainer) -> set[str]:
+    """Return the names of scores that training has logged and validation has not."""
+    results = internals.training_results(trainer), internals.validation_results(trainer)
+    trained, validated = ({result.meta.name for result in each.values()} for each in results)
+    return trained - validated
 
 
 def only_validation_loss(logged: Collection[str]) -> str | None:
