@@ -128,3 +128,16 @@ def test_callback_of_the_gpu_check_leaves_several_updates_on(name):
     assert not any(
         is_overridden(hook, getattr(gpu_callbacks, name)(""), Callback) for hook in (*BATCH_HOOKS, "on_exception")
     )
+
+
+def test_public_functions_say_what_they_raise():
+    found = []
+    for file in (ROOT / "src").rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        for part in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]:
+            for node in part.body:
+                if isinstance(node, ast.FunctionDef) and node.name[0] != "_" and getattr(part, "name", "")[:1] != "_":
+                    raises = any(isinstance(each, ast.Raise) and each.exc for each in ast.walk(node))
+                    if raises and "raise" not in ast.get_docstring(node).casefold():
+                        found.append(f"{file.name}: {node.name}")
+    assert found == []

@@ -25,7 +25,11 @@ def added_packages() -> set[str]:
 
 
 def import_class(name: str, base: type[Kind], file: str) -> type[Kind]:
-    """Return the class that a file names: of firstlight, of an added package, or of a module already imported."""
+    """Return the class that a file names: of firstlight, of an added package, or of a module already imported.
+
+    Raises:
+        CheckpointError: If its module must not be imported, or there is no such class.
+    """
     module_name, _, class_name = name.rpartition(".")
     package = module_name.partition(".")[0]
     module = sys.modules.get(module_name)

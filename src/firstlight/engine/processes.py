@@ -56,7 +56,11 @@ def announce_meeting(trainer: Any) -> None:
 
 
 def check_environment() -> None:
-    """Raise if a variable about processes is not a number, or torchrun's are not complete."""
+    """Check that the variables about processes can be read.
+
+    Raises:
+        UsageError: If one is not a number, or torchrun's are not complete.
+    """
     for name in NUMBERS:
         value = os.environ.get(name, "1")
         if not value.isdecimal() or (name in SIZES and int(value) == 0):

@@ -45,5 +45,9 @@ class CommandParser(argparse.ArgumentParser):
         return argparse.Namespace(**{name: expand_home(value) for name, value in vars(found).items()}), others
 
     def error(self, message: str) -> NoReturn:
-        """Raise the message as a :class:`UsageError`."""
+        """Raise the message.
+
+        Raises:
+            UsageError: Always.
+        """
         raise UsageError(f"{self.prog}: {message}")

@@ -32,7 +32,11 @@ class DataFingerprint(Callback):
         self.strict = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the fingerprint, now that the data module has its splits; compare it with that of a run to reproduce."""
+        """Take the fingerprint: the data module has its splits by now.
+
+        Raises:
+            UsageError: If a run is run again on other data, and that is an error.
+        """
         make = getattr(internals.typed(trainer).datamodule, "fingerprint", None)
         found = make() if callable(make) else None
         if isinstance(found, Mapping):  # examples for testing change no training
@@ -46,7 +50,11 @@ class DataFingerprint(Callback):
         checkpoint[KEY] = self.found
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume on other data than the run's, unless that is allowed."""
+        """Refuse to resume on other data than the run's, unless that is allowed.
+
+        Raises:
+            UsageError: If the data changed, and that is not allowed.
+        """
         if self.is_resume:
             refusal = None if self.allow_changed else "; to go on with it: --allow_changed_data"
             self._compare(trainer, checkpoint.get(KEY), "resumed on other data than the run's", refusal)

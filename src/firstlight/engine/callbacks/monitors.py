@@ -10,7 +10,11 @@ from firstlight.errors import UsageError
 
 
 def refuse_unlogged(trainer: Trainer, logged: Iterable[str]) -> None:
-    """Raise a :class:`UsageError` for a score that is watched and not logged."""
+    """Refuse scores that are watched and not logged.
+
+    Raises:
+        UsageError: If there is one.
+    """
     watched = [
         (f"trainer.callbacks: {type(each).__name__}.monitor", each.monitor)
         for each in internals.callbacks_of(trainer, Callback)

@@ -11,14 +11,22 @@ from firstlight.errors import CheckpointError, NotFiniteError
 
 
 def check_loss(loss: float, step: int, last_checkpoint: Path, *, finite_at: int) -> None:
-    """Raise if the loss is not finite after a number of optimizer steps; it was last checked after ``finite_at``."""
+    """Check the loss after a number of optimizer steps; it was last checked after ``finite_at``.
+
+    Raises:
+        NotFiniteError: If it is NaN or infinite.
+    """
     if not math.isfinite(loss):
         since = f", first between steps {finite_at + 1} and {step}" if step - finite_at > 1 else ""
         raise NotFiniteError(f"the loss is {loss} at step {step}{since}", _good(last_checkpoint))
 
 
 def check_weights(model: LightningModule, step: int, last_checkpoint: Path) -> None:
-    """Raise if a parameter that is trained is not finite; a buffer may be infinite, like an attention mask."""
+    """Check what training changes after a number of optimizer steps; a buffer may be infinite, like an attention mask.
+
+    Raises:
+        NotFiniteError: If a parameter is NaN or infinite.
+    """
     for name, value in model.named_parameters():
         if value.requires_grad and not torch.isfinite(value).all():
             raise NotFiniteError(f"{name} is NaN or infinite after step {step}", _good(last_checkpoint))

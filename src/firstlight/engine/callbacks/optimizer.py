@@ -38,7 +38,11 @@ class TypedOptimizer(Callback):
         """Lengths of each schedule, as it was built."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the settings that the optimizers were built with; refuse a checkpoint that is of another optimizer."""
+        """Note the settings that the optimizers were built with, before their state is restored.
+
+        Raises:
+            UsageError: If the checkpoint was saved with another optimizer, or a schedule is too short for the run.
+        """
         refuse_short_schedules(trainer)
         self.lengths = _lengths(trainer)
         if trainer.ckpt_path:
@@ -77,7 +81,11 @@ class TypedOptimizer(Callback):
         self.saved = saved | {key: checkpoint[key] for key in self.built if key in checkpoint}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Apply the settings that differ; refuse a checkpoint whose schedule has another length."""
+        """Apply the settings that differ.
+
+        Raises:
+            UsageError: If the checkpoint was saved with a schedule of another length.
+        """
         # StochasticWeightAveraging takes the schedules away that it had replaced
         for lengths, restored in zip(self.lengths, _lengths(trainer), strict=False):
             for name, length in lengths.items():
@@ -200,7 +208,11 @@ def _text(length: Any) -> str:
 
 
 def refuse_short_schedules(trainer: Trainer) -> None:
-    """Refuse a ``OneCycleLR`` that a model made itself and that ends before the run; torch would, once it has ended."""
+    """Look for a ``OneCycleLR`` that a model made itself, and that ends before the run does.
+
+    Raises:
+        UsageError: If there is one; torch would say so when it has ended.
+    """
     if internals.typed(trainer).fast_dev_run or not trainer.lightning_module.automatic_optimization:
         return
     for config in trainer.lr_scheduler_configs:

@@ -56,7 +56,11 @@ class ResumedCallbacks(Callback):
         self._patience: dict[callbacks.EarlyStopping, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse callbacks with which a run cannot be resumed, and note settings that a state would replace."""
+        """Refuse what would not go on to the same bits, and note settings that a state would replace.
+
+        Raises:
+            UsageError: If there is a callback with which a run cannot be resumed.
+        """
         if self.is_resume and (reason := not_resumable(trainer)):
             raise UsageError(f"trainer.callbacks: {reason}")
         for saving in internals.callbacks_of(trainer, callbacks.OnExceptionCheckpoint):
@@ -122,7 +126,11 @@ def not_resumable(trainer: Trainer) -> str | None:
 
 
 def refuse_no_step(trainer: Trainer) -> None:
-    """Raise if a run ended that never took a batch: it is not finished."""
+    """Refuse to call a run finished that never took a batch.
+
+    Raises:
+        FirstlightError: If it is such a run.
+    """
     if trainer.global_step == 0 and trainer.fit_loop.total_batch_idx < 0:
         why = _stopped_by(trainer) or "the training data have no batches"
         raise FirstlightError(f"the run ended before its first step: {why}")

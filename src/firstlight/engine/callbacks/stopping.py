@@ -83,7 +83,11 @@ class StopSignals(Callback):
         return self.received > 0
 
     def raise_if_received(self, trainer: Trainer) -> None:
-        """Raise ``Stopped`` if a signal arrived in any of a run's processes; all of them must call this together."""
+        """Stop the run if a signal arrived in any of its processes; all of them must call this together.
+
+        Raises:
+            Stopped: If one did.
+        """
         if self.was_received(trainer):
             raise Stopped(self.received)
 

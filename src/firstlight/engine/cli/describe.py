@@ -27,7 +27,11 @@ NUM_VALUES = 4  # of each parameter
 
 
 def describe(words: list[str]) -> None:
-    """Describe a model as its class builds it by default, or as a config does."""
+    """Describe a model as its class builds it by default, or as a config does.
+
+    Raises:
+        UsageError: If there is no such class and no such config.
+    """
     parser = command_parser("describe")
     parser.add_argument("model", metavar="MODEL", help="a class (MLP) or a config (neural_network_best)")
     options, flags = parser.parse_known_args(words)

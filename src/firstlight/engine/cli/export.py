@@ -18,7 +18,13 @@ FORMATS = {
 
 
 def export(words: list[str]) -> dict[str, Any]:
-    """Write a run's model, and check that the file computes the same outputs."""
+    """Write a run's model, and check that the file computes the same outputs.
+
+    Raises:
+        UsageError: If there is no such run, or the output is a folder.
+        CheckpointError: If its checkpoint is missing or damaged.
+        FirstlightError: If a package is missing, or the file would not compute what the model does.
+    """
     parser = command_parser("export")
     add_run_argument(parser)
     parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")

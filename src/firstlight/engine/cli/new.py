@@ -58,7 +58,12 @@ NAME = r"[a-z][a-z0-9]*([-_][a-z0-9]+)*"
 
 
 def new(words: list[str]) -> dict[str, Any]:
-    """Write a project into a new folder, completely or not at all."""
+    """Write a project into a new folder, completely or not at all.
+
+    Raises:
+        UsageError: If the name is not valid for a package, or the folder is not empty.
+        OSError: If there is no room, or no permission.
+    """
     parser = command_parser("new")
     parser.add_argument("folder", type=Path, help="my-research, or a path: work/my-research")
     kinds = "tensors in memory, examples by a DataLoader, a folder of images, a CSV table"
@@ -84,7 +89,11 @@ def new(words: list[str]) -> dict[str, Any]:
 
 
 def _checked(name: str) -> str:
-    """Return a project's name, if it is valid."""
+    """Return a project's name if it is valid.
+
+    Raises:
+        UsageError: If it is not.
+    """
     package = name.replace("-", "_")
     if not re.fullmatch(NAME, name):
         proper = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -9,7 +9,12 @@ from firstlight.errors import UsageError
 
 
 def pictures(words: list[str]) -> dict[str, Any]:
-    """Draw the model of a run's last step, as TensorBoard shows it at the end, and write a file for each picture."""
+    """Draw the model of a run's last step, as TensorBoard shows it at the end, and write a file for each picture.
+
+    Raises:
+        UsageError: If there is no such run, or the output is a file.
+        CheckpointError: If its checkpoint is missing or damaged.
+    """
     parser = command_parser("pictures")
     add_run_argument(parser)
     parser.add_argument("--format", choices=["png", "svg"], default="png", help="what to write (default: png)")

@@ -18,7 +18,11 @@ from firstlight.errors import UsageError
 
 
 def remove_runs(action: str, runs: Iterable[Run], *, is_confirmed: bool) -> dict[str, Any]:
-    """List runs, ask unless that is confirmed, and remove them (``rm``) or move them into the archive (``archive``)."""
+    """List runs, ask unless that is confirmed, and remove them (``rm``) or move them into the archive (``archive``).
+
+    Raises:
+        UsageError: If a run is in use, a link, in no folder of runs, or archived already; if nobody can be asked.
+    """
     chosen = list({run.folder.absolute(): run for run in runs}.values())
     print_table([_row(action, run) for run in chosen])
     if not is_confirmed:

@@ -13,7 +13,12 @@ from firstlight.errors import FirstlightError, UsageError
 
 
 def reproduce(words: list[str]) -> dict[str, Any]:
-    """Run a finished run again, from its own config, into a new folder, and compare the scores."""
+    """Run a finished run again, from its own config, into a new folder, and compare the scores.
+
+    Raises:
+        UsageError: If there is no such run, or it did not finish.
+        FirstlightError: If the scores differ.
+    """
     parser = command_parser("reproduce")
     parser.add_argument("run", help="NAME (the latest), NAME/version_N, or a folder")
     add_root_flag(parser)

@@ -28,7 +28,11 @@ USES = {
 
 
 def runs(words: list[str]) -> dict[str, Any]:
-    """List runs, the newest first; print in what two of them differ; or remove or archive some."""
+    """List runs, the newest first; print in what two of them differ; or remove or archive some.
+
+    Raises:
+        UsageError: If there is no run of a name, or flags and words do not belong together.
+    """
     parser = command_parser("runs")
     about = "only runs of this name, or with this text in name or note; two to compare; some to remove or to archive"
     parser.add_argument("names", nargs="*", metavar="TEXT | diff A B | rm RUN ... | archive RUN ...", help=about)

@@ -51,7 +51,12 @@ again.
 
 
 def sweep(args: list[str]) -> dict[str, Any] | None:
-    """Run trials of a sweep until all have ended, and print the results."""
+    """Run trials of a sweep until all have ended, and print the results.
+
+    Raises:
+        UsageError: If the sweep file, the config or a flag is wrong.
+        FirstlightError: If Optuna is not installed, the storage cannot be reached, or all trials failed.
+    """
     if help_asked(args):
         print(HELP.replace("firstlight", program()), end="")
         return None
@@ -86,7 +91,11 @@ def sweep(args: list[str]) -> dict[str, Any] | None:
 
 
 def _print_results(outcome: "Outcome", name: str, root: Path) -> None:
-    """Print the table of trials, the files and the next command; raise if all trials failed."""
+    """Print the table of trials, the files and the next command.
+
+    Raises:
+        FirstlightError: If all trials failed.
+    """
     hidden = {"error"} if any(row["std"] is not None for row in outcome.rows) else {"error", "std"}
     table = [{key: value for key, value in row.items() if key not in hidden} for row in outcome.rows]
     print()

@@ -47,6 +47,9 @@ def prepared(stage: str, words: Sequence[str], more: Sequence[Setting] = ()) -> 
     """Yield a command with its settings parsed and nothing built; explain what fails while it is in use.
 
     ``more`` are settings among the words that come from a file, with their places, for messages.
+
+    Raises:
+        FirstlightError: If a user can mend what failed.
     """
     silence_lightning()
     allow_imports()
@@ -144,7 +147,11 @@ class Command:
             self.trainer.precision_plugin.convert_module(self.model)
 
     def make_trainer(self, **changes: Any) -> Trainer:
-        """Return a Trainer with the run's logger and callbacks; raise a ``UsageError`` if it refuses its arguments."""
+        """Return a Trainer with the run's logger and callbacks; changes are arguments, over those of the config.
+
+        Raises:
+            UsageError: If its arguments contradict each other, or ask for what this machine has not.
+        """
         settings = {**self.built.trainer, **processes.devices_and_nodes(), **changes}
         settings["strategy"] = _as_commands(settings["strategy"])
         settings["callbacks"] = self._callbacks(as_list(settings["callbacks"]))

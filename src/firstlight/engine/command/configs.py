@@ -42,7 +42,11 @@ class Config:
 
 
 def read_config(path: Path) -> Config:
-    """Read a config."""
+    """Read a config.
+
+    Raises:
+        UsageError: If it cannot be read, or is not valid YAML, or holds no settings.
+    """
     text = read_text(path)
     return Config(path, text, load_yaml(text, path))
 
@@ -51,6 +55,9 @@ def read_settings(name: str, stage: str, flags: Collection[str]) -> Config:
     """Read what ``--config name`` gives a stage: all of a config, or its section for the stage, as Lightning writes it.
 
     The name is a path, the name of a config, or its text. A config must not set any of the flags.
+
+    Raises:
+        UsageError: If there is no such config, it cannot be read, or it sets what is a flag.
     """
     is_text = name.lstrip().startswith("{") or "\n" in name
     config = Config(TYPED, name, load_yaml(name, TYPED)) if is_text else read_config(find_config(name))
@@ -100,7 +107,11 @@ def config_names(*, own: bool = False) -> list[str]:
 
 
 def find_config(name: str) -> Path:
-    """Return the file that ``--config name`` means: a path, or a name in ``configs`` here or in the package."""
+    """Return the file that ``--config name`` means: a path, or a name in ``configs`` here or in the package.
+
+    Raises:
+        UsageError: If there is none, or it is a folder.
+    """
     if found := _first_file(name, ""):
         return found
     if Path(name).is_dir():
@@ -110,7 +121,11 @@ def find_config(name: str) -> Path:
 
 
 def find_sweep(name: str) -> Path:
-    """Return the file that ``--sweep name`` means: a path, or the name of a file in ``configs/sweeps``."""
+    """Return the file that ``--sweep name`` means: a path, or the name of a file in ``configs/sweeps``.
+
+    Raises:
+        UsageError: If there is none.
+    """
     if found := _first_file(name, SWEEPS):
         return found
     names = sorted({path.stem for folder in config_folders() for path in (folder / SWEEPS).glob("*.yaml")})

@@ -18,6 +18,9 @@ def keep_found(trainer: Trainer, config: Namespace, built: Namespace) -> None:
     """Train on as if what the finders found had been typed in their place.
 
     The config goes into the run's ``config.yaml``; what is built is the same, with objects in place of classes.
+
+    Raises:
+        UsageError: If a finder changed what is no setting.
     """
     found = internals.found_settings(trainer)
     for name, value in found.items():

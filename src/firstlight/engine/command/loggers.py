@@ -56,6 +56,9 @@ class Place:
         """Return the loggers of a command, from what ``trainer.logger`` was built to and what ``logger`` says.
 
         Evaluation has none but those that are typed: its scores are files.
+
+        Raises:
+            UsageError: If both are given, or a package is not installed.
         """
         is_fit = self.request.stage == "fit"
         if not is_fit and "trainer.logger" not in self.request.typed:

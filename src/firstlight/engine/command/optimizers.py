@@ -67,6 +67,7 @@ def set_optimizer(
 
     They are made when training begins, from the parameters that the model then has: a strategy may have put others
     in place of those that it was built with. By then the run's length is known, too. The settings are for messages.
+    Wrong ones raise a ``UsageError`` then.
     """
     own = model.configure_optimizers
 
@@ -97,7 +98,11 @@ def set_optimizer(
 
 
 def _lay_out(kind: type, arguments: Mapping[str, Any], interval: str, trainer: Trainer) -> dict[str, Any]:
-    """Return a schedule's arguments with plain numbers for shares of the run, and for lengths that are null."""
+    """Return a schedule's arguments with plain numbers for shares of the run, and for lengths that are null.
+
+    Raises:
+        UsageError: If the schedule is of another length than the run, or asks for that of a run without one.
+    """
     laid_out, end = dict(arguments), ENDS.get(kind, "")
     pair = [arguments.get(name) for name in ("epochs", "steps_per_epoch")]
     if kind is OneCycleLR and any(pair) and not arguments.get(end):  # torch's other way to say how long it is

@@ -30,7 +30,11 @@ LATEST = "\0latest"
 
 
 def own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Return the flags of ``OWN_FLAGS``, and all others; refuse those of another command, and contradictions."""
+    """Return the flags that say which run, weights and configs are meant, and all others.
+
+    Raises:
+        UsageError: If a flag is of another command, or contradicts another.
+    """
     parser = CommandParser(stage, add_help=False)
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--resume", nargs="?", const=LATEST)

@@ -118,7 +118,12 @@ def _add_run_arguments(parser: LightningArgumentParser) -> None:
 def parse(
     parser: LightningArgumentParser, request: Request, saved: Mapping[str, Any] | None, more: Sequence[Setting] = ()
 ) -> Namespace:
-    """Return the configuration that a request asks for, with what was saved in its checkpoint below it."""
+    """Return the configuration that a request asks for, with what was saved in its checkpoint below it.
+
+    Raises:
+        UsageError: If a setting is unknown, missing or wrong.
+        CheckpointError: If the checkpoint is another model's.
+    """
     try:
         config = parser.parse_args(request.arguments(saved))
         parser.validate(config, skip_unset=False)  # parse_args does not look at what a file says is null
@@ -145,7 +150,11 @@ def parse(
 
 
 def dump(parser: LightningArgumentParser, config: Namespace) -> str:
-    """Return a configuration as the text of a config; refuse what could not be read again."""
+    """Return a configuration as the text of a config.
+
+    Raises:
+        UsageError: If it could not be read again.
+    """
     text: str = parser.dump(config, skip_unset=False, skip_validation=True)
     for line in text.splitlines():
         if UNSERIALIZED in line:
@@ -155,7 +164,11 @@ def dump(parser: LightningArgumentParser, config: Namespace) -> str:
 
 
 def instantiate(parser: LightningArgumentParser, config: Namespace, settings: Sequence[Setting]) -> Namespace:
-    """Return a configuration with an object in the place of each class: model, data, callbacks."""
+    """Return a configuration with an object in the place of each class: model, data, callbacks.
+
+    Raises:
+        UsageError: If a class refuses its arguments.
+    """
     refused: list[FirstlightError] = []
 
     def construct(kind: type, /, *args: Any, **kwargs: Any) -> Any:

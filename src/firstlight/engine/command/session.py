@@ -25,6 +25,9 @@ def allow_imports() -> None:
     """Let configs name classes of Lightning, torch and firstlight, and of packages that a user added.
 
     A config cannot add a package: importing a module runs it.
+
+    Raises:
+        UsageError: If a package that was added cannot be imported.
     """
     # else a run's config.yaml holds no device that can be read again
     register_type(torch.device, deserializer_exceptions=(RuntimeError, TypeError))
@@ -38,6 +41,9 @@ def import_packages() -> list[str]:
     """Import firstlight and the packages that a user added, and return the names of the latter.
 
     Classes in a package, in its ``models`` and in its ``data`` can then be named without their module.
+
+    Raises:
+        UsageError: If such a package cannot be imported.
     """
     added = sorted(packages.added_packages())
     import_module("firstlight.engine.sharding")  # it gives the Trainer a strategy by name

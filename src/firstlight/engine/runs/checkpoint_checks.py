@@ -16,7 +16,11 @@ TRAINING_STATE = ("epoch", "global_step", "loops", "optimizer_states", "lr_sched
 
 
 def refuse_untrained(checkpoint: CheckpointFile) -> None:
-    """Refuse the checkpoint that a run writes before its first step; one that does not know its step is accepted."""
+    """Refuse the checkpoint that a run writes before its first step; one that does not know its step is accepted.
+
+    Raises:
+        CheckpointError: If it is that one.
+    """
     if checkpoint.content.get("global_step") == 0:
         raise CheckpointError(
             f"checkpoint {checkpoint.path} was written before the first step: its weights are untrained"
@@ -24,7 +28,11 @@ def refuse_untrained(checkpoint: CheckpointFile) -> None:
 
 
 def refuse_weights_alone(checkpoint: CheckpointFile) -> None:
-    """Refuse a checkpoint from which training cannot go on: without the state of optimizers, loops and callbacks."""
+    """Refuse a checkpoint from which training cannot go on: without the state of optimizers, loops and callbacks.
+
+    Raises:
+        CheckpointError: If it holds nothing but weights.
+    """
     if missing := [key for key in TRAINING_STATE if key not in checkpoint.content]:
         what = f"holds weights alone (it has no {', '.join(missing)}): it can be tested, but training cannot go on"
         raise CheckpointError(f"checkpoint {checkpoint.path} {what}")
@@ -33,7 +41,8 @@ def refuse_weights_alone(checkpoint: CheckpointFile) -> None:
 def accepted_arguments(part_class: type, arguments: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return the hyperparameters that a class takes; those that it passes to a base class itself are left out.
 
-    Others are refused: without them it may compute another function.
+    Raises:
+        CheckpointError: If there are others: without them it may compute another function.
     """
     parameters = inspect.signature(part_class).parameters
     if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -52,6 +61,9 @@ def refuse_other_shapes(model_class: type, arguments: Mapping[str, Any], checkpo
     """Compare the weights of a file with those of the model that its hyperparameters describe.
 
     The model is built without memory for its weights (``torch.device("meta")``): a file may ask for any size.
+
+    Raises:
+        CheckpointError: If a weight has another shape.
     """
     try:
         with torch.device("meta"):

@@ -53,7 +53,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def compare_conditions(how: str, before: Mapping[str, Any], now: Mapping[str, Any], *, strict: bool) -> None:
-    """Warn of conditions that differ from those of a run that is resumed or run again; raise if ``strict``."""
+    """Say in a line which conditions differ from those of a run that is resumed or run again.
+
+    Raises:
+        UsageError: If there is one, and ``strict`` makes it an error.
+    """
     if not (found := differences(before, now)):
         return
     text = f"{how} under other conditions: {', '.join(found)}"

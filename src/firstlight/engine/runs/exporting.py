@@ -35,7 +35,11 @@ class Exported(NamedTuple):
 
 
 def example_inputs(trained: Trained) -> Tensor:
-    """Return the inputs of the first batch of the run's prediction data; else the model's ``example_input_array``."""
+    """Return the inputs of the first batch of the run's prediction data; else the model's ``example_input_array``.
+
+    Raises:
+        FirstlightError: If there are none, or the model's ``forward`` does not take them, or returns no tensor.
+    """
     model, example = trained.model, trained.model.example_input_array
     x = None
     try:
@@ -84,9 +88,15 @@ def _first_inputs(trained: Trained) -> Tensor:
 
 
 def export_model(trained: Trained, file_format: str, x: Tensor) -> Exported:
-    """Export a model for batches of any size, as ``onnx``, ``torch_export`` or ``safetensors``.
+    """Export a model for batches of any size.
 
-    Of the inputs, of shape ``(batch, ...)``, only shape and type matter.
+    Args:
+        trained: The model.
+        file_format: ``onnx``, ``torch_export`` or ``safetensors``.
+        x: Inputs of shape ``(batch, ...)``; only their shape and type matter.
+
+    Raises:
+        FirstlightError: If the model cannot be expressed in that format.
     """
     write = {"onnx": _onnx, "torch_export": _torch_export, "safetensors": _safetensors}[file_format]
     try:
@@ -98,7 +108,11 @@ def export_model(trained: Trained, file_format: str, x: Tensor) -> Exported:
 
 
 def largest_difference(trained: Trained, exported: Exported, x: Tensor) -> float:
-    """Return by how much the outputs of file and model differ, in a batch and alone; refuse more than rounding."""
+    """Return the largest difference between the outputs of the exported file and the model, in a batch and alone.
+
+    Raises:
+        FirstlightError: If it is larger than rounding explains.
+    """
     with torch.no_grad():
         outputs = [(trained.model(batch), exported.run(batch)) for batch in (x, x[:1])]
     if any(expected.shape != actual.shape for expected, actual in outputs):

@@ -35,6 +35,9 @@ def plain_hyperparameters(
     An enum becomes its name, a path becomes text, a dataclass or a named tuple becomes a mapping; any other object,
     such as a layer or an optimizer's class, becomes what the config says in its place. Lightning's own keys are added
     where its ``load_from_checkpoint`` has to turn them back too, as in the checkpoints of its command line.
+
+    Raises:
+        UsageError: If one is an object that the config does not describe.
     """
     plain: dict[str, Any] = {}
     for name, value in hparams.items():
@@ -57,7 +60,11 @@ def plain_hyperparameters(
 
 
 def _to_plain(value: Any) -> Any:
-    """Return a value that torch loads with ``weights_only``; raise a TypeError if it is an object of another kind."""
+    """Return a value that torch loads with ``weights_only``.
+
+    Raises:
+        TypeError: If it is an object of another kind.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     elif hasattr(value, "_asdict"):  # a named tuple
@@ -83,7 +90,11 @@ AS_PLAIN: dict[type | tuple[type, ...], Callable[[Any], Any]] = {
 
 
 def from_plain(part_class: type, arguments: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Return arguments of a class as its annotations say: the opposite of :func:`plain_hyperparameters`."""
+    """Return arguments of a class as its annotations say: the opposite of :func:`plain_hyperparameters`.
+
+    Raises:
+        CheckpointError: If one names a class that must not be imported, or that there is not.
+    """
     hints = _hints(part_class)
     return {name: _convert(value, hints.get(name, Any), file) for name, value in arguments.items()}
 
@@ -114,7 +125,11 @@ def _convert(value: Any, hint: Any, file: str) -> Any:
 
 
 def _convert_to_callable(value: str | dict[str, Any], hint: Any, file: str) -> Any:
-    """Return a class, or a function that makes an object of it, such as Lightning's ``OptimizerCallable``."""
+    """Return a class, or a function that makes an object of it, such as Lightning's ``OptimizerCallable``.
+
+    Raises:
+        CheckpointError: If it would make anything else.
+    """
     made = (kind for each in typing.get_args(hint)[-1:] for kind in (*typing.get_args(each), each))
     base = next((kind for kind in made if isinstance(kind, type) and issubclass(kind, OBJECTS)), None)
     if base is None:
@@ -139,7 +154,11 @@ def _convert_to_class(value: Any, hint: type, file: str) -> Any:
 
 
 def _class_and_arguments(value: str | dict[str, Any], base: type, file: str) -> tuple[type, dict[str, Any]]:
-    """Return a class below another, and its arguments, from what a config has in their place."""
+    """Return a class below another, and its arguments, from what a config has in their place.
+
+    Raises:
+        CheckpointError: If it must not be imported, or there is no such class.
+    """
     described: dict[str, Any] = {"class_path": value} if isinstance(value, str) else value
     kind: type = import_class(str(described.get("class_path")), base, file)
     return kind, from_plain(kind, described.get("init_args") or {}, file)

@@ -83,7 +83,11 @@ def serve_inputs(data: Any, x: Tensor) -> None:
 
 
 def predict_inputs(model: LightningModule, data: object, x: Tensor) -> dict[str, Any]:
-    """Return the columns that a model predicts for inputs, by name, with the names of classes."""
+    """Return the columns that a model predicts for inputs, by name, with the names of classes.
+
+    Raises:
+        UsageError: If an input has not the shape that the model was trained on.
+    """
     if isinstance(data, DataModule):
         if (shape := data.input_shape) and [n for n in x.shape[1:] if n > 1] != [n for n in shape if n > 1]:
             expected = ", ".join(map(str, ("examples", *shape)))

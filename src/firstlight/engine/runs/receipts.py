@@ -34,6 +34,9 @@ def start(run: Run, command: list[str], seed: int, note: str | None = None, **co
 
     A resume that says nothing keeps the note. The receipt keeps the conditions of the first fit, and ``history`` has
     those of each command.
+
+    Raises:
+        OSError: If it cannot be written.
     """
     receipt = run.read_receipt()
     update(
@@ -54,7 +57,11 @@ def start(run: Run, command: list[str], seed: int, note: str | None = None, **co
 
 
 def add_data(run: Run, fingerprint: dict[str, str] | None) -> None:
-    """Add the fingerprint of its data to the command that has just started; None if the data has none."""
+    """Add the fingerprint of its data to the command that has just started; None if the data has none.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     receipt = run.read_receipt()
     *before, last = receipt.get("history", [{}])
     first = {} if before or len(receipt.get("commands", [])) > 1 else {"data": fingerprint}
@@ -62,19 +69,31 @@ def add_data(run: Run, fingerprint: dict[str, str] | None) -> None:
 
 
 def add_command(run: Run, command: list[str], **conditions: Any) -> None:
-    """Add a command that used a run to its receipt, unless a process trains it: that one writes the receipt."""
+    """Add a command that used a run to its receipt, unless a process trains it: that one writes the receipt.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     with lock_if_free(run) as is_free:
         if is_free:
             update(run, history=_with_command(run.read_receipt(), command, conditions))
 
 
 def end(run: Run, status: Ending, scores: Mapping[str, float], **fields: Any) -> None:
-    """Add to the receipt how a run ended: its last scores, ``step``, ``epochs``, ``best`` and ``stopped_by``."""
+    """Add to the receipt how a run ended: its last scores, ``step``, ``epochs``, ``best``, and what it was stopped by.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     update(run, end=_now(), status=status, scores=dict(scores), **fields)
 
 
 def update(run: Run, **fields: Any) -> None:
-    """Change fields of a receipt in an atomic write; all functions here that write raise an OSError if that fails."""
+    """Change fields of a receipt in an atomic write.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     text = json.dumps({**run.read_receipt(), **fields}, indent=2) + "\n"
     write_atomically(run.folder / "run.json", text.encode())
 

@@ -27,6 +27,9 @@ def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, 
     """Train and validate a batch, to check a sweep's configuration; return what the sweep has to know of it.
 
     The settings are those among the flags that the sweep file sets, with their places.
+
+    Raises:
+        FirstlightError: If nothing can be trained like this.
     """
     with prepared("fit", [*flags, "--trainer.fast_dev_run=true"], settings) as command:
         command.build()
@@ -45,7 +48,11 @@ def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, 
 
 
 def fit(parent: Connection, flags: list[str]) -> tuple[str, float | None]:
-    """Train a run; return how it ended and its best score. The parent answers whether to prune it."""
+    """Train a run; return how it ended and its best score. The parent answers whether to prune it.
+
+    Raises:
+        FirstlightError: If the run failed.
+    """
 
     def ask(*message: Any) -> Any:
         parent.send(message)

@@ -60,7 +60,11 @@ class JournalLines(BaseJournalBackend):
         return self._records[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append records, on lines of their own."""
+        """Append records, on lines of their own.
+
+        Raises:
+            OSError: If the disk is full; the file is named.
+        """
         content = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
         try:
             with self.exclusive(), self.path.open("a+b") as file:

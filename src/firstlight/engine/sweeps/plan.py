@@ -80,7 +80,11 @@ def to_flags(values: Mapping[str, Any]) -> list[str]:
 
 
 def read_plan(path: Path, trials: int | None, typed: Collection[str]) -> Plan:
-    """Read a sweep file; keys that were typed as flags must not be in it, and ``--trials`` wins over it."""
+    """Read a sweep file; keys that were typed as flags must not be in it, and ``--trials`` wins over it.
+
+    Raises:
+        UsageError: If the file is not valid YAML, or has a wrong key or value.
+    """
     file = _SweepFile(path)
     searched, repeated = file.section("search"), file.section("repeats")
     for key, entry in {**searched, **repeated}.items():

@@ -39,7 +39,12 @@ def rows(study: Study) -> list[dict[str, Any]]:
 
 
 def write(study: Study, name: str, root: Path) -> dict[str, Path]:
-    """Write the results of a sweep with at least one trial that has ended; return the files by name."""
+    """Write the results of a sweep with at least one trial that has ended; return the files by name.
+
+    Raises:
+        OSError: If a file cannot be written.
+        FirstlightError: If the charts cannot be drawn.
+    """
     folder, table, best = root / LOGS / name, rows(study), study.ranked()[0]
     files = {"table": folder / "sweep.csv"}
     text = io.StringIO()

@@ -52,7 +52,11 @@ class Journal:
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the lock of a file beside the journal; a context within a context holds it on."""
+        """Hold the lock of a file beside the journal; a context within a context holds it on.
+
+        Raises:
+            FirstlightError: If the file cannot be locked.
+        """
         try:
             with announce_wait(f"another worker of this sweep, which holds the lock {self._exclusive.lock_file}"):
                 acquired = self._exclusive.acquire()
@@ -91,7 +95,11 @@ class Journal:
 
 
 class Database:
-    """A PostgreSQL database; its locks end with the connection that took them."""
+    """A PostgreSQL database; its locks end with the connection that took them.
+
+    Raises:
+        FirstlightError: If it cannot be reached.
+    """
 
     def __init__(self, url: str) -> None:
         # a machine without power closes no connection: the server checks, and drops it after a minute

@@ -68,7 +68,12 @@ def _candidates(plan: Plan) -> Iterator[list[Setting]]:
 
 
 def run_sweep(plan: Plan, flags: list[str], name: str, root: Path, storage: str | None = None) -> Outcome:
-    """Run trials of a sweep until all have ended, and write the results."""
+    """Run trials of a sweep until all have ended, and write the results.
+
+    Raises:
+        UsageError: If the config cannot be trained, or the sweep was started with another search.
+        FirstlightError: If the storage cannot be reached.
+    """
     children.warm_up()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     facts = _look(plan, flags)

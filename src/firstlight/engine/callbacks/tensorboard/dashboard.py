@@ -98,7 +98,11 @@ class Dashboard(Callback):
 
 
 def write_test_score(folder: Path, score: float, step: int) -> None:
-    """Add the test score of the weights after that many steps to the row of a run, if it has one."""
+    """Add the test score of the weights after that many steps to the row of a run, if it has one.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
     if (folder / SCORES).is_dir():
         _write_events(folder / SCORES, "test", [], step, test=score)
 
