@@ -65,7 +65,6 @@ class _Table:
         self.new: list[dict[str, Any]] = []
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int) -> None:
-        """Add a row."""
         row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
         self.new.append(row | {"step": step})
 

@@ -17,15 +17,8 @@ def quiet_trainer(**arguments: Any) -> Trainer:
         arguments: Arguments of the Trainer; they win over these settings.
     """
     silence_lightning()
-    defaults: dict[str, Any] = {
-        "accelerator": "cpu",
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-    }
-    return Trainer(**(defaults | arguments))
+    silent = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    return Trainer(**{"accelerator": "cpu", "num_sanity_val_steps": 0, **silent, **arguments})
 
 
 @contextlib.contextmanager

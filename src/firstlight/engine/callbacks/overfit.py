@@ -23,8 +23,7 @@ class OverfitVerdict(Callback):
     Where outputs and targets are neither classes nor numbers, the verdict is on how far the training loss has fallen.
     """
 
-    def __init__(self) -> None:
-        self._first_loss: Tensor | None = None
+    _first_loss: Tensor | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the loss of the first epoch."""

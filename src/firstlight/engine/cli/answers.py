@@ -45,10 +45,8 @@ class _Copied(io.StringIO):
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write to both."""
         self._stream.write(text)
         return super().write(text)
 
     def flush(self) -> None:
-        """Flush the other stream."""
         self._stream.flush()

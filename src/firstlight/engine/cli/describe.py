@@ -58,7 +58,6 @@ def _source(name: str) -> list[str]:
 
 
 def _print_text(model: LightningModule) -> None:
-    """Print what the class of a model says of itself, and where it is."""
     kind = type(model)
     doc = docstring_parser.parse(kind.__doc__ or "")
     print(f"{kind.__name__}: {_without_markup(doc.short_description)}")
@@ -103,7 +102,6 @@ def _print_arguments(model: LightningModule, given: Mapping[str, Any]) -> None:
 
 
 def _configs_of(kind: type) -> list[str]:
-    """Return the names of the configs whose model is of a class."""
     names = []
     for name in config_names():
         with contextlib.suppress(UsageError):

@@ -45,5 +45,4 @@ def _tidy(schema: Any) -> Any:
 
 
 def _is_list(kind: Any) -> bool:
-    """Return whether a setting of a schema may be a list."""
     return isinstance(kind, dict) and (kind.get("type") == "array" or any(map(_is_list, kind.get("anyOf", []))))

@@ -128,10 +128,9 @@ class Command:
     def _record_resolved(self, part: str) -> None:
         """Write into the config what a class made of an argument that was null, such as a path in the environment."""
         arguments: dict[str, Any] = (self.config[part] or {}).get("init_args") or {}
-        hparams = getattr(self.built[part], "hparams", {})
-        for name in hparams:
+        for name, value in getattr(self.built[part], "hparams", {}).items():
             if name in arguments and arguments[name] is None:
-                arguments[name] = hparams[name]
+                arguments[name] = value
 
     def _written(self, part: str) -> dict[str, Any]:
         """Return the arguments of the model or the data module, as the run's ``config.yaml`` has them."""

@@ -37,7 +37,6 @@ class _Parser(LightningArgumentParser):
     """
 
     def add_class_arguments(self, class_type: type, *args: Any, **kwargs: Any) -> list[str]:
-        """Add the arguments of a class."""
         own = lengths(class_type) if issubclass(class_type, LRScheduler) else {}
         if issubclass(class_type, Logger) and "save_dir" in inspect.signature(class_type).parameters:
             own["save_dir"] = {"type": str | None, "default": None, "help": "By default the folder of the run."}

@@ -118,12 +118,8 @@ class Request:
     def arguments(self, saved: Mapping[str, Any] | None = None) -> list[str]:
         """Return the arguments for the parser: the weakest first, flags last.
 
-        Args:
-            saved: Content of the checkpoint. Its hyperparameters go below everything else, for the class that is
-                configured (or, where none is, the class of the model in the checkpoint).
-
-        Raises:
-            CheckpointError: If the checkpoint is another model's.
+        The hyperparameters that were saved in a checkpoint go below everything else, for the class that is configured
+        (or, where none is, that of the model in the checkpoint). A checkpoint of another model is refused.
         """
         layers: list[dict[str, Any]] = []
         for config in self.configs:

@@ -79,8 +79,7 @@ class Child:
             if kind == "result":
                 return content[0]
             if kind == "error":
-                message, status = content
-                raise (UsageError if status == UsageError.exit_status else FirstlightError)(message)
+                raise (UsageError if content[1] == UsageError.exit_status else FirstlightError)(content[0])
             reply = answer((kind, *content))
             with contextlib.suppress(OSError):  # it may be gone
                 self.connection.send(reply)

@@ -98,7 +98,6 @@ class _Replica(BaseJournalBackend):
         return record
 
     def read_logs(self, log_number_from: int) -> list[dict[str, Any]]:
-        """Return the record to apply."""
         return self._next
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:

@@ -30,12 +30,8 @@ def tensorboard_callbacks(seed: int, pictures: Literal["none", "few", "all"], co
 
     The pictures are those of the gallery (``few``), or these and the details (``all``).
     """
-    callbacks: list[Callback] = [Dashboard(seed, configs)]
-    if pictures != "none":
-        callbacks.append(Pictures())
-    if pictures == "all":
-        callbacks.append(Details())
-    return callbacks
+    kinds: dict[str, list[type[Callback]]] = {"none": [], "few": [Pictures], "all": [Pictures, Details]}
+    return [Dashboard(seed, configs), *(kind() for kind in kinds[pictures])]
 
 
 class Dashboard(Callback):
@@ -145,8 +141,7 @@ def _write_events(folder: Path, kind: str, summaries: list[Any], step: int, **sc
     from tensorboard.summary.writer.record_writer import RecordWriter  # noqa: PLC0415
     from torch.utils.tensorboard.summary import scalar  # noqa: PLC0415
 
-    known = {name: score for name, score in scores.items() if score is not None}
-    summaries += [scalar(name, score) for name, score in known.items()]
+    summaries += [scalar(name, score) for name, score in scores.items() if score is not None]
     file = io.BytesIO()
     records = RecordWriter(file)
     records.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
