@@ -11,7 +11,12 @@ import argparse
 import json
 from typing import Any
 
-from benchmarks.processes import RESULTS, run
+from docs.tables import fill, markdown
+
+from benchmarks.processes import REPOSITORY, RESULTS, run
+
+AT_MOST = 1.2
+"""The goal for each ratio."""
 
 IMAGES = ("--model=MLP", "--data=benchmarks.data.RandomImages", "--updates_per_batch=20")
 CURVE = ("--model=AutogradCubic", "--model.lr=1e-12", "--data=Sine", "--data.batch_size=2000", "--updates_per_batch=20")
@@ -51,8 +56,19 @@ GROWTH: dict[str, tuple[str, list[int], bool, Any]] = {
 }
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the table of the page on speed: the worst ratios of each kind of growth."""
+    lines = [["what grows", "from", "to", "time per unit, to the line before", "peak memory, to the need"]]
+    for name, (what, values, is_linear, _) in GROWTH.items():
+        worst = [max(row[key] for row in rows if row["grows"] == name) for key in ("per_unit", "of_need")]
+        cells = [f"{ratio:.2f}{' (goal missed)' * (ratio > AT_MOST)}" for ratio in worst]
+        cells[0] += "" if is_linear else " (of an epoch)"
+        lines.append([what, *(f"{value:,}" for value in (values[0], values[-1])), *cells])
+    return markdown(lines)
+
+
 def main() -> None:
-    """Measure, print a table, and write it as JSON."""
+    """Measure, print a table, and write it as JSON and, in short, into docs/speed.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=GROWTH, default=list(GROWTH))
     options = parser.parse_args()
@@ -65,13 +81,16 @@ def main() -> None:
         before = None
         for value in values:
             times = run("fit", "--trainer.max_epochs=3", *flags(value))
-            seconds, peak = times["epochs"][-1], times["peak"]
+            seconds, peak = min(times["epochs"][-2:]), times["peak"]
             unit = seconds / value if is_linear else seconds
             ratio, need = unit / (before or unit), peak / (minimal + times["bytes"])
             print(f"{value:20,} {seconds:9.3f}s {ratio:9.2f} {peak / 1e6:6.0f} MB {need:8.2f}", flush=True)
             rows.append({"grows": name, "value": value, "seconds": seconds, "per_unit": ratio, "of_need": need})
             before = unit
     (RESULTS / "growth.json").write_text(json.dumps(rows, indent=2) + "\n")
+    if len(options.only) == len(GROWTH):
+        page = REPOSITORY / "docs" / "speed.md"
+        page.write_text(fill(page.read_text(encoding="utf-8"), "bench (growth)", table(rows)), encoding="utf-8")
 
 
 if __name__ == "__main__":
