@@ -3,8 +3,9 @@
     python -m benchmarks.growth [--only images width batch points length]
 
 Each line is one run of the real command line with everything on, in its own process with one torch thread. ``time`` is
-that of an epoch, ``per unit`` the time per unit relative to the line above: 1.00 is linear growth. ``peak`` is the peak
-memory of the process, ``of need`` its ratio to the sum of the data, the model with gradients, and a minimal run.
+that of an epoch, the faster of the last two; ``per unit`` is the time per unit relative to the line above: 1.00 is
+linear growth. ``peak`` is the peak memory of the process, ``of need`` its ratio to the sum of the data, the model with
+gradients, and a minimal run. When all are measured, the worst ratios go into docs/speed.md.
 """
 
 import argparse
