@@ -1,5 +1,11 @@
+import errno
+import json
+import os
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -60,3 +66,33 @@ def test_nothing_that_the_checkout_names_is_run(checkout):
     assert not Path("ran").exists()
     subprocess.run(["git", "status"], capture_output=True, check=True)
     assert Path("ran").exists()  # the trap works
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it needs a shell")
+def test_temporary_folder_of_a_killed_process_is_removed_by_a_later_one(checkout, monkeypatch):
+    Path("temporary").mkdir()
+    Path("programs").mkdir()
+    own = Path("programs/git")
+    own.write_text(f'#!/bin/sh\n[ "$1" != status ] || kill -9 $PPID\nexec {which("git")} "$@"\n')
+    own.chmod(0o755)
+    environment = {"PATH": f"programs:{os.environ['PATH']}", "TMPDIR": "temporary"}
+    code = "from firstlight.engine.runs.conditions import commit_of_cwd; commit_of_cwd()"
+    killed = subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, check=False)
+    (left,) = Path("temporary").iterdir()
+    assert killed.returncode == -9
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: "temporary")
+    assert commit_of_cwd() == {"commit": checkout, "dirty": False}
+    assert left.exists()  # its process might go on
+    os.utime(left, (0, 0))
+    commit_of_cwd()
+    assert not left.exists()
+
+
+def test_run_does_not_need_a_temporary_folder(checkout, did, monkeypatch):
+    def fail(**_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", fail)
+    did("fit", "--config=autograd_cubic", "--config=presets/limit")
+    receipt = json.loads(Path("lightning_logs/autograd_cubic/version_0/run.json").read_text())
+    assert receipt["git"] == {"commit": checkout, "dirty": None}

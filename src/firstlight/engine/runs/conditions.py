@@ -1,11 +1,13 @@
 """What the bits of a result depend on beside its config: versions, threads, device, processor, code, data."""
 
+import contextlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any
 from firstlight.engine.texts import printable
 from firstlight.errors import UsageError
 
+PREFIX = "firstlight-git-"
+"""How the names of temporary folders begin."""
 COMPARED = ("threads", "processes", "device", "processor")
 
 
@@ -96,17 +100,31 @@ def commit_of_cwd() -> dict[str, Any] | None:
     if found is None:
         return None
     commit, git_dir, common_dir, checkout = found.splitlines()
-    with tempfile.TemporaryDirectory() as folder:
+    changes = None
+    with contextlib.suppress(OSError):  # a run does not need a temporary folder that has room
+        changes = _changes(git, commit, Path(git_dir, "index"), Path(common_dir, "objects"), checkout)
+    return {"commit": commit, "dirty": None if changes is None else bool(changes.strip())}
+
+
+def _changes(git: str, commit: str, index: Path, objects: Path, checkout: str) -> str | None:
+    """Return what ``git status`` prints with an empty configuration."""
+    _remove_leftovers()
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as folder:
         (Path(folder) / "refs").mkdir()
         (Path(folder) / "HEAD").write_text(f"{commit}\n", encoding="ascii")
-        index = Path(git_dir, "index")
         if index.exists():
             shutil.copy2(index, folder)  # with its time, by which git knows which files it need not read
-        objects = str(Path(common_dir, "objects").resolve())
-        where = {"GIT_DIR": folder, "GIT_WORK_TREE": checkout, "GIT_OBJECT_DIRECTORY": objects}
+        where = {"GIT_DIR": folder, "GIT_WORK_TREE": checkout, "GIT_OBJECT_DIRECTORY": str(objects.resolve())}
         options = ("--porcelain", "--untracked-files=no", "--ignore-submodules=all")
-        changes = _run(git, "status", *options, **where, GIT_INDEX_FILE=str(Path(folder, "index")))
-    return {"commit": commit, "dirty": None if changes is None else bool(changes.strip())}
+        return _run(git, "status", *options, **where, GIT_INDEX_FILE=str(Path(folder, "index")))
+
+
+def _remove_leftovers() -> None:
+    """Remove the temporary folders of processes that were killed, once they are an hour old."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_mtime < time.time() - 3600:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(git: str, *arguments: str, **environment: str) -> str | None:
