@@ -4,12 +4,10 @@ from firstlight.engine.callbacks.averages import BegunAverages
 from firstlight.engine.callbacks.checkpoints import Checkpoints
 from firstlight.engine.callbacks.data_fingerprint import DataFingerprint
 from firstlight.engine.callbacks.loaders import ResumableLoaders
-from firstlight.engine.callbacks.monitors import not_logged, refuse_unlogged
 from firstlight.engine.callbacks.optimizer import PlateauSchedules, TypedOptimizer
 from firstlight.engine.callbacks.overfit import OverfitVerdict
 from firstlight.engine.callbacks.predictions import Predictions
 from firstlight.engine.callbacks.progress import EpochLines, progress_bar
-from firstlight.engine.callbacks.pruning import Pruned, Pruning
 from firstlight.engine.callbacks.reports import Report
 from firstlight.engine.callbacks.resumes import ResumedCallbacks, not_resumable, refuse_no_step
 from firstlight.engine.callbacks.scores import ResumedScores, SharedScores

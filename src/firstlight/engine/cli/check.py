@@ -11,13 +11,13 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import lightning_internals as internals
-from firstlight.engine.callbacks import refuse_no_step, refuse_unlogged
+from firstlight.engine.callbacks import refuse_no_step
 from firstlight.engine.callbacks.optimizer import refuse_short_schedules
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.schema import print_schema
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.configs import config_names
-from firstlight.engine.command.failures import own_line
+from firstlight.engine.command.failures import own_line, refuse_unlogged
 from firstlight.engine.program import program
 from firstlight.engine.quiet import silenced
 from firstlight.engine.runs.folders import relative_to_cwd

@@ -3,12 +3,14 @@
 import re
 import sysconfig
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
 
-from firstlight.engine.callbacks import not_logged
+from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.configs import PACKAGE
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.engine.texts import in_short, printable
@@ -87,10 +89,10 @@ def _refused_setting(message: str) -> UsageError | None:
     """Return the error about a setting that only a callback or a schedule can judge."""
     if found := re.search(r"conditioned on metric `?([^`]*?)`? which is not available.*?: ([^]\n]*)", message):
         owner = "trainer.callbacks: EarlyStopping" if message.startswith("Early") else "lr_scheduler"
-        return not_logged(f"{owner}.monitor", found[1], re.findall(r"[`'](.+?)[`']", found[2]))
+        return _not_logged(f"{owner}.monitor", found[1], re.findall(r"[`'](.+?)[`']", found[2]))
     if found := re.match(r"`ModelCheckpoint\(monitor='(.*)'\)` could not find .* metrics: \[(.*)\]", message):
         logged = [name for name in re.findall(r"'(.+?)'", found[2]) if name not in ("epoch", "step")]
-        return not_logged("trainer.callbacks: ModelCheckpoint.monitor", found[1], logged)
+        return _not_logged("trainer.callbacks: ModelCheckpoint.monitor", found[1], logged)
     if "parameters that were not used in producing the loss" in message:
         strategy = "ddp_find_unused_parameters_true"
         return UsageError(f"trainer.strategy: a step leaves out some parameters, so it has to be {strategy}")
@@ -101,6 +103,28 @@ def _refused_setting(message: str) -> UsageError | None:
         total = f"lr_scheduler.total_steps is {found[1]}"
         return UsageError(f"{total}, but the run goes on: raise it, or end the run earlier")
     return None
+
+
+def refuse_unlogged(trainer: Trainer, logged: Iterable[str]) -> None:
+    """Refuse scores that are watched and not logged.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    watched = [
+        (f"trainer.callbacks: {type(each).__name__}.monitor", each.monitor)
+        for each in internals.callbacks_of(trainer, Callback)
+        if isinstance(each, EarlyStopping | ModelCheckpoint) and getattr(each, "strict", True)  # else it may wait
+    ]
+    schedules = [config for config in trainer.lr_scheduler_configs if config.reduce_on_plateau and config.strict]
+    watched += [("lr_scheduler.monitor", config.monitor) for config in schedules]
+    for setting, score in watched:
+        if score is not None and score not in logged:
+            raise _not_logged(setting, score, logged)
+
+
+def _not_logged(setting: str, score: str, logged: Iterable[str]) -> UsageError:
+    return UsageError(f"{setting} is {score!r}, but the model logs {', '.join(logged) or 'nothing'}")
 
 
 def _is_raised_in_restoring(error: BaseException) -> bool:

@@ -119,7 +119,10 @@ class Request:
         """Return the arguments for the parser: the weakest first, flags last.
 
         The hyperparameters that were saved in a checkpoint go below everything else, for the class that is configured
-        (or, where none is, that of the model in the checkpoint). A checkpoint of another model is refused.
+        (or, where none is, that of the model in the checkpoint).
+
+        Raises:
+            CheckpointError: If the checkpoint is another model's.
         """
         layers: list[dict[str, Any]] = []
         for config in self.configs:

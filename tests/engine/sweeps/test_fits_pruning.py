@@ -1,7 +1,8 @@
 import pytest
 
 from firstlight import AutogradCubic, Sine
-from firstlight.engine.callbacks import Checkpoints, Pruned, Pruning
+from firstlight.engine.callbacks import Checkpoints
+from firstlight.engine.sweeps.fits import Pruned, Pruning
 
 
 @pytest.fixture
