@@ -90,11 +90,7 @@ def read_text(path: Path, error: type[FirstlightError] = UsageError) -> str:
 
 
 def _checked(content: Any, path: Path, error: type[FirstlightError]) -> dict[Any, Any]:
-    """Return a mapping.
-
-    Raises:
-        FirstlightError: If it is something else.
-    """
+    """Return a mapping; refuse anything else."""
     if not isinstance(content, dict):
         got = printable(str(content)[:40])
         raise error(f"{path} holds no settings: expected lines like 'trainer:', got {got!r}")

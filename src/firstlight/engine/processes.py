@@ -56,11 +56,7 @@ def announce_meeting(trainer: Any) -> None:
 
 
 def check_environment() -> None:
-    """Check that the variables about processes can be read.
-
-    Raises:
-        UsageError: If one is not a number, or torchrun's are not complete.
-    """
+    """Raise a ``UsageError`` if a variable about processes is no number, or torchrun's are not complete."""
     for name in NUMBERS:
         value = os.environ.get(name, "1")
         if not value.isdecimal() or (name in SIZES and int(value) == 0):

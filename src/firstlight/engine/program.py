@@ -45,9 +45,5 @@ class CommandParser(argparse.ArgumentParser):
         return argparse.Namespace(**{name: expand_home(value) for name, value in vars(found).items()}), others
 
     def error(self, message: str) -> NoReturn:
-        """Raise the message.
-
-        Raises:
-            UsageError: Always.
-        """
+        """Raise the message as a ``UsageError``."""
         raise UsageError(f"{self.prog}: {message}")

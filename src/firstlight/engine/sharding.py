@@ -44,11 +44,7 @@ class Sharded(ModelParallelStrategy):
         vars(model)["configure_model"] = lambda: self._shard(model)
 
     def _shard(self, model: LightningModule) -> None:
-        """Shard the layers.
-
-        Raises:
-            UsageError: If some parameters are in no layer: their gradients would differ between processes.
-        """
+        """Shard the layers; refuse parameters in no layer, as their gradients would differ between processes."""
         if own := [name for name, _ in model.named_parameters(recurse=False)]:
             raise UsageError(f"{type(model).__name__}.{own[0]} is in no layer, so it cannot be sharded: use ddp")
         mesh = init_device_mesh(self.root_device.type, (self.world_size,))

@@ -173,11 +173,10 @@ class Checkpoints(Checkpoint):
             self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
 
     def _score(self, trainer: Trainer) -> float | None:
-        """Return the score of a validation; None if it has none that could be meant.
+        """Return the score of a validation, None if it has none that could be meant.
 
-        Raises:
-            UsageError: If a score that was asked for is not logged. The sanity check, before training, need not log all
-                scores, but those of validation.
+        One that was asked for and is not logged is refused. The sanity check, before training, need not log all scores,
+        but those of validation.
         """
         logged = trainer.callback_metrics
         if self.monitor is None:

@@ -11,11 +11,7 @@ from firstlight.errors import CheckpointError, NotFiniteError
 
 
 def check_loss(loss: float, step: int, last_checkpoint: Path, *, finite_at: int) -> None:
-    """Check the loss after a number of optimizer steps; it was last checked after ``finite_at``.
-
-    Raises:
-        NotFiniteError: If it is NaN or infinite.
-    """
+    """Raise a ``NotFiniteError`` for a loss that is NaN or infinite; it was last checked after ``finite_at`` steps."""
     if not math.isfinite(loss):
         since = f", first between steps {finite_at + 1} and {step}" if step - finite_at > 1 else ""
         raise NotFiniteError(f"the loss is {loss} at step {step}{since}", _good(last_checkpoint))

@@ -208,11 +208,7 @@ def _text(length: Any) -> str:
 
 
 def refuse_short_schedules(trainer: Trainer) -> None:
-    """Look for a ``OneCycleLR`` that a model made itself, and that ends before the run does.
-
-    Raises:
-        UsageError: If there is one; torch would say so when it has ended.
-    """
+    """Raise a ``UsageError`` for a ``OneCycleLR`` of the model's own that ends before the run, as torch does then."""
     if internals.typed(trainer).fast_dev_run or not trainer.lightning_module.automatic_optimization:
         return
     for config in trainer.lr_scheduler_configs:

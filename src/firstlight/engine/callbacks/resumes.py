@@ -126,11 +126,7 @@ def not_resumable(trainer: Trainer) -> str | None:
 
 
 def refuse_no_step(trainer: Trainer) -> None:
-    """Refuse to call a run finished that never took a batch.
-
-    Raises:
-        FirstlightError: If it is such a run.
-    """
+    """Raise a ``FirstlightError`` for a run that never took a batch: it must not be called finished."""
     if trainer.global_step == 0 and trainer.fit_loop.total_batch_idx < 0:
         why = _stopped_by(trainer) or "the training data have no batches"
         raise FirstlightError(f"the run ended before its first step: {why}")

@@ -83,11 +83,7 @@ class StopSignals(Callback):
         return self.received > 0
 
     def raise_if_received(self, trainer: Trainer) -> None:
-        """Stop the run if a signal arrived in any of its processes; all of them must call this together.
-
-        Raises:
-            Stopped: If one did.
-        """
+        """Raise ``Stopped`` if a signal arrived in any of a run's processes; all of them must call this together."""
         if self.was_received(trainer):
             raise Stopped(self.received)
 

@@ -86,11 +86,7 @@ def _try(name: str, settings: list[str]) -> tuple[str, str]:
 
 
 def _run_stages(command: Command) -> str:
-    """Run a batch of each stage on the CPU, with data that are there already; return what was done otherwise.
-
-    Raises:
-        UsageError: If a setting is wrong, also one that would only show later in a run.
-    """
+    """Run a batch of each stage on the CPU, with data that are there already; return what was done otherwise."""
     trainer = command.config.trainer
     if trainer.max_epochs is None and trainer.max_steps == -1 and trainer.max_time is None:
         raise UsageError("trainer.max_epochs is not set, nor max_steps or max_time: Lightning trains 1000 epochs")

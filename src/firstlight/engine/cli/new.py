@@ -89,11 +89,7 @@ def new(words: list[str]) -> dict[str, Any]:
 
 
 def _checked(name: str) -> str:
-    """Return a project's name if it is valid.
-
-    Raises:
-        UsageError: If it is not.
-    """
+    """Return a project's name, if it is valid."""
     package = name.replace("-", "_")
     if not re.fullmatch(NAME, name):
         proper = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

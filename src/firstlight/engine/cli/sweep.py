@@ -91,11 +91,7 @@ def sweep(args: list[str]) -> dict[str, Any] | None:
 
 
 def _print_results(outcome: "Outcome", name: str, root: Path) -> None:
-    """Print the table of trials, the files and the next command.
-
-    Raises:
-        FirstlightError: If all trials failed.
-    """
+    """Print the table of trials, the files and the next command, or that all trials failed."""
     hidden = {"error"} if any(row["std"] is not None for row in outcome.rows) else {"error", "std"}
     table = [{key: value for key, value in row.items() if key not in hidden} for row in outcome.rows]
     print()

@@ -121,11 +121,7 @@ def find_config(name: str) -> Path:
 
 
 def find_sweep(name: str) -> Path:
-    """Return the file that ``--sweep name`` means: a path, or the name of a file in ``configs/sweeps``.
-
-    Raises:
-        UsageError: If there is none.
-    """
+    """Return the file that ``--sweep`` means, a path or a name in ``configs/sweeps``; else raise a ``UsageError``."""
     if found := _first_file(name, SWEEPS):
         return found
     names = sorted({path.stem for folder in config_folders() for path in (folder / SWEEPS).glob("*.yaml")})

@@ -106,11 +106,7 @@ def _refused_setting(message: str) -> UsageError | None:
 
 
 def refuse_unlogged(trainer: Trainer, logged: Iterable[str]) -> None:
-    """Refuse scores that are watched and not logged.
-
-    Raises:
-        UsageError: If there is one.
-    """
+    """Raise a ``UsageError`` for a score that is watched and not logged."""
     watched = [
         (f"trainer.callbacks: {type(each).__name__}.monitor", each.monitor)
         for each in internals.callbacks_of(trainer, Callback)

@@ -98,11 +98,7 @@ def set_optimizer(
 
 
 def _lay_out(kind: type, arguments: Mapping[str, Any], interval: str, trainer: Trainer) -> dict[str, Any]:
-    """Return a schedule's arguments with plain numbers for shares of the run, and for lengths that are null.
-
-    Raises:
-        UsageError: If the schedule is of another length than the run, or asks for that of a run without one.
-    """
+    """Return a schedule's arguments with plain numbers for shares of the run, and for lengths that are null."""
     laid_out, end = dict(arguments), ENDS.get(kind, "")
     pair = [arguments.get(name) for name in ("epochs", "steps_per_epoch")]
     if kind is OneCycleLR and any(pair) and not arguments.get(end):  # torch's other way to say how long it is

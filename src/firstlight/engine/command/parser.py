@@ -149,11 +149,7 @@ def parse(
 
 
 def dump(parser: LightningArgumentParser, config: Namespace) -> str:
-    """Return a configuration as the text of a config.
-
-    Raises:
-        UsageError: If it could not be read again.
-    """
+    """Return a configuration as the text of a config; raise a ``UsageError`` if it could not be read again."""
     text: str = parser.dump(config, skip_unset=False, skip_validation=True)
     for line in text.splitlines():
         if UNSERIALIZED in line:

@@ -109,11 +109,7 @@ def _out_of_memory(error: BaseException, settings: Sequence[Setting]) -> UsageEr
 
 
 def refuse_nonsense(arguments: Mapping[str, Any], stage: str, settings: Sequence[Setting]) -> None:
-    """Refuse numbers and times that the Trainer takes, though it divides by them later or does nothing.
-
-    Raises:
-        UsageError: If there is one.
-    """
+    """Raise a ``UsageError`` for numbers and times that the Trainer takes, only to divide by them or to do nothing."""
     for name, (lowest, expected) in LOWEST.items():
         if arguments[name] is not None and not arguments[name] >= lowest:  # NaN is not
             raise refused_value(name, arguments[name], f"expected {expected}", settings)

@@ -43,11 +43,7 @@ fit, validate, test, predict = (partial(run, stage) for stage in ("fit", "valida
 
 
 def run_stage(command: Command, reproduced: Run | None = None) -> dict[str, Any]:
-    """Run a command that was built, and return what came out.
-
-    Raises:
-        DataError: If files were skipped.
-    """
+    """Run a command that was built; return what came out, or raise a ``DataError`` if some files were skipped."""
     sys.argv = command.argv  # Lightning starts the other processes of a run with the words that it finds here
     is_first, strict = command.trainer.is_global_zero, "strict" in command.request.switches
     conditions = current_conditions(command.trainer.accelerator.name(), command.trainer.world_size)

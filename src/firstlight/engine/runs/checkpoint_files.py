@@ -122,11 +122,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _verify_archive(file: Path) -> None:
-    """Refuse an archive that is damaged, or that would expand: torch does not compress what it writes.
-
-    Raises:
-        CheckpointError: If it is either.
-    """
+    """Refuse an archive that is damaged, or that would expand: torch does not compress what it writes."""
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or (
@@ -138,11 +134,7 @@ def _verify_archive(file: Path) -> None:
 
 
 def _with_state_dict(checkpoint: Any, file: Path) -> dict[str, Any]:
-    """Return a checkpoint whose weights are known to be tensors with plain names.
-
-    Raises:
-        CheckpointError: If there are no weights, or they are not what they should be.
-    """
+    """Return a checkpoint whose weights are known to be tensors with plain names."""
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f"checkpoint {file} holds a {type(checkpoint).__name__}, not weights by name")
     if "state_dict" not in checkpoint and checkpoint and all(isinstance(x, Tensor) for x in checkpoint.values()):

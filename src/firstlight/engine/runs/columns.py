@@ -97,11 +97,7 @@ def _column(value: Any) -> Tensor | list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as numbers, texts and None, in lists and dicts.
-
-    Raises:
-        TypeError: If it holds something else.
-    """
+    """Return a value as numbers, texts and None, in lists and dicts; raise a ``TypeError`` for anything else."""
     if isinstance(value, Tensor | np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):

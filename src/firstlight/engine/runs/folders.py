@@ -87,11 +87,7 @@ class Run:
         return shlex.quote(f"{flag}={value}") if value.startswith("-") else shlex.join([flag, value])
 
     def read_config(self) -> dict[str, Any]:
-        """Read ``config.yaml``.
-
-        Raises:
-            CheckpointError: If it is missing or damaged.
-        """
+        """Read ``config.yaml``; raise a ``CheckpointError`` if it is missing or damaged."""
         return read_yaml(self.config, CheckpointError)
 
     def read_receipt(self) -> dict[str, Any]:

@@ -60,11 +60,7 @@ def plain_hyperparameters(
 
 
 def _to_plain(value: Any) -> Any:
-    """Return a value that torch loads with ``weights_only``.
-
-    Raises:
-        TypeError: If it is an object of another kind.
-    """
+    """Return a value that torch loads with ``weights_only``; raise a ``TypeError`` for an object of another kind."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     elif hasattr(value, "_asdict"):  # a named tuple
@@ -125,11 +121,7 @@ def _convert(value: Any, hint: Any, file: str) -> Any:
 
 
 def _convert_to_callable(value: str | dict[str, Any], hint: Any, file: str) -> Any:
-    """Return a class, or a function that makes an object of it, such as Lightning's ``OptimizerCallable``.
-
-    Raises:
-        CheckpointError: If it would make anything else.
-    """
+    """Return a class, or a function that makes an object of it, such as Lightning's ``OptimizerCallable``."""
     made = (kind for each in typing.get_args(hint)[-1:] for kind in (*typing.get_args(each), each))
     base = next((kind for kind in made if isinstance(kind, type) and issubclass(kind, OBJECTS)), None)
     if base is None:
@@ -154,11 +146,7 @@ def _convert_to_class(value: Any, hint: type, file: str) -> Any:
 
 
 def _class_and_arguments(value: str | dict[str, Any], base: type, file: str) -> tuple[type, dict[str, Any]]:
-    """Return a class below another, and its arguments, from what a config has in their place.
-
-    Raises:
-        CheckpointError: If it must not be imported, or there is no such class.
-    """
+    """Return a class below another, and its arguments, from what a config has in their place."""
     described: dict[str, Any] = {"class_path": value} if isinstance(value, str) else value
     kind: type = import_class(str(described.get("class_path")), base, file)
     return kind, from_plain(kind, described.get("init_args") or {}, file)

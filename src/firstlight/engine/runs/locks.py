@@ -12,11 +12,7 @@ from firstlight.errors import UsageError
 
 @contextlib.contextmanager
 def lock_run(run: Run | None) -> Iterator[None]:
-    """Lock a run's folder, so that no other process trains in it; do nothing if there is no run.
-
-    Raises:
-        UsageError: If another process is training there.
-    """
+    """Lock a run's folder, or raise a ``UsageError`` if another process trains in it; do nothing if there is no run."""
     if run is None:
         yield
         return

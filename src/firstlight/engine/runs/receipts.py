@@ -89,11 +89,7 @@ def end(run: Run, status: Ending, scores: Mapping[str, float], **fields: Any) ->
 
 
 def update(run: Run, **fields: Any) -> None:
-    """Change fields of a receipt in an atomic write.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Change fields of a receipt in an atomic write; raise an ``OSError`` if it cannot be written."""
     text = json.dumps({**run.read_receipt(), **fields}, indent=2) + "\n"
     write_atomically(run.folder / "run.json", text.encode())
 
