@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,6 +43,10 @@ class CommandParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the flags; ``~`` in their values is the home folder."""
         found, others = super().parse_known_args(args, namespace)
+        for word, after in pairwise([*args, None]):
+            flag = word.removesuffix("=")
+            if flag[:2] == "--" and flag[2:] in found and (flag != word or after == ""):
+                raise UsageError(f"{flag} is empty: name one, or leave it out")
         return argparse.Namespace(**{name: expand_home(value) for name, value in vars(found).items()}), others
 
     def error(self, message: str) -> NoReturn:

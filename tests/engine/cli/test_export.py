@@ -246,3 +246,21 @@ def test_failed_export_names_the_file_that_was_asked_for(form, did, complaint, n
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(Path("here").iterdir())
+
+
+def test_exported_weights_can_be_tested_but_not_trained_or_drawn(did, complaint, needs):
+    needs("safetensors")
+    did("fit", *CUBIC)
+    expected = did("test")
+    did("export", "--format=safetensors", "--output=m.safetensors")
+    scored = did("test", "--ckpt_path=m.safetensors", *CUBIC)
+    assert scored.splitlines() == ["weights: m.safetensors", *expected.splitlines()[1:]]
+    for words in (["fit", *CUBIC, "--ckpt_path=m.safetensors"], ["pictures", "m.safetensors"]):
+        status, message = complaint(*words)
+        assert (status, message.partition(" (")[0]) == (1, "checkpoint m.safetensors holds weights alone")
+
+
+@pytest.mark.parametrize("command", [["export", "--format=torch_export"], ["pictures"], ["predict"]])
+def test_empty_output_is_not_the_folder_here(command, complaint):
+    for empty in (["--output="], ["--output", ""]):
+        assert complaint(*command, *empty) == (2, "--output is empty: name one, or leave it out")

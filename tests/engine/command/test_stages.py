@@ -126,3 +126,11 @@ def test_resume_that_has_no_step_left_says_what_there_was_to_do(did):
     assert "all steps were done already: only the end of the run was left to do" in out
     assert "raise" not in out
     assert json.loads(path.read_text())["status"] == "finished"
+
+
+def test_new_run_that_has_nothing_left_to_do_is_no_run(did, complaint):
+    did("fit", *SMALL)
+    words = ("fit", *SMALL, "--ckpt_path=last")
+    assert complaint(*words) == (2, "there was nothing left to do: raise --trainer.max_epochs (now 1)")
+    assert [path.name for path in Path("lightning_logs/autograd_cubic").iterdir()] == ["version_0"]
+    did(*words, "--trainer.max_epochs=2")

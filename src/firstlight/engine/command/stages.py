@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from lightning.pytorch import Trainer
+
 from firstlight.engine import processes
 from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped, not_resumable, refuse_no_step
 from firstlight.engine.callbacks import lightning_internals as internals
@@ -19,7 +21,7 @@ from firstlight.engine.runs import receipts
 from firstlight.engine.runs.conditions import compare_conditions, current_conditions
 from firstlight.engine.runs.folders import SWEEP_LOG, Run, relative_to_cwd
 from firstlight.engine.runs.locks import lock_run
-from firstlight.errors import DataError, FirstlightError
+from firstlight.errors import DataError, FirstlightError, UsageError
 
 
 def run(stage: str, words: Sequence[str], reproduced: Run | None = None) -> dict[str, Any]:
@@ -114,6 +116,8 @@ def _train(command: Command, folder: Run | None, conditions: dict[str, Any]) -> 
     try:
         trainer.fit(**inputs_of(command))
         refuse_no_step(trainer)
+        if trainer.global_step == command.start_step and not command.request.is_resume:
+            raise UsageError(_nothing_left(trainer))
         status = "finished"
     except Ended as ended:
         status = ended.status
@@ -148,6 +152,11 @@ def _close_receipt(command: Command, folder: Run, status: receipts.Ending, befor
             close()  # a disk may fail for a moment, but a receipt that says running stays wrong
 
 
+def _nothing_left(trainer: Trainer) -> str:
+    limit = "max_steps" if trainer.max_steps == trainer.global_step else "max_epochs"
+    return f"there was nothing left to do: raise --trainer.{limit} (now {getattr(trainer, limit)})"
+
+
 def _print_end(command: Command) -> None:
     trainer, checkpoints = command.trainer, command.checkpoints
     if command.run is None:
@@ -159,8 +168,7 @@ def _print_end(command: Command) -> None:
     elif is_unchanged and command.resumed.is_unfinished:
         print("all steps were done already: only the end of the run was left to do")
     elif is_unchanged:
-        limit = "max_steps" if trainer.max_steps == trainer.global_step else "max_epochs"
-        print(f"there was nothing left to do: raise --trainer.{limit} (now {getattr(trainer, limit)})")
+        print(_nothing_left(trainer))
     elif stopped_by:
         print(f"early:   {stopped_by}")
     if checkpoints.best_score is not None and checkpoints.best_epoch is not None:

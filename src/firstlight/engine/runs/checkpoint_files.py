@@ -20,6 +20,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from torch import Tensor
 
 from firstlight.engine.files import make_folder, write_atomically
+from firstlight.engine.runs.safetensors_files import read_safetensors
 from firstlight.engine.texts import printable
 from firstlight.errors import CheckpointError
 
@@ -91,7 +92,7 @@ def _load(file: Any) -> Any:
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Load a checkpoint from a local file onto the CPU.
+    """Load a checkpoint, or a file from ``firstlight export --format safetensors``, onto the CPU.
 
     The checksums of all its parts are verified, as ``torch.load`` alone does not notice a flipped bit in a weight.
     A file that holds more than tensors and plain values is refused, as loading it could run code, and so is one that
@@ -102,6 +103,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         CheckpointError: If the file is missing or damaged, or holds no weights.
     """
     file = Path(path)
+    if file.suffix == ".safetensors":
+        return read_safetensors(file)
     if not file.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     try:

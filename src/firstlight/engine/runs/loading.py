@@ -20,7 +20,7 @@ from firstlight.engine.runs.columns import join_columns
 from firstlight.engine.runs.folders import Run, find_run, relative_to_cwd, run_of_checkpoint
 from firstlight.engine.runs.hyperparameters import from_plain
 from firstlight.engine.runs.inputs import predict_inputs, read_inputs
-from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS, read_safetensors
+from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS
 from firstlight.engine.texts import in_short
 from firstlight.errors import CheckpointError, DataError
 
@@ -123,8 +123,7 @@ def _resolve(reference: str | os.PathLike[str] | None, root: Path, *, last: bool
     """Return the run that a reference names, and its checkpoint; a checkpoint from elsewhere has no run."""
     if reference is not None and (Path(reference).is_file() or Path(reference).suffix in (".ckpt", ".safetensors")):
         path = Path(reference)
-        content = read_safetensors(path) if path.suffix == ".safetensors" else load_run_checkpoint(path)
-        return run_of_checkpoint(path), CheckpointFile(path, content)
+        return run_of_checkpoint(path), CheckpointFile(path, load_run_checkpoint(path))
     run = find_run(root, None if reference is None else os.fspath(reference))
     return run, _choose_checkpoint(run, last=last)
 

@@ -17,6 +17,8 @@ from firstlight.data.data_module import DataModule
 from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.callbacks.stopping import Stopped
 from firstlight.engine.quiet import quiet_trainer
+from firstlight.engine.runs.checkpoint_checks import refuse_weights_alone
+from firstlight.engine.runs.checkpoint_files import CheckpointFile
 from firstlight.engine.runs.loading import Trained, load_run_checkpoint
 from firstlight.gallery import Moment, Picture, copied, stage_of, suitable
 
@@ -181,8 +183,13 @@ def _next_step(step: int) -> int:
 
 
 def run_pictures(trained: Trained) -> "Iterator[tuple[str, Figure]]":
-    """Yield the pictures of a run that was loaded with its last weights, each with its tag."""
+    """Yield the pictures of a run that was loaded with its last weights, each with its tag.
+
+    Raises:
+        CheckpointError: If the file holds weights alone.
+    """
     checkpoint, trainer, data = load_run_checkpoint(trained.checkpoint), quiet_trainer(), trained.data
+    refuse_weights_alone(CheckpointFile(trained.checkpoint, checkpoint))
     if isinstance(data, DataModule):
         data.prepare_data()
         data.setup("fit")
