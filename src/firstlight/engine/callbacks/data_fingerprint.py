@@ -50,11 +50,7 @@ class DataFingerprint(Callback):
         checkpoint[KEY] = self.found
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume on other data than the run's, unless that is allowed.
-
-        Raises:
-            UsageError: If the data changed, and that is not allowed.
-        """
+        """Compare it; raise a ``UsageError`` if it is that of other data than the run's, unless that is allowed."""
         if self.is_resume:
             refusal = None if self.allow_changed else "; to go on with it: --allow_changed_data"
             self._compare(trainer, checkpoint.get(KEY), "resumed on other data than the run's", refusal)

@@ -18,11 +18,7 @@ def check_loss(loss: float, step: int, last_checkpoint: Path, *, finite_at: int)
 
 
 def check_weights(model: LightningModule, step: int, last_checkpoint: Path) -> None:
-    """Check what training changes after a number of optimizer steps; a buffer may be infinite, like an attention mask.
-
-    Raises:
-        NotFiniteError: If a parameter is NaN or infinite.
-    """
+    """Raise a ``NotFiniteError`` if a trained parameter is NaN or infinite; a buffer may be, like an attention mask."""
     for name, value in model.named_parameters():
         if value.requires_grad and not torch.isfinite(value).all():
             raise NotFiniteError(f"{name} is NaN or infinite after step {step}", _good(last_checkpoint))

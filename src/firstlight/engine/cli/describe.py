@@ -15,11 +15,10 @@ from torchmetrics import Metric
 
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.cli.table import print_table
-from firstlight.engine.command.classes import choices
+from firstlight.engine.command.classes import choices, import_packages
 from firstlight.engine.command.command import prepared
 from firstlight.engine.command.configs import config_names, find_config, read_config
-from firstlight.engine.command.session import import_packages
-from firstlight.engine.parameters import parameter_count
+from firstlight.engine.command.stages import parameter_count
 from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError, suggestion
 

@@ -7,8 +7,8 @@ from jsonargparse.typing import register_type
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import nn
 
+from firstlight.engine.command.classes import import_packages
 from firstlight.engine.command.parser import make_parser
-from firstlight.engine.command.session import import_packages
 from firstlight.engine.quiet import silence_lightning
 
 

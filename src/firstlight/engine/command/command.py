@@ -17,6 +17,7 @@ from lightning.pytorch.plugins import CheckpointIO, DoublePrecision
 
 from firstlight.engine import callbacks, processes
 from firstlight.engine.callbacks import lightning_internals as internals
+from firstlight.engine.command.classes import allow_imports
 from firstlight.engine.command.failures import explain_failure, first_failure
 from firstlight.engine.command.finders import keep_found
 from firstlight.engine.command.loggers import Place, keep_ids
@@ -25,7 +26,6 @@ from firstlight.engine.command.own_flags import own_flags
 from firstlight.engine.command.parser import dump, instantiate, make_parser, parse
 from firstlight.engine.command.refusals import refuse_nonsense, refused_by_library, refused_by_trainer
 from firstlight.engine.command.request import Request
-from firstlight.engine.command.session import allow_imports
 from firstlight.engine.command.settings import Setting, as_list
 from firstlight.engine.files import write_atomically
 from firstlight.engine.quiet import silence_lightning

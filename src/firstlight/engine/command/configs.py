@@ -42,11 +42,7 @@ class Config:
 
 
 def read_config(path: Path) -> Config:
-    """Read a config.
-
-    Raises:
-        UsageError: If it cannot be read, or is not valid YAML, or holds no settings.
-    """
+    """Read a config; raise a ``UsageError`` if it cannot be read, is not valid YAML or holds no settings."""
     text = read_text(path)
     return Config(path, text, load_yaml(text, path))
 

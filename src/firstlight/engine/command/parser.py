@@ -18,13 +18,13 @@ from lightning.pytorch.strategies import StrategyRegistry
 from torch.optim.lr_scheduler import LRScheduler
 
 from firstlight.engine.callbacks import Checkpoints
+from firstlight.engine.command.classes import UNSERIALIZED
 from firstlight.engine.command.explain import Mistake
 from firstlight.engine.command.failures import own_line
 from firstlight.engine.command.optimizers import lengths
 from firstlight.engine.command.own_flags import OWN_FLAGS
 from firstlight.engine.command.refusals import refused_value
 from firstlight.engine.command.request import Request
-from firstlight.engine.command.session import UNSERIALIZED
 from firstlight.engine.command.settings import Setting
 from firstlight.engine.program import expand_home, program
 from firstlight.errors import FirstlightError, UsageError

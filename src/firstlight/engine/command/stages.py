@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from lightning.pytorch import Trainer
+from torch import nn
+from torch.nn.parameter import is_lazy
 
 from firstlight.engine import processes
 from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped, not_resumable, refuse_no_step
@@ -15,7 +17,6 @@ from firstlight.engine.callbacks import lightning_internals as internals
 from firstlight.engine.command.command import Command, prepared
 from firstlight.engine.command.evaluation import evaluate, inputs_of, predict_with
 from firstlight.engine.command.loggers import where_to_look
-from firstlight.engine.parameters import parameter_count
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.conditions import compare_conditions, current_conditions
@@ -84,6 +85,14 @@ def _print_start(command: Command) -> None:
         print(f"weights: {relative_to_cwd(path)}{when}")
     elif not command.is_fit:
         print("weights: untrained, as asked for (--ckpt_path none)")
+
+
+def parameter_count(model: nn.Module) -> str:
+    """Return the number of parameters as text; lazy layers have none before their first batch."""
+    parameters = list(model.parameters())
+    known = [parameter.numel() for parameter in parameters if not is_lazy(parameter)]
+    more = " and lazy layers" if len(known) < len(parameters) else ""
+    return f"{sum(known):,} parameters{more}"
 
 
 def _fit(command: Command, conditions: dict[str, Any]) -> None:

@@ -16,11 +16,7 @@ TRAINING_STATE = ("epoch", "global_step", "loops", "optimizer_states", "lr_sched
 
 
 def refuse_untrained(checkpoint: CheckpointFile) -> None:
-    """Refuse the checkpoint that a run writes before its first step; one that does not know its step is accepted.
-
-    Raises:
-        CheckpointError: If it is that one.
-    """
+    """Raise a ``CheckpointError`` for the checkpoint that a run writes before its first step, if it knows its step."""
     if checkpoint.content.get("global_step") == 0:
         raise CheckpointError(
             f"checkpoint {checkpoint.path} was written before the first step: its weights are untrained"
@@ -28,11 +24,7 @@ def refuse_untrained(checkpoint: CheckpointFile) -> None:
 
 
 def refuse_weights_alone(checkpoint: CheckpointFile) -> None:
-    """Refuse a checkpoint from which training cannot go on: without the state of optimizers, loops and callbacks.
-
-    Raises:
-        CheckpointError: If it holds nothing but weights.
-    """
+    """Raise a ``CheckpointError`` for weights alone: to go on, training needs optimizers, loops and callbacks too."""
     if missing := [key for key in TRAINING_STATE if key not in checkpoint.content]:
         what = f"holds weights alone (it has no {', '.join(missing)}): it can be tested, but training cannot go on"
         raise CheckpointError(f"checkpoint {checkpoint.path} {what}")

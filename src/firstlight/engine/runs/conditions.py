@@ -57,11 +57,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def compare_conditions(how: str, before: Mapping[str, Any], now: Mapping[str, Any], *, strict: bool) -> None:
-    """Say in a line which conditions differ from those of a run that is resumed or run again.
-
-    Raises:
-        UsageError: If there is one, and ``strict`` makes it an error.
-    """
+    """Warn of conditions that differ from those of an earlier command; raise a ``UsageError`` instead if ``strict``."""
     if not (found := differences(before, now)):
         return
     text = f"{how} under other conditions: {', '.join(found)}"

@@ -47,11 +47,7 @@ class Paired(NamedTuple):
 
 
 def compare_predictions(first: Run, second: Run) -> Paired:
-    """Compare the ``predictions.csv`` of two runs.
-
-    Raises:
-        UsageError: If they cannot be compared; the message says why, and what to type.
-    """
+    """Compare the ``predictions.csv`` of two runs, or raise a ``UsageError`` that says why not, and what to type."""
     (rows, data), (other_rows, other_data) = _read(first), _read(second)
     pairs = [(row, other_rows[key]) for key, row in rows.items() if key in other_rows]
     is_same = data is None or other_data in (data, None)

@@ -108,11 +108,7 @@ class Pruning(Callback):
         self.report = report
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report the epoch before, if it was trained in this process.
-
-        Raises:
-            Pruned: If ``report`` says so.
-        """
+        """Report the epoch before, if it was trained in this process; raise ``Pruned`` if ``report`` says so."""
         score = trainer.callback_metrics.get(str(self.checkpoints.monitor))
         if score is None or trainer.current_epoch == 0 or trainer.world_size > 1:
             return

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from firstlight.engine.parameters import parameter_count
+from firstlight.engine.command.stages import parameter_count
 
 MODEL = """
 import torch
