@@ -41,7 +41,7 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(prog=f"{program()} {command}", allow_abbrev=False, **arguments)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse the flags; ``~`` in their values is the home folder."""
+        """Parse the flags, with the home folder for ``~`` in values; raise a ``UsageError`` for one that is empty."""
         found, others = super().parse_known_args(args, namespace)
         for word, after in pairwise([*args, None]):
             flag = word.removesuffix("=")

@@ -32,11 +32,7 @@ class DataFingerprint(Callback):
         self.strict = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Take the fingerprint: the data module has its splits by now.
-
-        Raises:
-            UsageError: If a run is run again on other data, and that is an error.
-        """
+        """Take the fingerprint; raise a ``UsageError`` if it is not that of the run to reproduce, and ``strict``."""
         make = getattr(internals.typed(trainer).datamodule, "fingerprint", None)
         found = make() if callable(make) else None
         if isinstance(found, Mapping):  # examples for testing change no training

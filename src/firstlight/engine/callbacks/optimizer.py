@@ -81,11 +81,7 @@ class TypedOptimizer(Callback):
         self.saved = saved | {key: checkpoint[key] for key in self.built if key in checkpoint}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Apply the settings that differ.
-
-        Raises:
-            UsageError: If the checkpoint was saved with a schedule of another length.
-        """
+        """Apply the settings that differ; raise a ``UsageError`` if the checkpoint's schedule has another length."""
         # StochasticWeightAveraging takes the schedules away that it had replaced
         for lengths, restored in zip(self.lengths, _lengths(trainer), strict=False):
             for name, length in lengths.items():

@@ -56,11 +56,7 @@ class ResumedCallbacks(Callback):
         self._patience: dict[callbacks.EarlyStopping, int] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse what would not go on to the same bits, and note settings that a state would replace.
-
-        Raises:
-            UsageError: If there is a callback with which a run cannot be resumed.
-        """
+        """Note settings that a state would replace; raise a ``UsageError`` for a callback that cannot be resumed."""
         if self.is_resume and (reason := not_resumable(trainer)):
             raise UsageError(f"trainer.callbacks: {reason}")
         for saving in internals.callbacks_of(trainer, callbacks.OnExceptionCheckpoint):

@@ -26,11 +26,7 @@ NUM_VALUES = 4  # of each parameter
 
 
 def describe(words: list[str]) -> None:
-    """Describe a model as its class builds it by default, or as a config does.
-
-    Raises:
-        UsageError: If there is no such class and no such config.
-    """
+    """Describe a model as its class builds it, or as a config does; raise a ``UsageError`` if there is neither."""
     parser = command_parser("describe")
     parser.add_argument("model", metavar="MODEL", help="a class (MLP) or a config (neural_network_best)")
     options, flags = parser.parse_known_args(words)

@@ -47,19 +47,17 @@ def main(package: str | None = None) -> None:
         answer.give(status := (found or {}).pop("exit", 0), found)
         _raise_unnoticed()  # or the answer could not be printed
         if status:
-            _exit(status)
+            _exit(status, answer)
     except FirstlightError as error:
         _end(error, error.exit_status, answer)
     except KeyboardInterrupt:
-        answer.give(130, {"error": "interrupted"})
-        _exit(130)
+        _exit(130, answer, {"error": "interrupted"})
     except SystemExit as error:
         message = "" if error.code is None or str(error).isdigit() else str(error)
         if message:
             print(message, file=sys.stderr)  # a signal stopped the run: how to resume it
         status = error.code if isinstance(error.code, int) else int(bool(message))
-        answer.give(status, {"error": message} if message else None)
-        _exit(status)
+        _exit(status, answer, {"error": message} if message else None)
     except Exception as error:
         if isinstance(error, OSError) and error.errno:
             name_file(error)
@@ -69,8 +67,7 @@ def main(package: str | None = None) -> None:
             _end(error, 2, answer)
         traceback.print_exc()
         print(BUG, file=sys.stderr)
-        answer.give(1, {"error": f"{BUG.removeprefix('error: ')}: {error!r}"})
-        _exit(1)
+        _exit(1, answer, {"error": f"{BUG.removeprefix('error: ')}: {error!r}"})
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -134,16 +131,16 @@ def _end(error: Exception, status: int, answer: Answer) -> NoReturn:
         traceback.print_exc()
     lines = map(printable, f"error: {error}".split("\n"))  # a message may quote what a file said
     print("\n".join(lines), file=sys.stderr)
-    answer.give(status, {"error": str(error)})
-    _exit(status)
+    _exit(status, answer, {"error": str(error)})
 
 
-def _exit(status: int) -> NoReturn:
-    """End; a process that another one started waits for that one to end first.
+def _exit(status: int, answer: Answer, found: dict[str, Any] | None = None) -> NoReturn:
+    """Answer and end; a process that another one started waits for that one to end first.
 
     Where several processes stop together, the first would be killed by its own watch over the others
     if one of them ended before it, and its exit status would be lost.
     """
+    answer.give(status, found)
     if was_started_by_first_process():
         deadline = time.monotonic() + 20
         while os.getppid() == PARENT and time.monotonic() < deadline:

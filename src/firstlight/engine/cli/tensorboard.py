@@ -13,11 +13,7 @@ from firstlight.errors import UsageError
 
 
 def tensorboard(words: list[str]) -> None:
-    """Start TensorBoard's server over the runs, on this machine's own address only.
-
-    Raises:
-        UsageError: If there is no folder of runs.
-    """
+    """Start TensorBoard's server over the runs, on this machine only; raise a ``UsageError`` if there are none."""
     parser = command_parser("tensorboard")
     parser.epilog = "Other options are passed to TensorBoard: --port 6007."
     parser.add_argument("--logdir", type=Path, default=Path(LOGS), help=f"folder that holds the runs (default: {LOGS})")

@@ -103,11 +103,7 @@ def config_names(*, own: bool = False) -> list[str]:
 
 
 def find_config(name: str) -> Path:
-    """Return the file that ``--config name`` means: a path, or a name in ``configs`` here or in the package.
-
-    Raises:
-        UsageError: If there is none, or it is a folder.
-    """
+    """Return the file that ``--config`` means, a path or a name in a folder of configs; else raise a ``UsageError``."""
     if found := _first_file(name, ""):
         return found
     if Path(name).is_dir():

@@ -30,11 +30,7 @@ LATEST = "\0latest"
 
 
 def own_flags(stage: str, words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """Return the flags that say which run, weights and configs are meant, and all others.
-
-    Raises:
-        UsageError: If a flag is of another command, or contradicts another.
-    """
+    """Return the flags of ``OWN_FLAGS``, and all others; raise a ``UsageError`` for what does not go together."""
     parser = CommandParser(stage, add_help=False)
     parser.add_argument("-c", "--config", action="append", default=[])
     parser.add_argument("--resume", nargs="?", const=LATEST)

@@ -159,11 +159,7 @@ def dump(parser: LightningArgumentParser, config: Namespace) -> str:
 
 
 def instantiate(parser: LightningArgumentParser, config: Namespace, settings: Sequence[Setting]) -> Namespace:
-    """Return a configuration with an object in the place of each class: model, data, callbacks.
-
-    Raises:
-        UsageError: If a class refuses its arguments.
-    """
+    """Return a configuration with objects in place of classes; raise a ``UsageError`` if one refuses its arguments."""
     refused: list[FirstlightError] = []
 
     def construct(kind: type, /, *args: Any, **kwargs: Any) -> Any:

@@ -61,11 +61,7 @@ class Request:
 
     @classmethod
     def read(cls, stage: str, words: Sequence[str]) -> "Request":
-        """Resolve the names in a command line.
-
-        Raises:
-            UsageError: If a config, run or checkpoint does not exist, or flags contradict each other.
-        """
+        """Resolve the names in a command line; raise a ``UsageError`` for what is not there or contradicts itself."""
         own, flags = own_flags(stage, words)
         flags, files = split_files(flags) if stage == "predict" else (flags, [])
         if missing := [file for file in files if not Path(file).exists()]:

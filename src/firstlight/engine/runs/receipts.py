@@ -1,4 +1,7 @@
-"""A run's receipt, ``run.json``: what was run, when, with which versions, and how it ended. Needs no torch."""
+"""A run's receipt, ``run.json``: what was run, when, with which versions, and how it ended. Needs no torch.
+
+Each function that changes it raises an ``OSError`` if it cannot be written.
+"""
 
 import json
 import os
@@ -34,9 +37,6 @@ def start(run: Run, command: list[str], seed: int, note: str | None = None, **co
 
     A resume that says nothing keeps the note. The receipt keeps the conditions of the first fit, and ``history`` has
     those of each command.
-
-    Raises:
-        OSError: If it cannot be written.
     """
     receipt = run.read_receipt()
     update(
@@ -57,11 +57,7 @@ def start(run: Run, command: list[str], seed: int, note: str | None = None, **co
 
 
 def add_data(run: Run, fingerprint: dict[str, str] | None) -> None:
-    """Add the fingerprint of its data to the command that has just started; None if the data has none.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Add the fingerprint of its data to the command that has just started; None if the data has none."""
     receipt = run.read_receipt()
     *before, last = receipt.get("history", [{}])
     first = {} if before or len(receipt.get("commands", [])) > 1 else {"data": fingerprint}
@@ -69,27 +65,19 @@ def add_data(run: Run, fingerprint: dict[str, str] | None) -> None:
 
 
 def add_command(run: Run, command: list[str], **conditions: Any) -> None:
-    """Add a command that used a run to its receipt, unless a process trains it: that one writes the receipt.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Add a command that used a run to its receipt, unless a process trains it: that one writes the receipt."""
     with lock_if_free(run) as is_free:
         if is_free:
             update(run, history=_with_command(run.read_receipt(), command, conditions))
 
 
 def end(run: Run, status: Ending, scores: Mapping[str, float], **fields: Any) -> None:
-    """Add to the receipt how a run ended: its last scores, ``step``, ``epochs``, ``best``, and what it was stopped by.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Add to the receipt how a run ended: its last scores, ``step``, ``epochs``, ``best`` and ``stopped_by``."""
     update(run, end=_now(), status=status, scores=dict(scores), **fields)
 
 
 def update(run: Run, **fields: Any) -> None:
-    """Change fields of a receipt in an atomic write; raise an ``OSError`` if it cannot be written."""
+    """Change fields of a receipt in an atomic write."""
     text = json.dumps({**run.read_receipt(), **fields}, indent=2) + "\n"
     write_atomically(run.folder / "run.json", text.encode())
 

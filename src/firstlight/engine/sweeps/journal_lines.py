@@ -60,11 +60,7 @@ class JournalLines(BaseJournalBackend):
         return self._records[log_number_from:]
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append records, on lines of their own.
-
-        Raises:
-            OSError: If the disk is full; the file is named.
-        """
+        """Append records, on lines of their own; raise an ``OSError`` that names the file if the disk is full."""
         content = b"".join(json.dumps(log, separators=(",", ":")).encode() + b"\n" for log in logs)
         try:
             with self.exclusive(), self.path.open("a+b") as file:

@@ -52,11 +52,7 @@ class Journal:
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the lock of a file beside the journal; a context within a context holds it on.
-
-        Raises:
-            FirstlightError: If the file cannot be locked.
-        """
+        """Lock a file beside the journal, also within itself; raise a ``FirstlightError`` if it cannot be locked."""
         try:
             with announce_wait(f"another worker of this sweep, which holds the lock {self._exclusive.lock_file}"):
                 acquired = self._exclusive.acquire()
@@ -95,11 +91,7 @@ class Journal:
 
 
 class Database:
-    """A PostgreSQL database; its locks end with the connection that took them.
-
-    Raises:
-        FirstlightError: If it cannot be reached.
-    """
+    """A PostgreSQL database; its locks end with its connection. Raises a ``FirstlightError`` if it is not reached."""
 
     def __init__(self, url: str) -> None:
         # a machine without power closes no connection: the server checks, and drops it after a minute
