@@ -186,6 +186,37 @@ def test_training_loader_without_a_batch_is_refused(quick_trainer):
         made(lambda: DataLoader(ROWS, 64, drop_last=True), quick_trainer())
 
 
+class Collecting(MLP):
+    """A model that collects the losses of an epoch, as Lightning's guide shows it."""
+
+    def __init__(self):
+        super().__init__(num_features=4, hidden_dims=[4], num_classes=2)
+        self.losses, self.unused = [], []
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        self.losses.append(loss.detach())
+        return loss
+
+    def on_train_epoch_end(self):
+        self.log("mean", torch.stack(self.losses).mean())
+        self.losses.clear()
+
+
+class Keeping(Collecting):
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["losses"] = list(self.losses)
+
+
+def test_list_that_a_model_collects_in_is_named_once_unless_it_is_kept(quick_trainer, capsys):
+    for model in (Collecting(), Keeping()):
+        callback = ResumableLoaders(0)
+        quick_trainer(max_epochs=2, callbacks=[callback]).fit(model, own_data.Plain())
+        said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("a resume may not")]
+        assert len(said) == len(callback.reasons) == (type(model) is Collecting)
+        assert all("Collecting.losses is a list that no checkpoint has" in line for line in said)
+
+
 def test_sampler_without_an_end_gives_what_is_asked_for(quick_trainer):
     _, loader = made(lambda: DataLoader(ROWS, batch_sampler=Endless()), quick_trainer())
     assert len(list(itertools.islice(loader, 7))) == 7

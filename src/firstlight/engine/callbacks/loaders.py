@@ -21,6 +21,7 @@ from firstlight.engine.runs import receipts
 from firstlight.engine.runs.folders import Run
 from firstlight.engine.sharding import gather_objects
 from firstlight.errors import DataError
+from firstlight.tasks import Task
 
 
 class ResumableLoaders(Callback):
@@ -28,7 +29,7 @@ class ResumableLoaders(Callback):
 
     Its samplers draw from random numbers that are a function of (seed, epoch), what its examples draw is a function of
     (seed, epoch, index), and its position is kept in the checkpoint. Where that cannot be, :attr:`reasons` says why,
-    and so do a line as training starts and the list ``inexact_resume`` of the receipt. In evaluation, where several
+    and so do a line, once it is found, and the list ``inexact_resume`` of the receipt. In evaluation, where several
     processes share each batch, all that is drawn is the same each time.
 
     Args:
@@ -42,6 +43,7 @@ class ResumableLoaders(Callback):
         """The run whose receipt takes the reasons; an empty list of them promises the same bits."""
         self.reasons: list[str] = []
         self._is_said = False
+        self._empty_lists: set[str] = set()
         self.streams: list[StreamLoader] = []
         self._positions: list[dict[str, Any]] = []
 
@@ -71,7 +73,22 @@ class ResumableLoaders(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what stands in the way of a resume to the same bits."""
         self._is_said = True
-        for reason in self.reasons if trainer.is_global_zero else []:
+        self._empty_lists = {name for name, value in vars(pl_module).items() if isinstance(value, list) and not value}
+        self._say(trainer, self.reasons)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        """Say in which lists a model collects what no checkpoint has."""
+        filled = sorted(name for name in self._empty_lists if getattr(pl_module, name, None))
+        base = Task if isinstance(pl_module, Task) else LightningModule
+        if filled and not is_overridden("on_save_checkpoint", pl_module, base):
+            how = "is a list that no checkpoint has: use a metric, or on_save_checkpoint"
+            reasons = [f"{type(pl_module).__name__}.{name} {how}" for name in filled]
+            self.reasons += reasons
+            self._say(trainer, reasons)
+        self._empty_lists.difference_update(filled)
+
+    def _say(self, trainer: Trainer, reasons: list[str]) -> None:
+        for reason in reasons if trainer.is_global_zero else []:
             print(f"a resume may not end in the same bits: {reason}")
         if self.run:
             receipts.update(self.run, inexact_resume=self.reasons)
