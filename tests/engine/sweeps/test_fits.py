@@ -52,6 +52,11 @@ def test_mistake_in_a_sweep_file_is_named_with_its_line():
     assert str(caught.value) == "model.lr is 'abc' (my.yaml, line 2): expected a number above 0"
 
 
+def test_run_that_logs_no_score_is_refused():
+    with pytest.raises(UsageError, match="logs no score, and a sweep compares scores"):
+        fits.look(None, [*FLAGS, "--trainer.barebones=true"], [])
+
+
 def test_run_of_a_sweep_tells_its_folder_and_its_scores():
     parent = Parent()
     status, score = fits.fit(parent, [*FLAGS, "--trainer.max_epochs=3"])

@@ -70,7 +70,7 @@ WRONG = {
     "put what is searched below search:",
     "trials: 3\n": "mine.yaml has neither search nor repeats: there is nothing to run more than once",
     "trials: none\nrepeats: {seed_everything: [1]}": "trials (mine.yaml, line 1): "
-    "expected a whole number, 1 or more, got 'none'",
+    "expected a whole number from 1 to 4294967295, got 'none'",
     "trials: 3\nrepeats: {seed_everything: [1]}": "trials (mine.yaml, line 1): "
     "nothing is searched, so all 3 trials would be the same",
     "search:\n  name: {choices: [a, b]}\n": "name (mine.yaml, line 2): "
@@ -97,7 +97,15 @@ WRONG = {
     "--trainer.max_epochs is typed too: leave one of them out",
     "pruner: medain\nrepeats: {seed_everything: [1]}": "pruner (mine.yaml, line 1): "
     "no such pruner: 'medain'; did you mean 'median'?",
-    "seed: -1\nrepeats: {seed_everything: [1]}": "seed (mine.yaml, line 1): expected a whole number, 0 or more, got -1",
+    "seed: -1\nrepeats: {seed_everything: [1]}": "seed (mine.yaml, line 1): "
+    "expected a whole number from 0 to 4294967295, got -1",
+    "seed: 4294967296\nrepeats: {seed_everything: [1]}": "seed (mine.yaml, line 1): "
+    "expected a whole number from 0 to 4294967295, got 4294967296",
+    "search:\n  model.lr: {low: 0.1, high: .inf}\n": "model.lr (mine.yaml, line 2): the range is too wide",
+    "search:\n  data.batch_size: {low: 1, high: 99999999999999999999}\n": "data.batch_size (mine.yaml, line 2): "
+    "the range is too wide",
+    "search:\n  trainer.default_root_dir: {choices: [a, b]}\n": "trainer.default_root_dir (mine.yaml, line 2): "
+    "this says where runs go, which is one folder for all trials",
 }
 
 

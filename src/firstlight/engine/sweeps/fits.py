@@ -36,6 +36,8 @@ def look(_: Connection, flags: list[str], settings: list[Setting]) -> dict[str, 
         FirstlightError: If nothing can be trained like this.
     """
     with prepared("fit", [*flags, "--trainer.fast_dev_run=true"], settings) as command:
+        if command.config.trainer.barebones:
+            raise UsageError("trainer.barebones logs no score, and a sweep compares scores")
         command.build()
         run_stage(command)
     compared = {

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import math
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -92,6 +93,8 @@ def read_plan(path: Path, trials: int | None, typed: Collection[str]) -> Plan:
             raise entry.error("it is searched too, but repeats are runs of the same configuration")
         if key in NO_SETTINGS:
             raise entry.error("this is a flag of one command, not a setting of a run")
+        if key == "trainer.default_root_dir":
+            raise entry.error("this says where runs go, which is one folder for all trials")
         if key in typed:
             raise entry.error(f"--{key} is typed too: leave one of them out")
     if not searched and not repeated:
@@ -123,8 +126,8 @@ class _Entry:
         return UsageError(f"{self.key} ({self.place}): {problem}")
 
     def whole_number(self, minimum: int) -> int | None:
-        if self.value is not None and (type(self.value) is not int or self.value < minimum):
-            raise self.error(f"expected a whole number, {minimum} or more, got {self.value!r}")
+        if self.value is not None and (type(self.value) is not int or not minimum <= self.value < 2**32):
+            raise self.error(f"expected a whole number from {minimum} to {2**32 - 1}, got {self.value!r}")
         return self.value
 
     def flag_values(self) -> list[str]:
@@ -173,10 +176,12 @@ def _distribution(entry: _Entry) -> BaseDistribution:
     if not low < high:
         raise entry.error(f"low is {low}, which is not below high, {high}")
     try:
+        if not high - low < (sys.maxsize if isinstance(high, int) else math.inf):
+            raise OverflowError("the range is too wide")
         if isinstance(low, int) and isinstance(high, int):
             return IntDistribution(low, high, log=log)
         return FloatDistribution(low, high, log=log)
-    except ValueError as error:  # on a log scale, low must be above 0
+    except (OverflowError, ValueError) as error:  # on a log scale, low must be above 0
         raise entry.error(str(error)) from error
 
 
