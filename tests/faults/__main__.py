@@ -20,6 +20,7 @@ from functools import partial, update_wrapper
 from itertools import product
 from pathlib import Path
 
+import torch
 from tests.faults.fuzz import fuzz
 from tests.faults.harness import differences, firstlight, left_behind, start, the_run, tiny, together
 from tests.faults.operations import files, full_disk, restart_with_library
@@ -255,6 +256,7 @@ def main():
         groups = [group for group in groups if group not in OF_FILES]
     tried, lost, begin = Counter(), Counter(), time.monotonic()
     print(f"seed {args.seed}", flush=True)
+    torch.set_num_threads(1)  # a fork of a process with OpenMP's threads would wait for them for ever
     logging.getLogger("tensorboard").setLevel(logging.ERROR)  # a resumed run's curves come again, in another file
     with tempfile.TemporaryDirectory() as folder:
         for group in groups:
