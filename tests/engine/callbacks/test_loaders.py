@@ -187,20 +187,23 @@ def test_training_loader_without_a_batch_is_refused(quick_trainer):
 
 
 class Collecting(MLP):
-    """A model that collects the losses of an epoch, as Lightning's guide shows it."""
+    """A model that collects the losses of an epoch, as Lightning's guide shows it, and counts its steps."""
 
     def __init__(self):
         super().__init__(num_features=4, hidden_dims=[4], num_classes=2)
-        self.losses, self.unused = [], []
+        self.losses, self.unused, self.validated, self.count, self.size = [], [], [], 0, 3
 
     def training_step(self, batch, batch_idx):
         loss = super().training_step(batch, batch_idx)
         self.losses.append(loss.detach())
+        self.count += 1
         return loss
 
-    def on_train_epoch_end(self):
-        self.log("mean", torch.stack(self.losses).mean())
-        self.losses.clear()
+    def on_validation_epoch_start(self):
+        self.validated.clear()
+
+    def validation_step(self, batch, batch_idx):
+        self.validated.append(super().validation_step(batch, batch_idx))
 
 
 class Keeping(Collecting):
@@ -208,13 +211,14 @@ class Keeping(Collecting):
         checkpoint["losses"] = list(self.losses)
 
 
-def test_list_that_a_model_collects_in_is_named_once_unless_it_is_kept(quick_trainer, capsys):
+def test_attributes_that_training_changes_are_named_once_unless_they_are_kept(quick_trainer, capsys):
     for model in (Collecting(), Keeping()):
         callback = ResumableLoaders(0)
-        quick_trainer(max_epochs=2, callbacks=[callback]).fit(model, own_data.Plain())
+        quick_trainer(max_epochs=2, val_check_interval=1, callbacks=[callback]).fit(model, own_data.Plain())
         said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("a resume may not")]
-        assert len(said) == len(callback.reasons) == (type(model) is Collecting)
-        assert all("Collecting.losses is a list that no checkpoint has" in line for line in said)
+        names = ["count", "losses"] if type(model) is Collecting else []
+        assert [reason.split()[0] for reason in callback.reasons] == [f"Collecting.{name}" for name in names]
+        assert len(said) == len(names)
 
 
 def test_sampler_without_an_end_gives_what_is_asked_for(quick_trainer):

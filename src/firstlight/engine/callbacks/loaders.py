@@ -1,5 +1,6 @@
 """Plain loaders of a user's own, made resumable."""
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -43,7 +44,6 @@ class ResumableLoaders(Callback):
         """The run whose receipt takes the reasons; an empty list of them promises the same bits."""
         self.reasons: list[str] = []
         self._is_said = False
-        self._empty_lists: set[str] = set()
         self.streams: list[StreamLoader] = []
         self._positions: list[dict[str, Any]] = []
 
@@ -73,19 +73,25 @@ class ResumableLoaders(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what stands in the way of a resume to the same bits."""
         self._is_said = True
-        self._empty_lists = {name for name, value in vars(pl_module).items() if isinstance(value, list) and not value}
+        self._before: dict[str, int] | None = None
         self._say(trainer, self.reasons)
 
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        """Note what the model keeps in attributes before the first batch."""
+        self._before = _plain_state(pl_module) if self._before is None else {}
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        """Say in which lists a model collects what no checkpoint has."""
-        filled = sorted(name for name in self._empty_lists if getattr(pl_module, name, None))
+        """Say which attributes the first batch has changed, though no checkpoint has them."""
         base = Task if isinstance(pl_module, Task) else LightningModule
-        if filled and not is_overridden("on_save_checkpoint", pl_module, base):
-            how = "is a list that no checkpoint has: use a metric, or on_save_checkpoint"
-            reasons = [f"{type(pl_module).__name__}.{name} {how}" for name in filled]
+        if not self._before or is_overridden("on_save_checkpoint", pl_module, base):
+            return
+        after = _plain_state(pl_module)
+        changed = [name for name, value in self._before.items() if after.get(name, value) != value]
+        how = "changes in training, and no checkpoint has it: use a metric, a buffer, or on_save_checkpoint"
+        reasons = [f"{type(pl_module).__name__}.{name} {how}" for name in changed]
+        if reasons:
             self.reasons += reasons
             self._say(trainer, reasons)
-        self._empty_lists.difference_update(filled)
 
     def _say(self, trainer: Trainer, reasons: list[str]) -> None:
         for reason in reasons if trainer.is_global_zero else []:
@@ -161,6 +167,13 @@ class ResumableLoaders(Callback):
         if not isinstance(loaders, ResumableLoader):
             how = "goes on from its own state alone" if hasattr(loaders, "state_dict") else "has no state_dict"
             self.reasons.append(f"{type(loaders).__name__} is not a plain DataLoader, and {how}")
+
+
+def _plain_state(module: LightningModule) -> dict[str, int]:
+    """Return the whole numbers that a module has as attributes, and the lengths of lists, by name."""
+    found = vars(module).items()
+    numbers = {name: value for name, value in found if type(value) is int}
+    return numbers | {name: len(value) for name, value in found if isinstance(value, list | deque)}
 
 
 def _is_plain(loader: DataLoader[Any]) -> bool:
