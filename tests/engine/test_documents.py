@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from firstlight.engine.documents import MAX_BYTES, MAX_DEPTH, MAX_ITEMS, MAX_NODES, read_json, read_yaml
-from firstlight.errors import FirstlightError, UsageError
+from firstlight.errors import CheckpointError, FirstlightError, UsageError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -77,6 +77,6 @@ def test_refusal_takes_little_memory_and_time():
 
 
 def test_error_is_the_one_that_was_asked_for():
-    assert issubclass(UsageError, FirstlightError)
-    with pytest.raises(UsageError):
-        read_json(Path("missing"), UsageError)
+    for asked_for in (UsageError, CheckpointError):
+        with pytest.raises(asked_for):
+            read_yaml(Path("missing"), asked_for)

@@ -56,14 +56,14 @@ def load_yaml(text: str, path: Path, error: type[FirstlightError] = UsageError) 
     return {str(key): value for key, value in _checked(content, path, error).items()}
 
 
-def read_json(path: Path, error: type[FirstlightError] = FirstlightError) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     """Return the mapping that a JSON file holds; raise as :func:`read_yaml` does."""
-    text = read_text(path, error)
+    text = read_text(path, FirstlightError)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as broken:
-        raise error(f"{path} is not valid JSON: {broken}") from broken
-    return _checked(content, path, error)
+        raise FirstlightError(f"{path} is not valid JSON: {broken}") from broken
+    return _checked(content, path, FirstlightError)
 
 
 def read_text(path: Path, error: type[FirstlightError] = UsageError) -> str:

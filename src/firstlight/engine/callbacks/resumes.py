@@ -78,7 +78,7 @@ class ResumedCallbacks(Callback):
             checkpoint[GRADIENTS] = {name: value for name, value in gradients.items() if value is not None}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Read it, and stop a run that had been stopped."""
+        """Read what callbacks did, and stop a run that had been stopped."""
         self._num_states = len(checkpoint.get("optimizer_states", []))
         effects = checkpoint.get(KEY, {})
         self._switched, self._gradients = effects.get("switched", {}), checkpoint.get(GRADIENTS, {})
@@ -88,7 +88,7 @@ class ResumedCallbacks(Callback):
             pl_module.load_state_dict(checkpoint[TRAINED_WEIGHTS])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do it again.
+        """Restore what was saved.
 
         Raises:
             CheckpointError: If there is not a state for each optimizer: Lightning would not restore the others.

@@ -100,7 +100,7 @@ def import_packages() -> list[str]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Write values that are no plain ones, of parameters whose types are: ``interval: str = Interval.step``."""
+    """Write values that are not of the plain type that is annotated, such as ``interval: str = Interval.step``."""
 
 
 _Dumper.add_multi_representer(Enum, lambda dumper, member: dumper.represent_data(member.value))

@@ -39,7 +39,7 @@ from firstlight.errors import UsageError
 
 
 class _Own(LambdaCallback):
-    """One that a LambdaCallback which the model's ``configure_callbacks`` returns does not replace."""
+    """A class of its own: a ``LambdaCallback`` that the model's ``configure_callbacks`` returns replaces all others."""
 
 
 @contextlib.contextmanager

@@ -124,13 +124,13 @@ def _not_logged(setting: str, score: str, logged: Iterable[str]) -> UsageError:
 
 
 def _is_raised_in_restoring(error: BaseException) -> bool:
-    """Return whether a checkpoint's content let Lightning fail, or a hook of the user's own that reads it."""
+    """Return whether Lightning, or a hook of the user's own, failed as it restored the content of a checkpoint."""
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     return isinstance(error, CONTENT_ERRORS) and any("checkpoint_connector" in file for file in files)
 
 
 def _is_raised_in_default_predict_step(error: BaseException) -> bool:
-    """Return whether the batch let a model's forward fail, as Lightning calls it where there is no ``predict_step``."""
+    """Return whether ``forward`` failed in Lightning's own ``predict_step``, which gives it a batch as it is."""
     code = LightningModule.predict_step.__code__
     frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
     return isinstance(error, CONTENT_ERRORS) and any(frame.f_code is code for frame in frames)

@@ -15,9 +15,7 @@ NAMES = tuple(kind.__name__ for kind in FINDERS)
 
 
 def keep_found(trainer: Trainer, config: Namespace, built: Namespace) -> None:
-    """Train on as if what the finders found had been typed in their place.
-
-    The config goes into the run's ``config.yaml``; what is built is the same, with objects in place of classes.
+    """Write what the finders found into the config and into what was built from it, and take the finders out.
 
     Raises:
         UsageError: If a finder changed what is no setting.

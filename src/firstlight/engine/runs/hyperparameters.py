@@ -103,7 +103,7 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _convert(value: Any, hint: Any, file: str) -> Any:
-    """Return a value as an annotation says; one that it says nothing of stays as it is."""
+    """Convert a value to its annotated type; one that needs no conversion is returned as it is."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         results = (_convert(value, each, file) for each in inner)
