@@ -27,7 +27,7 @@ class Batches(ResumableLoader):
         order: Further arguments of ``Order``: ``shuffle``, ``repeats``, ``seed``, ``rank``, ``world_size``.
 
     Raises:
-        ValueError: If there are fewer examples than processes, in all or in a batch.
+        DataError: If there are fewer examples than processes, in all or in a batch.
     """
 
     def __init__(

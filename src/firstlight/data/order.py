@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from firstlight.data.seeds import generator
+from firstlight.errors import DataError
 
 __all__ = ["Order", "ResumableLoader"]
 
@@ -33,7 +34,7 @@ class Order:
         device: Where the numbers of the examples are needed.
 
     Raises:
-        ValueError: If there are fewer examples than processes, in all or in a batch.
+        DataError: If there are fewer examples than processes, in all or in a batch.
     """
 
     def __init__(
@@ -51,9 +52,9 @@ class Order:
         device: torch.device | None = None,
     ) -> None:
         if num_examples < world_size:
-            raise ValueError(f"{num_examples} examples cannot be shared by {world_size} processes")
+            raise DataError(f"{num_examples} examples cannot be shared by {world_size} processes")
         if batch_size < world_size:
-            raise ValueError(f"a batch of {batch_size} cannot be shared by {world_size} processes")
+            raise DataError(f"a batch of {batch_size} cannot be shared by {world_size} processes")
         self.num_examples, self.batch_size = num_examples, batch_size
         self.shuffle, self.is_fixed, self.repeats, self.seed = shuffle, is_fixed, repeats, seed
         self.rank, self.world_size, self.device = rank, world_size, device

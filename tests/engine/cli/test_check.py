@@ -63,6 +63,12 @@ def test_config_may_be_named_as_for_fit(words, firstlight):
     assert firstlight("check", *words)[:2] == (0, "ok       linear_regression\n")
 
 
+def test_batch_that_is_too_small_to_be_shared_is_named(firstlight):
+    words = ("linear_regression", "--data.batch_size=1", "--trainer.devices=2", "--trainer.strategy=ddp")
+    expected = "error:   linear_regression: a batch of 1 cannot be shared by 2 processes\n"
+    assert firstlight("check", *words).out == expected
+
+
 def one_cycle(total, trainer):
     schedule = f"lr_scheduler: {{class_path: OneCycleLR, init_args: {{max_lr: 0.1, total_steps: {total}}}}}"
     return f"{START}{ADAM}{schedule}\ntrainer: {{{trainer}}}"
