@@ -85,7 +85,7 @@ def completion(words: list[str]) -> None:
     chosen = [
         (f"{command}:{flag}", names.split(","))
         for command, usage in usages.items()
-        for flag, names in re.findall(r"(--[\w.]+) \{(.+?)\}", usage)
+        for flag, names in re.findall(r"(--[\w.]+)\s+\{(.+?)\}", usage)
     ]
     chosen += [(f"*:{flag}", sorted(names)) for flag, names in values.items()]
     own = [

@@ -6,7 +6,7 @@ from typing import Any
 from firstlight.engine.cli.help import command_parser
 from firstlight.engine.files import make_folder, write_atomically
 from firstlight.engine.packages import require
-from firstlight.engine.runs.folders import add_root_flag, add_run_argument, relative_to_cwd
+from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError
 
 FORMATS = {
@@ -25,12 +25,10 @@ def export(words: list[str]) -> dict[str, Any]:
         CheckpointError: If its checkpoint is missing or damaged.
         FirstlightError: If a package is missing, or the file would not compute what the model does.
     """
-    parser = command_parser("export")
-    add_run_argument(parser)
+    parser = command_parser("export", has_run=True, has_root=True)
     parser.add_argument("--format", choices=FORMATS, required=True, help="what to write")
     parser.add_argument("--output", type=Path, help="the file to write (default: beside the checkpoint)")
     parser.add_argument("--last", action="store_true", help="the weights of the last step, not the best")
-    add_root_flag(parser)
     options = parser.parse_args(words)
     suffix, needed = FORMATS[options.format]
     require(f"--format {options.format}", *needed)

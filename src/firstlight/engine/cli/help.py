@@ -131,9 +131,15 @@ def help_asked(words: list[str]) -> str | None:
     return asked and ("all" if asked == "all" else "short")
 
 
-def command_parser(command: str) -> CommandParser:
-    """Return a parser for a command's own flags; its help says what the command does."""
-    return CommandParser(command, description=_sentence(COMMANDS[command]))
+def command_parser(command: str, *, has_run: bool = False, has_root: bool = False) -> CommandParser:
+    """Return a parser for a command's own flags, with a run or ``--root`` among them; its help says what it does."""
+    parser = CommandParser(command, description=_sentence(COMMANDS[command]))
+    if has_run:
+        about = "NAME (the latest), NAME/version_N, a folder, or a checkpoint; by default the latest run"
+        parser.add_argument("run", nargs="?", help=about)
+    if has_root:
+        parser.add_argument("--root", type=Path, default=Path(), help="folder of lightning_logs (default: here)")
+    return parser
 
 
 def _sentence(about: About) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from firstlight.engine.cli.help import command_parser
-from firstlight.engine.runs.folders import add_root_flag, add_run_argument, relative_to_cwd
+from firstlight.engine.runs.folders import relative_to_cwd
 from firstlight.errors import UsageError
 
 
@@ -15,11 +15,9 @@ def pictures(words: list[str]) -> dict[str, Any]:
         UsageError: If there is no such run, or the output is a file.
         CheckpointError: If its checkpoint is missing or damaged.
     """
-    parser = command_parser("pictures")
-    add_run_argument(parser)
+    parser = command_parser("pictures", has_run=True, has_root=True)
     parser.add_argument("--format", choices=["png", "svg"], default="png", help="what to write (default: png)")
     parser.add_argument("--output", type=Path, help="folder to write to (default: pictures/ in the run's folder)")
-    add_root_flag(parser)
     options = parser.parse_args(words)
     if options.output and options.output.is_file():
         raise UsageError(f"--output {options.output}: this is a file, not a folder")

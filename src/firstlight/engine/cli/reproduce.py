@@ -8,7 +8,7 @@ from firstlight.engine.command.stages import run
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
 from firstlight.engine.runs.conditions import differences
-from firstlight.engine.runs.folders import Run, add_root_flag, find_run
+from firstlight.engine.runs.folders import Run, find_run
 from firstlight.errors import FirstlightError, UsageError
 
 
@@ -19,9 +19,8 @@ def reproduce(words: list[str]) -> dict[str, Any]:
         UsageError: If there is no such run, or it did not finish.
         FirstlightError: If the scores differ.
     """
-    parser = command_parser("reproduce")
+    parser = command_parser("reproduce", has_root=True)
     parser.add_argument("run", help="NAME (the latest), NAME/version_N, or a folder")
-    add_root_flag(parser)
     parser.add_argument("--strict", action="store_true", help="refuse to run under other conditions")
     options = parser.parse_args(words)
     old = find_run(options.root, options.run)

@@ -14,7 +14,7 @@ from firstlight.engine.cli.table import print_table
 from firstlight.engine.command.settings import flatten, short_key
 from firstlight.engine.program import program
 from firstlight.engine.runs import receipts
-from firstlight.engine.runs.folders import LOGS, Run, add_root_flag, find_run, list_runs, read_runs
+from firstlight.engine.runs.folders import LOGS, Run, find_run, list_runs, read_runs
 from firstlight.errors import CheckpointError, UsageError
 
 EACH = "NAME, NAME/version_N or a folder each"
@@ -33,10 +33,9 @@ def runs(words: list[str]) -> dict[str, Any]:
     Raises:
         UsageError: If there is no run of a name, or flags and words do not belong together.
     """
-    parser = command_parser("runs")
+    parser = command_parser("runs", has_root=True)
     about = "only runs of this name, or with this text in name or note; two to compare; some to remove or to archive"
     parser.add_argument("names", nargs="*", metavar="TEXT | diff A B | rm RUN ... | archive RUN ...", help=about)
-    add_root_flag(parser)
     parser.add_argument("--group", action="store_true", help="group finished runs that differ only in seed or fold")
     parser.add_argument("--yes", action="store_true", help="rm, archive: do not ask, for scripts")
     options = parser.parse_intermixed_args(words)

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sys
-from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -107,17 +106,6 @@ class Run:
 
     def __str__(self) -> str:
         return str(relative_to_cwd(self.folder))
-
-
-def add_root_flag(parser: ArgumentParser) -> None:
-    """Add ``--root``, the folder that holds ``lightning_logs``."""
-    parser.add_argument("--root", type=Path, default=Path(), help=f"folder that holds {LOGS} (default: here)")
-
-
-def add_run_argument(parser: ArgumentParser) -> None:
-    """Add the run whose model to take."""
-    about = "NAME (the latest), NAME/version_N, a folder, or a checkpoint; by default the latest run"
-    parser.add_argument("run", nargs="?", help=about)
 
 
 def is_run_name(name: str) -> bool:
