@@ -51,26 +51,25 @@ def read_inputs(data: object, paths: Iterable[Any], part: float = PART) -> Itera
     inputs: list[Tensor] = []
     found = Inputs(torch.empty(0), [], Counter(), [])
     is_first, size = True, 0
-    for path in [*_files(data, paths), None]:
-        if inputs and (path is None or size >= part):
-            inputs = [torch.cat(inputs)]
-            end = len(inputs[0]) if path is None else len(inputs[0]) // batch * batch
-            if end:
-                yield found._replace(x=inputs[0][:end], places=found.places[:end])
-                is_first, inputs = False, [inputs[0][end:].clone()]
-                del found.places[:end]
-                size = inputs[0].nbytes
-        if path:
-            try:
-                x, change = data.read_file(path)
-            except DataError as error:
-                found.skipped.append(str(error))
-                continue
-            inputs.append(x)
-            size += x.nbytes
-            found.places.extend((str(path), row + 1) for row in range(len(x)))
-            found.changes.update([change] * (change != ""))
-    if is_first:
+    for path in _files(data, paths):
+        try:
+            x, change = data.read_file(path)
+        except DataError as error:
+            found.skipped.append(str(error))
+            continue
+        inputs.append(x)
+        size += x.nbytes
+        found.places.extend((str(path), row + 1) for row in range(len(x)))
+        found.changes.update([change] * (change != ""))
+        if size >= part and (end := len(found.places) // batch * batch):
+            x = torch.cat(inputs)
+            yield found._replace(x=x[:end], places=found.places[:end])
+            is_first, inputs = False, [x[end:].clone()]
+            del found.places[:end]
+            size = inputs[0].nbytes
+    if found.places:
+        yield found._replace(x=torch.cat(inputs))
+    elif is_first:
         kinds = ", ".join(data.file_suffixes) or f"file, as {type(data).__name__} has no file_suffixes,"
         reason = found.skipped[0] if found.skipped else f"no {kinds} in the folders"
         raise DataError(f"there is nothing to predict for: {reason}")
