@@ -76,10 +76,8 @@ def test_variable_that_only_lightning_reads_is_told(firstlight, monkeypatch):
     assert firstlight("runs").err == ""
 
 
-@pytest.mark.parametrize(
-    "words",
-    [["check", "linear_regression"], pytest.param(["export", "--format=onnx"], marks=pytest.mark.slow)],
-)
+@pytest.mark.slow  # Matplotlib looks for all fonts anew
+@pytest.mark.parametrize("words", [["check", "linear_regression"], ["export", "--format=onnx"]])
 def test_nothing_is_said_of_caches_where_the_home_folder_cannot_be_written(words, did):
     if "export" in words:
         pytest.importorskip("onnxruntime", reason="it is an extra")
