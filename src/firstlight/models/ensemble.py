@@ -3,6 +3,8 @@
 Source: D3, "Learning PyTorch with Examples", which has one random start.
 """
 
+from functools import lru_cache
+
 import torch
 from jsonargparse.typing import PositiveFloat, PositiveInt
 from torch import Tensor, nn
@@ -44,8 +46,9 @@ class SineEnsemble(Polynomial):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss, computed from ``G``."""
         x, y = batch
-        P, w = _powers(x), self.coefficients
-        losses = (w @ (P.T @ P) * w).sum(dim=1) - 2 * w @ (P.T @ y)[:, 0] + y.square().sum()  # (num_members,)
+        G, Py, yy = _products(x, y)
+        w = self.coefficients
+        losses = (w @ G * w).sum(dim=1) - 2 * w @ Py + yy  # (num_members,)
         loss = losses.mean()
         self.update_scores(self.train_scores, loss.detach(), losses.detach(), y)
         return loss * self.trainer.world_size
@@ -64,3 +67,10 @@ class SineEnsemble(Polynomial):
 def _powers(x: Tensor) -> Tensor:
     """Return ``1, x, x^2, x^3`` for ``x`` of shape ``(batch, 1)``."""
     return torch.cat([x**0, x, x**2, x**3], dim=1)  # (batch, 4)
+
+
+@lru_cache(maxsize=1)  # the whole curve is the same two tensors in every step
+def _products(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return ``G = P'P`` of shape ``(4, 4)``, ``P'y`` of shape ``(4,)``, and ``y'y``."""
+    P = _powers(x)
+    return P.T @ P, (P.T @ y)[:, 0], y.square().sum()
