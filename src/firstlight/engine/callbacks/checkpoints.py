@@ -244,8 +244,6 @@ def only_validation_loss(logged: Collection[str]) -> str | None:
         return "loss/val"
     losses = [name for name in logged if "loss" in name.lower() and "train" not in name.lower()]
     # self.log(..., on_step=True, on_epoch=True) logs val_loss, val_loss_step and val_loss_epoch
-    losses = [
-        name for name in losses if not name.endswith(("_step", "_epoch")) or name.rpartition("_")[0] not in losses
-    ]
+    losses = [name for name in losses if not (name.endswith(("_step", "_epoch")) and name.rpartition("_")[0] in losses)]
     names = [name for name in losses if "val" in name.lower()] or losses
     return names[0] if len(names) == 1 else None
