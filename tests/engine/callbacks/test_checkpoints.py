@@ -112,7 +112,7 @@ class Plain(LightningModule):
 
     def training_step(self, batch, batch_idx):
         loss = self.cubic.loss(self.cubic(batch[0]), batch[1])
-        self.log(self.trained_name, loss)
+        self.log(self.trained_name, loss, on_step=True, on_epoch=True)
         return loss
 
     def validation_step(self, batch, batch_idx):

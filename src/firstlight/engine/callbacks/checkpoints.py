@@ -229,10 +229,10 @@ def _is_saved(trainer: Trainer) -> bool:
 
 
 def _names_of_training(trainer: Trainer) -> set[str]:
-    """Return the names of scores that training has logged and validation has not."""
+    """Return the names of scores that training has logged and validation has not, with all that Lightning adds."""
     results = internals.training_results(trainer), internals.validation_results(trainer)
     trained, validated = ({result.meta.name for result in each.values()} for each in results)
-    return trained - validated
+    return {name + end for name in trained - validated for end in ("", "_step", "_epoch")}
 
 
 def only_validation_loss(logged: Collection[str]) -> str | None:
