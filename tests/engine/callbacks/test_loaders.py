@@ -197,6 +197,7 @@ class Collecting(MLP):
         loss = super().training_step(batch, batch_idx)
         self.losses.append(loss.detach())
         self.count += 1
+        self.size = len(batch[0])  # set once, to the same in each run
         return loss
 
     def on_validation_epoch_start(self):
@@ -211,8 +212,16 @@ class Keeping(Collecting):
         checkpoint["losses"] = list(self.losses)
 
 
+class Extra(Collecting):
+    def get_extra_state(self):
+        return {"count": self.count}
+
+    def set_extra_state(self, state):
+        self.count = state["count"]
+
+
 def test_attributes_that_training_changes_are_named_once_unless_they_are_kept(quick_trainer, capsys):
-    for model in (Collecting(), Keeping()):
+    for model in (Collecting(), Keeping(), Extra()):
         callback = ResumableLoaders(0)
         quick_trainer(max_epochs=2, val_check_interval=1, callbacks=[callback]).fit(model, own_data.Plain())
         said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("a resume may not")]

@@ -24,6 +24,9 @@ from firstlight.engine.sharding import gather_objects
 from firstlight.errors import DataError
 from firstlight.tasks import Task
 
+KEEPING_HOOKS = ("on_save_checkpoint", "get_extra_state")
+"""Hooks by which a model puts attributes of its own into a checkpoint."""
+
 
 class ResumableLoaders(Callback):
     """Let a plain ``DataLoader`` for training go on where a run was stopped, in the order of an unbroken run.
@@ -73,17 +76,18 @@ class ResumableLoaders(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what stands in the way of a resume to the same bits."""
         self._is_said = True
-        self._before: dict[str, int] | None = None
+        self._num_batches = 0  # that this process has begun
         self._say(trainer, self.reasons)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        """Note what the model keeps in attributes before the first batch."""
-        self._before = _plain_state(pl_module) if self._before is None else {}
+        """Note what the model keeps in attributes before the second batch; the first may only have prepared some."""
+        self._num_batches += 1
+        self._before = _plain_state(pl_module) if self._num_batches == 2 else {}
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        """Say which attributes the first batch has changed, though no checkpoint has them."""
+        """Say which attributes this batch has changed, though no checkpoint has them."""
         base = Task if isinstance(pl_module, Task) else LightningModule
-        if not self._before or is_overridden("on_save_checkpoint", pl_module, base):
+        if not self._before or any(is_overridden(hook, pl_module, base) for hook in KEEPING_HOOKS):
             return
         after = _plain_state(pl_module)
         changed = [name for name, value in self._before.items() if after.get(name, value) != value]
