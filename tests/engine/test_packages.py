@@ -39,6 +39,16 @@ def test_class_that_cannot_be_had_is_named_with_its_file(name, said, monkeypatch
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("code", ["class Net(:", "1 / 0", "from os import gone"])
+def test_module_that_fails_when_it_is_imported_is_named(code, tmp_path, monkeypatch):
+    module = f"failing_{len(code)}"
+    (tmp_path / f"{module}.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", module)
+    with pytest.raises(CheckpointError, match=r"cannot be imported: .*\nFIRSTLIGHT_DEBUG=1 shows the traceback"):
+        packages.import_class(f"{module}.Net", LightningModule, "x.ckpt")
+
+
 def test_package_that_is_missing_is_named_with_how_to_install_it():
     packages.require("reading metadata", importlib.metadata.__name__)
     with pytest.raises(FirstlightError, match=r'needs no_such: pip install "firstlight\[export\]"'):

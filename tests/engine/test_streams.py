@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -50,3 +51,27 @@ def test_streams_of_a_program_around_it_are_left_to_it():
     keep_streams()
     assert (sys.stdout, sys.stderr) == before
     assert unnoticed_failure() is None
+
+
+def test_warning_is_a_line_and_names_only_places_in_code_of_the_user(tmp_path, monkeypatch, firstlight):
+    (tmp_path / "odd_nets.py").write_text(
+        "import warnings\nfrom firstlight import AutogradCubic\n"
+        "class Odd(AutogradCubic):\n"
+        "    def on_fit_start(self):\n"
+        "        warnings.warn('odd\\n\x1b[31mweights')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("FIRSTLIGHT_PACKAGES", "odd_nets")
+    warnings.simplefilter("default")  # the tests make errors of them
+    words = (
+        "--model=Odd",
+        "--data=Sine",
+        "--data.num_points=30",
+        "--trainer.max_epochs=1",
+        "--trainer.accelerator=cpu",
+    )
+    lines = firstlight("fit", *words, "--trainer.precision=16-mixed").err.splitlines()
+    assert [line.partition("AMP")[0] for line in lines] == [
+        "warning: You passed `Trainer(accelerator='cpu', precision='16-mixed')` but ",
+        f"warning: odd \\x1b[31mweights ({tmp_path}/odd_nets.py, line 5)",
+    ]

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TypeVar
 
 from firstlight.engine.program import PACKAGES
+from firstlight.engine.texts import in_short
 from firstlight.errors import CheckpointError, FirstlightError, suggestion
 
 Kind = TypeVar("Kind")
@@ -41,8 +42,10 @@ def import_class(name: str, base: type[Kind], file: str) -> type[Kind]:
             )
         try:
             module = import_module(module_name)
-        except ImportError as error:
-            raise CheckpointError(f"{file} is of the class {name!r}, which cannot be imported: {error}") from error
+        except Exception as error:  # a module of the user's own may raise anything
+            hint = "" if isinstance(error, ModuleNotFoundError) else "\nFIRSTLIGHT_DEBUG=1 shows the traceback"
+            reason = f"which cannot be imported: {in_short(error)}{hint}"
+            raise CheckpointError(f"{file} is of the class {name!r}, {reason}") from error
     kind = getattr(module, class_name, None)
     if not (isinstance(kind, type) and issubclass(kind, base)):
         known = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)]

@@ -5,7 +5,10 @@ import os
 import select
 import sys
 import threading
+from pathlib import Path
 from typing import Any
+
+from firstlight.engine.texts import printable
 
 _threads: list[threading.ExceptHookArgs] = []
 """Exceptions that ended a thread."""
@@ -49,6 +52,13 @@ def keep_streams() -> None:
             stream.reconfigure(errors="backslashreplace")  # a name may have letters that a terminal has not
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _threads.append
+
+
+def show_warning(message: Warning | str, file: str, line: int) -> None:
+    """Print a warning in a line, as errors are, with its place if that is not in an installed package."""
+    is_installed = "site-packages" in Path(file).parts or Path(file).is_relative_to(Path(__file__).parents[1])
+    place = "" if is_installed else f" ({printable(file)}, line {line})"
+    print(f"warning: {printable(' '.join(str(message).split()))}{place}", file=sys.stderr)
 
 
 def unnoticed_failure() -> BaseException | None:

@@ -1,7 +1,8 @@
 import re
 
 import pytest
-from lightning.pytorch.callbacks import TQDMProgressBar
+import torch
+from lightning.pytorch.callbacks import StochasticWeightAveraging, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from firstlight import AutogradCubic, Sine
@@ -93,3 +94,12 @@ def test_bar_counts_epochs_from_one_and_shows_scores_alone(quick_trainer, capsys
     assert {*re.findall(r"Epoch \d/\d", shown)} == {"Epoch 1/2", "Epoch 2/2"}
     assert "loss/train=" in shown
     assert "v_num" not in shown
+
+
+def test_epoch_that_averaging_adds_is_counted(quick_trainer, capsys):
+    callbacks = [StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=1), EpochLines()]
+    trainer = quick_trainer(max_epochs=2, enable_progress_bar=True, callbacks=callbacks)
+    model = AutogradCubic()
+    model.norm = torch.nn.BatchNorm1d(1)  # whose statistics need another epoch
+    trainer.fit(model, Sine(num_points=30))
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["1/3", "2/3", "3/3"]

@@ -120,6 +120,7 @@ def test_resume_that_has_no_step_left_says_what_there_was_to_do(did):
     did("fit", *SMALL)
     assert "nothing left to do: raise --trainer.max_epochs (now 1)" in did("fit", "--resume")
     assert "nothing left to do: raise --trainer.max_steps (now 2)" in did("fit", "--resume", "--trainer.max_steps=2")
+    assert "nothing left to do: raise --trainer.max_steps (now 1)" in did("fit", "--resume", "--trainer.max_steps=1")
     path = Path("lightning_logs/autograd_cubic/version_0/run.json")
     path.write_text(path.read_text().replace('"finished"', '"running"'))  # as a kill after the last step leaves it
     out = did("fit", "--resume")

@@ -272,6 +272,14 @@ def test_class_that_cannot_be_imported_is_named(name, message, edited):
     assert len(str(raised.value).splitlines()) <= 3
 
 
+def test_model_is_on_the_cpu_whatever_the_default_device_is(train):
+    model = AutogradCubic()
+    train(model, Sine(num_points=9))
+    with torch.device("meta"):
+        loaded = load(RUN)
+    assert same(loaded.model, model.state_dict())
+
+
 def test_arguments_that_the_class_does_not_take_are_named(edited):
     path = edited(datamodule_hyper_parameters={"num_points": 1})
     with pytest.raises(CheckpointError, match=r"does not fit firstlight.data.synthetic.Sine: num_points must be at"):

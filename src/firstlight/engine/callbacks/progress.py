@@ -75,5 +75,8 @@ def progress_bar() -> ProgressBar:
 
 
 def _number(trainer: Trainer, epoch: int) -> str:
-    """Return an epoch, counted from 1, and how many there will be, if that is known."""
-    return str(epoch) if trainer.max_epochs in (None, -1) else f"{epoch}/{trainer.max_epochs}"
+    """Return an epoch, counted from 1, and how many there will be, if that is known.
+
+    ``StochasticWeightAveraging`` may add one, and takes it back before that one is reported.
+    """
+    return f"{epoch}" if trainer.max_epochs in (None, -1) else f"{epoch}/{max(epoch, trainer.max_epochs)}"

@@ -9,6 +9,7 @@ import re
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -19,7 +20,7 @@ from firstlight.engine.cli.help import help_asked, overview, short_help
 from firstlight.engine.files import name_file
 from firstlight.engine.processes import check_environment, is_first_process, was_started_by_first_process
 from firstlight.engine.program import PACKAGES, program
-from firstlight.engine.streams import keep_streams, unnoticed_failure
+from firstlight.engine.streams import keep_streams, show_warning, unnoticed_failure
 from firstlight.engine.texts import printable
 from firstlight.errors import FirstlightError, UsageError, suggestion
 
@@ -38,6 +39,7 @@ def main(package: str | None = None) -> None:
     if package:
         os.environ[PACKAGES] = ",".join(filter(None, [package, os.environ.get(PACKAGES)]))
     keep_streams()
+    warnings.showwarning = lambda message, _kind, file, line, *_: show_warning(message, file, line)
     logging.getLogger("matplotlib").addFilter(_is_news)
     command, *words = _command_first(sys.argv[1:]) or ["--help"]
     answer = Answer(command, words)

@@ -162,7 +162,7 @@ def _close_receipt(command: Command, folder: Run, status: receipts.Ending, befor
 
 
 def _nothing_left(trainer: Trainer) -> str:
-    limit = "max_steps" if trainer.max_steps == trainer.global_step else "max_epochs"
+    limit = "max_steps" if 0 <= trainer.max_steps <= trainer.global_step else "max_epochs"
     return f"there was nothing left to do: raise --trainer.{limit} (now {getattr(trainer, limit)})"
 
 

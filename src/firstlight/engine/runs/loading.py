@@ -182,7 +182,8 @@ def _build(part: str, base: type[Part], config: Mapping[str, Any], checkpoint: C
     torch.save({**checkpoint.content, CHECKPOINT_KEYS[part][1]: arguments}, buffer)
     buffer.seek(0)
     try:
-        return part_class.load_from_checkpoint(buffer, map_location="cpu", weights_only=True, **objects)
+        with torch.device("cpu"):  # whatever the program's default is
+            return part_class.load_from_checkpoint(buffer, map_location="cpu", weights_only=True, **objects)
     except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = f"{in_short(error)} (in {traceback.extract_tb(error.__traceback__)[-1].name})"
         raise CheckpointError(f"checkpoint {checkpoint.path} does not fit {class_path}: {reason}") from error
