@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from firstlight.engine.command.configs import read_config
 from firstlight.engine.documents import MAX_BYTES, MAX_DEPTH, MAX_ITEMS, MAX_NODES, read_json, read_yaml
+from firstlight.engine.runs.folders import Run
 from firstlight.errors import CheckpointError, FirstlightError, UsageError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -49,6 +51,14 @@ def test_mapping_is_read():
 )
 def test_yaml_that_must_not_be_used_is_refused_with_its_line(text, message):
     assert refused(text).startswith(message)
+
+
+def test_config_that_a_run_has_written_may_hold_a_long_list_which_a_class_has_by_default():
+    run = Run(Path("version_0"))
+    run.folder.mkdir()
+    run.config.write_text("names: [" + "a, " * MAX_ITEMS + "b]")
+    assert len(run.read_config()["names"]) == MAX_ITEMS + 1
+    assert read_config(run.config).content == run.read_config()
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": ', "[1]", b"\xff", '"\ud800"', ""])

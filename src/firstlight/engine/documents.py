@@ -23,6 +23,8 @@ MAX_NODES = 100_000
 """Values in a file, each counted as often as aliases repeat it."""
 MAX_ITEMS = 1_000
 """Values in a list: jsonargparse copies a list for each value in it, so 10,000 of them would take minutes."""
+RUN_CONFIG = "config.yaml"
+"""Name of the config that a run writes. Its lists may be longer, as those that a class has by default are in it."""
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -40,7 +42,7 @@ def read_yaml(path: Path, error: type[FirstlightError] = UsageError) -> dict[str
 def load_yaml(text: str, path: Path, error: type[FirstlightError] = UsageError) -> dict[str, Any]:
     """Return the mapping that the text of a YAML file holds; raise as :func:`read_yaml` does."""
     try:
-        if fault := next(_faults(text), None):
+        if fault := next(_faults(text, MAX_NODES if path.name == RUN_CONFIG else MAX_ITEMS), None):
             line, reason = fault
             raise error(f"{path}, line {line}: {reason}")
         content = yaml.load(text, Loader)  # noqa: S506  # a safe loader
@@ -107,7 +109,7 @@ def _in_plain_words(text: str, error: yaml.MarkedYAMLError) -> yaml.MarkedYAMLEr
     return error
 
 
-def _faults(text: str) -> Iterator[tuple[int, str]]:
+def _faults(text: str, max_items: int) -> Iterator[tuple[int, str]]:
     """Yield the lines in which a YAML text must not be trusted, and why; its events take no more room than the text."""
     open_nodes: list[_Node] = [_Node()]
     sizes: dict[str | None, int] = {}  # nodes below an anchor, as often as they will be there
@@ -137,8 +139,8 @@ def _faults(text: str) -> Iterator[tuple[int, str]]:
         open_nodes[-1].add(node)
         if open_nodes[-1].size > MAX_NODES:
             yield line, f"more than {MAX_NODES:,} values"
-        if not open_nodes[-1].is_mapping and open_nodes[-1].count > MAX_ITEMS:
-            yield line, f"more than {MAX_ITEMS:,} values in a list"
+        if not open_nodes[-1].is_mapping and open_nodes[-1].count > max_items:
+            yield line, f"more than {max_items:,} values in a list"
 
 
 class _Node:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from firstlight.engine.documents import read_json, read_yaml
+from firstlight.engine.documents import RUN_CONFIG, read_json, read_yaml
 from firstlight.engine.files import make_folder
 from firstlight.engine.program import program
 from firstlight.engine.texts import printable
@@ -62,7 +62,7 @@ class Run:
     @property
     def config(self) -> Path:
         """The complete config that the run was started with, as ``--config`` takes it."""
-        return self.folder / "config.yaml"
+        return self.folder / RUN_CONFIG
 
     @property
     def checkpoints(self) -> Path:
