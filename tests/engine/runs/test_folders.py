@@ -1,5 +1,6 @@
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,14 @@ def test_run_of_a_clock_that_was_wrong_is_not_the_latest_for_ever(start, firstli
     assert [run.name for run in list_runs(Path())] == ["mlp/version_0", "neuron/version_0", "mlp/version_1"]
     assert "mlp/version_1" in firstlight("test").err  # whose checkpoint is empty
     assert "mlp/version_1" in firstlight("fit", "--resume").err
+
+
+def test_run_of_a_machine_whose_clock_is_a_little_fast_is_the_latest():
+    for seconds, name in enumerate(("neuron", "mlp")):
+        make(name, seconds=seconds)
+    soon = datetime.now(UTC) + timedelta(minutes=2)
+    Path("lightning_logs/neuron/version_0/run.json").write_text(json.dumps({"start": soon.isoformat()}))
+    assert [run.name for run in list_runs(Path())] == ["mlp/version_0", "neuron/version_0"]
 
 
 def test_runs_without_a_start_are_in_the_order_of_their_versions():

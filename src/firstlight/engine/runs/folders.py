@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -141,7 +141,7 @@ def discard_unused_folder(run: Run) -> None:
 def list_runs(root: Path, name: str | None = None) -> list[Run]:
     """Return the runs with a name, or all runs, the latest last: by the start in ``run.json``, then by version.
 
-    The times of files do not count, as a copy has others, nor does a start in the future, from a clock that was wrong.
+    The times of files do not count, as a copy has others, nor a start over an hour in the future, by a wrong clock.
     """
     return [run for run, _ in read_runs(root, name, lambda _run, _receipt: None)]
 
@@ -156,8 +156,8 @@ def read_runs(root: Path, name: str | None, take: Callable[[Run, dict[str, Any]]
         for run in _folders(root, name)
         for receipt in [run.read_receipt()]
     ]
-    now = datetime.now(UTC).isoformat()
-    found.sort(key=lambda each: (each[0] if each[0] <= now else "", each[1]))
+    latest = (datetime.now(UTC) + timedelta(hours=1)).isoformat()  # clocks of machines that share a disk may differ
+    found.sort(key=lambda each: (each[0] if each[0] <= latest else "", each[1]))
     return [(run, taken) for _, _, run, taken in found]
 
 
