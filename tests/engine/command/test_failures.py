@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule
 from lightning.pytorch.demos.boring_classes import BoringModel
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
@@ -48,6 +49,12 @@ def test_mismatch_of_model_and_data_is_named_with_what_to_do(advice):
 def test_step_that_a_model_lacks_is_named():
     error = MisconfigurationException("No `test_step()` method defined to run `Trainer.test`.")
     assert str(explain_failure(error, None)) == "the model has no test_step"
+
+
+def test_loader_that_a_data_module_lacks_is_named(quick_trainer):
+    with pytest.raises(MisconfigurationException) as caught:
+        quick_trainer().predict(BoringModel(), datamodule=LightningDataModule())
+    assert str(explain_failure(caught.value, None)) == "LightningDataModule has no predict_dataloader"
 
 
 def test_parameters_that_a_step_leaves_out_are_a_matter_of_the_strategy():

@@ -73,7 +73,10 @@ def _missing_part(error: BaseException, message: str) -> FirstlightError | None:
     """Return the error about what a model or a data module of the user's own lacks."""
     if found := re.match(r"No `(\w+)\(\)` method defined", message):
         return UsageError(f"the model has no {found[1]}")
-    if "_dataloader` must be implemented" in message:
+    if found := re.match(r"`(\w+_dataloader)` must be implemented", message):
+        selves = (frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__))
+        if named := [type(each).__name__ for each in selves if isinstance(each, LightningDataModule)]:
+            return UsageError(f"{named[0]} has no {found[1]}")
         return UsageError("no data is named: choose a config with --config NAME, or name it with --data")
     if isinstance(error, AttributeError) and isinstance(error.obj, LightningDataModule) and error.name in SPLITS:
         kind = type(error.obj).__name__
