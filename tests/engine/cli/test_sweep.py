@@ -212,6 +212,19 @@ def test_sweep_with_another_search_needs_another_name(did, complaint):
     assert len(list(Path("lightning_logs/other").glob("version_*"))) == 2
 
 
+def test_folder_of_a_sweep_that_was_renamed_is_not_taken_for_a_new_sweep(did, complaint):
+    write(f"trials: 1\n{RANGES}")
+    did(*SWEEP)
+    FOLDER.rename(FOLDER.with_name("renamed"))
+    expected = (
+        "lightning_logs/renamed holds the sweep linear_regression_sweep: name the folder linear_regression_sweep again"
+    )
+    assert complaint(*SWEEP, "--name=renamed") == (2, f"{expected}, or choose a new --name")
+    FOLDER.with_name("renamed").rename(FOLDER)
+    assert "finished" in did(*SWEEP)
+    assert folders() == ["version_0"]
+
+
 def test_missing_package_is_named_with_what_to_install(complaint, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert complaint(*SWEEP) == (1, 'sweep needs optuna: pip install "firstlight[sweep]"')

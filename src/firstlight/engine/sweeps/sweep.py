@@ -12,7 +12,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from firstlight.engine.command.settings import Setting
-from firstlight.engine.runs.folders import LOGS
+from firstlight.engine.runs.folders import LOGS, relative_to_cwd
 from firstlight.engine.sweeps import children, results
 from firstlight.engine.sweeps.plan import Plan, to_flags, trial_count
 from firstlight.engine.sweeps.storage import open_storage
@@ -81,6 +81,12 @@ def run_sweep(plan: Plan, flags: list[str], name: str, root: Path, storage: str 
     warnings.filterwarnings("ignore", "The reported value is ignored because this", UserWarning)
     shared = open_storage(storage or str(root / LOGS / name / "sweep.journal"))
     try:
+        before = [] if storage else optuna.get_all_study_names(shared.optuna_storage)
+        if before and name not in before:  # its trials name their runs by the old name
+            folder = relative_to_cwd(root / LOGS / name)
+            raise UsageError(
+                f"{folder} holds the sweep {before[0]}: name the folder {before[0]} again, or choose a new --name"
+            )
         study = Study(shared, name, plan, facts)
         runs = f" of {len(plan.repeats)} runs each" if len(plan.repeats) > 1 else ""
         combinations = " (all combinations)" if study.planned < plan.trials else ""
