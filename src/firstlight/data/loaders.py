@@ -206,7 +206,7 @@ class Loader(ResumableLoader):
         self.loader._iterator = iterator  # noqa: SLF001  # as Lightning does with a DataLoader
 
     def kept_state(self) -> str:
-        """Return what the data set keeps that its examples depend on, in words."""
+        """Return in words which state the data set keeps that its examples depend on; an empty text if none."""
         drawn = chain(*self.order.draw(0)) if isinstance(self.order, SampledOrder) else range(self.order.num_examples)
         check: DataLoader[str] = DataLoader(
             StateCheck(self.loader.dataset),

@@ -74,7 +74,7 @@ class Seeded(Dataset[Any]):
         return self.collate(examples)
 
     def numbers_after(self, index: Any) -> list[float]:
-        """Return the next number of each generator after a batch of one example, all seeded alike before it."""
+        """Return the next number of each generator after a batch of one example; before it, each is seeded with 0."""
         with own_random_numbers():
             for generator in GENERATORS:
                 generator.seed(0)
@@ -84,11 +84,11 @@ class Seeded(Dataset[Any]):
 
 
 class StateCheck(Dataset[str]):
-    """What a data set keeps that its examples depend on, in words; a data set itself, so that a worker can look.
+    """Says which state a data set keeps that its examples depend on; a data set itself, so that a worker can look.
 
-    It notices an example that draws other random numbers when it is fetched again, if another example draws at first as
-    that one did: one that seeds generators by itself does not, nor does any where the first one fetched prepared
-    something for all.
+    A cache of examples that were changed at random shows in the random numbers: an example draws others when it is
+    fetched again, while another example, fetched for the first time, draws what that one drew at first. Neither a data
+    set that seeds generators itself does so, nor one that draws only when its very first example is fetched.
 
     Args:
         seeded: A ``Seeded`` of which no batch was fetched.
@@ -98,7 +98,7 @@ class StateCheck(Dataset[str]):
         self.seeded = seeded
 
     def __getitem__(self, indices: list[Any]) -> str:
-        """Return it, by two of some examples; an empty text if the data set keeps nothing."""
+        """Return the state in words, from two of these examples; an empty text if there is none."""
         different = {repr(index): index for index in indices}.values()
         first, second = islice(cycle(different), 1, 3)  # the first of all was fetched before, for a fingerprint
         drawn = self.seeded.numbers_after(first)

@@ -229,7 +229,7 @@ def _is_saved(trainer: Trainer) -> bool:
 
 
 def _names_of_training(trainer: Trainer) -> set[str]:
-    """Return the names of scores that training has logged and validation has not, with all that Lightning adds."""
+    """Return the names of scores that training has logged and validation has not, also those for single steps."""
     results = internals.training_results(trainer), internals.validation_results(trainer)
     trained, validated = ({result.meta.name for result in each.values()} for each in results)
     return {name + end for name in trained - validated for end in ("", "_step", "_epoch")}
