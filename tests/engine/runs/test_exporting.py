@@ -70,6 +70,7 @@ def test_batch_without_inputs_is_refused(batch, where, trained, monkeypatch):
 
 
 def test_data_that_are_not_known_are_named_as_the_reason(trained):
+    vars(trained.model)["scale"] = torch.ones(1, requires_grad=True) * 2  # as weight_norm has it: it cannot be copied
     with pytest.raises(FirstlightError, match=r"best\.ckpt does not name its data"):
         example_inputs(trained._replace(data=None))
 

@@ -63,12 +63,14 @@ def example_inputs(trained: Trained) -> Tensor:
 
 
 def _first_inputs(trained: Trained) -> Tensor:
-    source = trained.data or copy.deepcopy(trained.model)  # its setup may change buffers
+    source = trained.data or trained.model
     if not is_overridden("predict_dataloader", source):
         what, hint = f"{type(source).__name__} has no predict_dataloader", ""
         if trained.data is None:
             what, hint = f"{trained.checkpoint} does not name its data", f"\n{HINT}"
         raise FirstlightError(f"{what}, which the exported file is checked with{hint}")
+    if trained.data is None:
+        source = copy.deepcopy(source)  # its setup may change buffers
     source.prepare_data()
     source.setup("predict")
     loaders = source.predict_dataloader()
