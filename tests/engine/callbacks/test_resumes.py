@@ -343,3 +343,16 @@ def test_run_without_a_step_is_never_called_finished(words, why, complaint, firs
     assert complaint("fit", "--config=linear_regression", "--trainer.max_epochs=1", *words) == (1, reason)
     assert "finished" not in firstlight("runs").out
     assert firstlight("check", "linear_regression", *words).out == f"error:   linear_regression: {reason}\n"
+
+
+@pytest.mark.parametrize("limits", [(6, -1), (6, 7, -1), (5, 8, 16), (4, 7, -1)])
+def test_epoch_that_max_steps_ended_in_its_middle_goes_on(limits, did):
+    words = ("fit", "--config=autograd_cubic", "--data.num_points=30", "--data.repeats=4", "--trainer.max_epochs=4")
+    did(*words, "--name=unbroken")
+    did(*words, "--name=resumed", f"--trainer.max_steps={limits[0]}")
+    for limit in limits[1:]:
+        did("fit", "--resume=resumed", f"--trainer.max_steps={limit}")
+    paths = [Path(f"lightning_logs/{name}/version_0/checkpoints/last.ckpt") for name in ("unbroken", "resumed")]
+    unbroken, resumed = (torch.load(path, weights_only=True) for path in paths)
+    assert resumed["global_step"] == unbroken["global_step"] == 16
+    assert all(torch.equal(resumed["state_dict"][name], each) for name, each in unbroken["state_dict"].items())

@@ -79,6 +79,7 @@ class ResumedCallbacks(Callback):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Read what callbacks did, and stop a run that had been stopped."""
+        _reopen_epoch(checkpoint.get("loops", {}).get("fit_loop", {}))
         self._num_states = len(checkpoint.get("optimizer_states", []))
         effects = checkpoint.get(KEY, {})
         self._switched, self._gradients = effects.get("switched", {}), checkpoint.get(GRADIENTS, {})
@@ -126,6 +127,13 @@ def refuse_no_step(trainer: Trainer) -> None:
     if trainer.global_step == 0 and trainer.fit_loop.total_batch_idx < 0:
         why = _stopped_by(trainer) or "the training data have no batches"
         raise FirstlightError(f"the run ended before its first step: {why}")
+
+
+def _reopen_epoch(loop: dict[str, Any]) -> None:
+    """Let an epoch go on that ``max_steps`` or a callback ended in its middle; Lightning would leave the rest out."""
+    if not loop.get("epoch_loop.batch_progress", {}).get("is_last_batch", True):
+        for count in (loop["epoch_progress"]["total"], loop["epoch_progress"]["current"]):
+            count["processed"] = count["completed"]
 
 
 def _end_if_done(trainer: Trainer) -> None:
