@@ -129,6 +129,15 @@ def test_resume_that_has_no_step_left_says_what_there_was_to_do(did):
     assert json.loads(path.read_text())["status"] == "finished"
 
 
+def test_run_that_ran_out_of_time_goes_on_with_more(did):
+    did("fit", *SMALL, "--trainer.max_time=00:00:00:01", "--trainer.max_epochs=100000")
+    assert "(Timer: no time left); change that in --trainer.callbacks or --trainer.max_time" in did("fit", "--resume")
+    path = Path("lightning_logs/autograd_cubic/version_0/run.json")
+    epochs = json.loads(path.read_text())["epochs"] + 1
+    did("fit", "--resume", "--trainer.max_time=00:01:00:00", f"--trainer.max_epochs={epochs}")
+    assert json.loads(path.read_text())["epochs"] == epochs
+
+
 def test_new_run_that_has_nothing_left_to_do_is_no_run(did, complaint):
     did("fit", *SMALL)
     words = ("fit", *SMALL, "--ckpt_path=last")

@@ -37,6 +37,9 @@ from firstlight.engine.runs.loading import load_run_checkpoint
 from firstlight.engine.runs.safetensors_files import CHECKPOINT_KEYS
 from firstlight.errors import UsageError
 
+STOPPING = ("trainer.callbacks", "trainer.max_time")
+"""Settings that may have ended a run early."""
+
 
 class _Own(LambdaCallback):
     """A class of its own: a ``LambdaCallback`` that the model's ``configure_callbacks`` returns replaces all others."""
@@ -89,7 +92,7 @@ class Command:
         self.parser = make_parser(request.stage)
         self.config = parse(self.parser, request, saved, more)
         self.run = None if self.config.trainer.fast_dev_run else request.run
-        is_same = request.run is not None and not any(key.startswith("trainer.callbacks") for key in request.changed)
+        is_same = request.run is not None and not any(key.startswith(STOPPING) for key in request.changed)
         self.resumed = callbacks.ResumedCallbacks(
             is_resume=request.checkpoint is not None,
             keep_stop=is_same,

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from firstlight.engine import processes
 from firstlight.engine.callbacks import Ended, ResumableLoaders, Stopped, not_resumable, refuse_no_step
 from firstlight.engine.callbacks import lightning_internals as internals
-from firstlight.engine.command.command import Command, prepared
+from firstlight.engine.command.command import STOPPING, Command, prepared
 from firstlight.engine.command.evaluation import evaluate, inputs_of, predict_with
 from firstlight.engine.command.loggers import where_to_look
 from firstlight.engine.program import program
@@ -173,7 +173,8 @@ def _print_end(command: Command) -> None:
         return
     is_unchanged, stopped_by = command.start_step == trainer.global_step, command.resumed.stopped_by
     if stopped_by and is_unchanged:
-        print(f"there was nothing left to do: it was stopped early ({stopped_by}); change that in --trainer.callbacks")
+        where = " or ".join(f"--{setting}" for setting in STOPPING)
+        print(f"there was nothing left to do: it was stopped early ({stopped_by}); change that in {where}")
     elif is_unchanged and command.resumed.is_unfinished:
         print("all steps were done already: only the end of the run was left to do")
     elif is_unchanged:
