@@ -23,6 +23,11 @@ def epoch(loader, number=0, start=0):
     return list(loader)
 
 
+def end_workers(loader):
+    """End the workers now: where garbage collection ends them, it may close their queues before, and wait 5 s."""
+    loader._iterator = None
+
+
 def same(one, other):
     return len(one) == len(other) and all(
         torch.equal(a, b) for left, right in zip(one, other, strict=True) for a, b in zip(left, right, strict=True)
@@ -36,6 +41,7 @@ def test_workers_and_position_change_no_batch():
         loader = ready(Drawn(num_workers=workers)).train_dataloader()
         assert same(epoch(loader, 2, start), whole[start:])
         assert same(epoch(loader, 2), whole)  # the same workers go on
+        end_workers(loader)
     assert not same(epoch(ready(Drawn()).train_dataloader(), 3), whole)
 
 
@@ -71,6 +77,7 @@ def test_workers_of_an_epoch_serve_the_next_one_too_in_training_and_in_validatio
     data = ready(Workers(num_workers=1))
     for loader in (data.train_dataloader(), data.val_dataloader()):
         assert len({*epoch(loader, 0), *epoch(loader, 1)}) == 1
+        end_workers(loader)
 
 
 def test_folds_share_training_and_validation_examples_out_as_they_are():
