@@ -27,6 +27,11 @@ FORMS = [
     *("single", "list", "lists", "lists of dicts", "dict", "dict with a schedule", "every other epoch"),
     *("plateau", "plateau in steps", "tuple of dicts"),
 ]
+TRUE_WARNINGS = (
+    "warning: You passed in a `val_dataloader` but have no `validation_step`.",
+    "warning: Trying to infer the `batch_size` from an ambiguous collection.",
+)
+"""Lightning's, for a module without validation, and for one that logs the losses of several batches."""
 MODULES = {
     "AutoEncoder": {"model": ("AutoEncoder", CODER), "data": "Digits"},
     "ConvNet": {"model": "ConvNet", "data": "Digits"},
@@ -71,7 +76,8 @@ def place(tmp_path_factory):
         if not fresh:
             ended = firstlight(path, "fit", "--config=own", **OWN)
             assert ended.status == 0, ended.text
-            assert "arning" not in ended.text
+            said = [line for line in ended.text.splitlines() if "arning" in line]
+            assert [line for line in said if not line.startswith(TRUE_WARNINGS)] == []
             trained[name] = path
         return path
 
