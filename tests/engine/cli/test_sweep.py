@@ -38,6 +38,7 @@ def receipt(run):
 RANGES = "search:\n  model.lr: {low: 1e-3, high: 0.1, log: true}\n  data.batch_size: {low: 5, high: 20}\n"
 
 
+@pytest.mark.slow
 def test_trials_are_ranked_by_the_scores_of_their_runs_and_the_best_can_be_reproduced(did):
     write(f"trials: 2\n{RANGES}")
     out = did(*SWEEP)
@@ -212,6 +213,7 @@ def test_sweep_with_another_search_needs_another_name(did, complaint):
     assert len(list(Path("lightning_logs/other").glob("version_*"))) == 2
 
 
+@pytest.mark.slow
 def test_folder_of_a_sweep_that_was_renamed_is_not_taken_for_a_new_sweep(did, complaint):
     write(f"trials: 1\n{RANGES}")
     did(*SWEEP)
