@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_cut_file_and_missing_file_are_named(path):
         read_safetensors(path)
     with pytest.raises(CheckpointError, match=r"there is no checkpoint other\.safetensors"):
         read_safetensors(Path("other.safetensors"))
+
+
+def test_file_larger_than_memory_is_refused_by_its_header(path):
+    os.truncate(path, 0)
+    os.truncate(path, 2**40)  # sparse: it takes no room
+    with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read"):
+        read_safetensors(path)
+
+
+def test_content_that_is_not_written_yet_is_read_as_a_file_is(path):
+    assert repr(read_safetensors(Path("other.safetensors"), path.read_bytes())) == repr(read_safetensors(path))
 
 
 def test_file_of_another_program_is_refused(path):

@@ -41,13 +41,17 @@ def read_safetensors(path: Path, content: bytes | None = None) -> dict[str, Any]
     if content is None and not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     require(str(path), "safetensors")
-    from safetensors import SafetensorError  # noqa: PLC0415  # an extra
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415  # an extra
     from safetensors.torch import load  # noqa: PLC0415  # an extra
 
     try:
-        content = path.read_bytes() if content is None else content
-        tensors = load(content)  # it checks the header, too
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
+        if content is None:
+            with safe_open(path, "pt") as file:  # a file may be larger than memory: its header is checked first
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+        else:
+            tensors = load(content)  # it checks the header, too
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__") or {}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read: {error}") from error
     checksum = header.pop("checksum", None)
